@@ -1,0 +1,1 @@
+//! Boards, vGPU types and MIG geometry: facts with their sources.

@@ -1,0 +1,1 @@
+//! The channel between guest and worker: ring, completion area, staging heap, carriers.

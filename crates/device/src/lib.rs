@@ -1,0 +1,178 @@
+//! What a worker needs of a GPU.
+//!
+//! A [`Device`] holds [`Context`]s; a context is one device address space with its modules, streams and events, and one fate:
+//! a fault in any kernel of a context is *sticky*, ends every stream of it and touches no other context.
+//!
+//! Work is submitted to a [`Stream`] as an [`Operation`] with a sequence number chosen by the caller (strictly rising in each
+//! stream). The device reports completion of each operation, in order, through the stream's [`StreamSink`]. Submission never
+//! blocks on the execution of earlier work.
+//!
+//! ```text
+//!   submit(seq, op) ─▶ queued ─▶ running ─▶ StreamSink::completed(seq, Ok)
+//!                        │          └─ fault ─▶ Context is poisoned; completed(seq, Err(fault)) for this and all later ones
+//!                        └─ waits for: the previous operation of the stream, the legacy stream (unless non-blocking), WaitEvent
+//! ```
+//!
+//! Units: bytes, nanoseconds of `CLOCK_MONOTONIC`. Addresses are device virtual addresses unless a [`HostRange`] is named.
+
+mod error;
+mod host;
+mod operation;
+mod properties;
+
+pub use error::{DeviceError, Fault, FaultKind};
+pub use host::HostRange;
+pub use operation::{Dim3, Fill, Launch, Operation, Span2d};
+pub use properties::{Counters, FunctionInfo, GlobalInfo, MemoryUsage, ParameterInfo, Properties};
+
+use std::sync::Arc;
+
+/// A device virtual address.
+pub type DevicePtr = u64;
+
+/// A GPU, or the part of one that a vGPU holds.
+pub trait Device: Send + Sync {
+    /// What the device is; constant while it lives.
+    fn properties(&self) -> &Properties;
+
+    /// Frame buffer in bytes: total of this vGPU and what its contexts hold now.
+    fn memory(&self) -> MemoryUsage;
+
+    /// Counters since the device was opened.
+    fn counters(&self) -> Counters;
+
+    /// Creates a context whose device addresses lie in `arena` (start, length). Text that kernels print goes to `printer`.
+    fn create_context(&self, options: ContextOptions) -> Result<Arc<dyn Context>, DeviceError>;
+}
+
+/// What [`Device::create_context`] needs.
+pub struct ContextOptions {
+    /// First address and length of the range from which device addresses are taken; both multiples of 2 MiB.
+    pub arena: (DevicePtr, u64),
+    /// Receives what kernels print, in whole calls of `printf`, from executor threads.
+    pub printer: Arc<dyn Printer>,
+    /// Stack bytes per thread (`CU_LIMIT_STACK_SIZE`).
+    pub stack_bytes: u64,
+    /// Bytes of the device heap that `malloc` in kernels takes from (`CU_LIMIT_MALLOC_HEAP_SIZE`).
+    pub heap_bytes: u64,
+}
+
+/// Receives the text that kernels print.
+pub trait Printer: Send + Sync {
+    /// `text` of one `printf` call of one thread; `to_stderr` for failed assertions.
+    fn print(&self, text: &[u8], to_stderr: bool);
+}
+
+/// One device address space and everything in it. Dropping the last reference ends its work and frees its memory.
+pub trait Context: Send + Sync {
+    /// Allocates frame buffer; contents are zero. `align` is a power of two, at least 256 is used.
+    fn alloc(&self, bytes: u64, align: u64) -> Result<DevicePtr, DeviceError>;
+
+    /// Frees an allocation by its base address at once. The caller has made sure that no queued work uses it.
+    fn free(&self, base: DevicePtr) -> Result<(), DeviceError>;
+
+    /// Base and length of the allocation or host mapping that holds `address`.
+    fn range_of(&self, address: DevicePtr) -> Option<(DevicePtr, u64)>;
+
+    /// Maps host memory (pinned by the guest, shared with the worker) at `address`; both multiples of 4 KiB.
+    fn map_host(&self, address: DevicePtr, memory: HostRange, read_only: bool) -> Result<(), DeviceError>;
+
+    /// Takes a mapping of [`Context::map_host`] away.
+    fn unmap_host(&self, address: DevicePtr) -> Result<(), DeviceError>;
+
+    /// Compiles and links PTX texts into one module. All texts are linked together; names that stay undefined are an error.
+    fn load_module(&self, ptx: &[PtxText<'_>], options: &ModuleOptions) -> Result<ModuleLoaded, DeviceError>;
+
+    /// Creates a stream.
+    fn create_stream(
+        &self,
+        options: StreamOptions,
+        sink: Arc<dyn StreamSink>,
+    ) -> Result<Arc<dyn Stream>, DeviceError>;
+
+    /// Creates an event.
+    fn create_event(&self, sink: Arc<dyn EventSink>) -> Arc<dyn Event>;
+
+    /// The fault that poisoned this context, if any.
+    fn fault(&self) -> Option<Fault>;
+}
+
+/// One PTX text to be linked.
+#[derive(Clone, Copy, Debug)]
+pub struct PtxText<'a> {
+    /// Shown in messages: file name where the fatbin has one.
+    pub name: &'a str,
+    /// The text, without a terminating NUL.
+    pub text: &'a [u8],
+}
+
+/// Options of [`Context::load_module`].
+#[derive(Clone, Debug, Default)]
+pub struct ModuleOptions {
+    /// `CU_JIT_MAX_REGISTERS`, if given.
+    pub max_registers: Option<u32>,
+}
+
+/// A loaded module with what the compiler had to say.
+pub struct ModuleLoaded {
+    /// The module.
+    pub module: Arc<dyn Module>,
+    /// Text for `CU_JIT_INFO_LOG_BUFFER`.
+    pub log: String,
+}
+
+/// A loaded module. Memory of its variables lives as long as it does.
+pub trait Module: Send + Sync {
+    /// Names of the kernels.
+    fn function_names(&self) -> Vec<String>;
+    /// A kernel by name; the first use may compile it.
+    fn function(&self, name: &str) -> Result<Arc<dyn Function>, DeviceError>;
+    /// Names of the global and constant variables.
+    fn global_names(&self) -> Vec<String>;
+    /// A global or constant variable by name.
+    fn global(&self, name: &str) -> Option<GlobalInfo>;
+}
+
+/// A kernel. Implementations are downcast by their own device at launch.
+pub trait Function: Send + Sync {
+    /// Parameters, registers, shared and local memory.
+    fn info(&self) -> &FunctionInfo;
+    /// For the device that made it.
+    fn as_any(self: Arc<Self>) -> Arc<dyn std::any::Any + Send + Sync>;
+}
+
+/// Kind of a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamOptions {
+    /// This is the legacy default stream: it waits for all blocking streams of the context and they wait for it.
+    pub legacy: bool,
+    /// `CU_STREAM_NON_BLOCKING`: does not synchronise with the legacy stream.
+    pub non_blocking: bool,
+    /// Lower is more urgent, as in CUDA; 0 is the default.
+    pub priority: i32,
+}
+
+/// A queue of work. Dropping it lets queued work finish.
+pub trait Stream: Send + Sync {
+    /// Queues `operation`. Fails at once, without queueing, only for what is wrong with the operation itself.
+    /// `seq` rises by at least one with each call.
+    fn submit(&self, seq: u64, operation: Operation) -> Result<(), DeviceError>;
+}
+
+/// Receives completions of a stream, in order, from executor threads. Must not block.
+pub trait StreamSink: Send + Sync {
+    /// The operation with this number is done and its effects are visible.
+    fn completed(&self, seq: u64, result: Result<(), Fault>);
+}
+
+/// An event; recorded and waited for through [`Operation`].
+pub trait Event: Send + Sync {
+    /// For the device that made it.
+    fn as_any(self: Arc<Self>) -> Arc<dyn std::any::Any + Send + Sync>;
+}
+
+/// Receives completed records of an event. Must not block.
+pub trait EventSink: Send + Sync {
+    /// The record with this generation was reached at `nanoseconds` (`CLOCK_MONOTONIC`).
+    fn recorded(&self, generation: u64, nanoseconds: u64);
+}

@@ -1,0 +1,1 @@
+//! Tier 0 of the execution engine: the warp-vectorised PTX interpreter.

@@ -1,0 +1,1 @@
+//! CUDA fatbin containers: headers, compressed payloads, choice of the best PTX.

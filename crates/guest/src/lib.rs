@@ -1,0 +1,1 @@
+//! What the guest libraries share: the session with the worker.

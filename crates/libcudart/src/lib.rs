@@ -1,0 +1,1 @@
+//! libcudart: the CUDA runtime API on top of the driver API.

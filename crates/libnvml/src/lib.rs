@@ -1,0 +1,1 @@
+//! libnvidia-ml.so.1: the management library of the guest.

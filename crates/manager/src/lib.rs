@@ -1,0 +1,1 @@
+//! The vGPU Manager: the daemon that owns a host's GPUs, vGPUs and workers.

@@ -1,0 +1,1 @@
+//! The soft MMU: page tables of device address spaces.

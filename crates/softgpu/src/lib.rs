@@ -1,0 +1,1 @@
+//! The software GPU: a device that executes PTX on the CPU.

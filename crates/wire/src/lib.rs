@@ -1,0 +1,1 @@
+//! Messages between guest and worker, generated from the API table.

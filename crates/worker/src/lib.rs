@@ -1,0 +1,1 @@
+//! The worker: one sandboxed process per vGPU.
