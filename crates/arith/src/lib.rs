@@ -1,0 +1,2 @@
+//! Arithmetic of PTX instructions on one lane, exact to the bit.
+#![forbid(unsafe_code)]
