@@ -157,7 +157,7 @@ pub struct Board {
     pub sm_count: Option<u32>,
     /// Memory as marketed; the vendor's GB are GiB here. [`Board::memory_mib`] is the number to compute with.
     pub memory_nominal_gib: u32,
-    /// Memory from which frame buffers are cut, MiB.
+    /// Memory of the GPU, MiB.
     pub memory_mib_nominal: Option<u64>,
     /// Memory that `nvidia-smi` reports for the bare GPU, MiB.
     pub memory_mib_nvidia_smi: Option<u64>,
@@ -190,7 +190,8 @@ fn null_is_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PciId
 }
 
 impl Board {
-    /// Memory from which frame buffers are cut, MiB: the published figure, else the marketed GB taken as GiB.
+    /// Memory of the GPU, MiB: the published figure, else the marketed GB taken as GiB. vGPUs are cut from
+    /// [`Board::vgpu_memory_mib`].
     pub fn memory_mib(&self) -> u64 {
         self.memory_mib_nominal
             .unwrap_or(u64::from(self.memory_nominal_gib) * 1024)
@@ -199,6 +200,19 @@ impl Board {
     /// [`Board::memory_mib`] in bytes.
     pub fn memory_bytes(&self) -> u64 {
         self.memory_mib() << 20
+    }
+
+    /// What the frame buffers of a GPU's vGPUs may add up to, MiB. The published maxima count with the marketed GB as GiB, also on
+    /// the 94 GB boards whose memory is 10 MiB less, and on GB200 the tooling's largest type (189 GB) is above the marketed
+    /// 186 GB; so this is the larger of the marketed size and the largest type.
+    pub fn vgpu_memory_mib(&self) -> u64 {
+        let largest = self
+            .vgpu_types
+            .iter()
+            .map(VgpuType::frame_buffer_mib)
+            .max()
+            .unwrap_or(0);
+        largest.max(u64::from(self.memory_nominal_gib) * 1024)
     }
 
     /// The name that a guest sees: `NVIDIA H100-20C`, `NVIDIA RTX Pro 6000 Blackwell DC-4-24C`.
