@@ -1,0 +1,103 @@
+//! Special registers: `%tid.x`, `%laneid`, `%clock64`, ...
+
+use crate::spelled::spelled;
+use crate::types::Type;
+
+spelled! {
+    /// A predefined, read-only register.
+    SpecialKind {
+        Tid = "tid", Ntid = "ntid", Laneid = "laneid", Warpid = "warpid", Nwarpid = "nwarpid",
+        Ctaid = "ctaid", Nctaid = "nctaid", Smid = "smid", Nsmid = "nsmid", Gridid = "gridid",
+        IsExplicitCluster = "is_explicit_cluster", Clusterid = "clusterid", Nclusterid = "nclusterid",
+        ClusterCtaid = "cluster_ctaid", ClusterNctaid = "cluster_nctaid",
+        ClusterCtarank = "cluster_ctarank", ClusterNctarank = "cluster_nctarank",
+        LanemaskEq = "lanemask_eq", LanemaskLe = "lanemask_le", LanemaskLt = "lanemask_lt",
+        LanemaskGe = "lanemask_ge", LanemaskGt = "lanemask_gt",
+        Clock = "clock", ClockHi = "clock_hi", Clock64 = "clock64",
+        Pm = "pm", Pm64 = "pm_64", Envreg = "envreg",
+        Globaltimer = "globaltimer", GlobaltimerLo = "globaltimer_lo", GlobaltimerHi = "globaltimer_hi",
+        ReservedSmemOffsetBegin = "reserved_smem_offset_begin", ReservedSmemOffsetEnd = "reserved_smem_offset_end",
+        ReservedSmemOffsetCap = "reserved_smem_offset_cap", ReservedSmemOffset = "reserved_smem_offset_",
+        TotalSmemSize = "total_smem_size", AggrSmemSize = "aggr_smem_size", DynamicSmemSize = "dynamic_smem_size",
+        CurrentGraphExec = "current_graph_exec",
+    }
+}
+
+spelled! {
+    /// Component of a vector special register.
+    Component { X = "x", Y = "y", Z = "z", W = "w" }
+}
+
+/// A special register as an operand: `%tid.x` or `%envreg7`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SpecialReg {
+    /// Which one.
+    pub kind: SpecialKind,
+    /// The component of a vector register; `None` for scalar ones and where a whole vector is moved.
+    pub component: Option<Component>,
+    /// The number in `%envreg<n>`, `%pm<n>`, `%pm<n>_64` and `%reserved_smem_offset_<n>`, else 0.
+    pub index: u8,
+}
+
+impl SpecialKind {
+    /// Whether the register has components `.x .y .z .w`.
+    #[must_use]
+    pub const fn is_vector(self) -> bool {
+        matches!(
+            self,
+            Self::Tid
+                | Self::Ntid
+                | Self::Ctaid
+                | Self::Nctaid
+                | Self::Clusterid
+                | Self::Nclusterid
+                | Self::ClusterCtaid
+                | Self::ClusterNctaid
+        )
+    }
+
+    /// The largest number that may follow the name, or `None` for unnumbered registers.
+    #[must_use]
+    pub const fn max_index(self) -> Option<u8> {
+        match self {
+            Self::Envreg => Some(31),
+            Self::Pm | Self::Pm64 => Some(7),
+            Self::ReservedSmemOffset => Some(1),
+            _ => None,
+        }
+    }
+}
+
+impl SpecialReg {
+    /// The type of the value. Vector registers give the type of one component.
+    #[must_use]
+    pub const fn ty(self) -> Type {
+        match self.kind {
+            SpecialKind::Clock64 | SpecialKind::Pm64 | SpecialKind::Globaltimer | SpecialKind::Gridid => {
+                Type::U64
+            }
+            SpecialKind::CurrentGraphExec => Type::U64,
+            SpecialKind::IsExplicitCluster => Type::Pred,
+            SpecialKind::Envreg => Type::B32,
+            SpecialKind::ReservedSmemOffset
+            | SpecialKind::ReservedSmemOffsetBegin
+            | SpecialKind::ReservedSmemOffsetEnd
+            | SpecialKind::ReservedSmemOffsetCap => Type::B32,
+            _ => Type::U32,
+        }
+    }
+}
+
+impl std::fmt::Display for SpecialReg {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.kind, self.kind.max_index()) {
+            (SpecialKind::Pm64, _) => write!(f, "%pm{}_64", self.index)?,
+            (kind, Some(_)) => write!(f, "%{kind}{}", self.index)?,
+            (kind, None) => write!(f, "%{kind}")?,
+        }
+        match self.component {
+            Some(component) => write!(f, ".{component}"),
+            None => Ok(()),
+        }
+    }
+}
