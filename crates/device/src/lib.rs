@@ -95,6 +95,12 @@ pub trait Context: Send + Sync {
 
     /// The fault that poisoned this context, if any.
     fn fault(&self) -> Option<Fault>;
+
+    /// Counters of this context since it was created.
+    fn counters(&self) -> Counters;
+
+    /// Frame buffer that this context holds now, bytes.
+    fn memory_used(&self) -> u64;
 }
 
 /// One PTX text to be linked.
@@ -159,7 +165,8 @@ pub trait Stream: Send + Sync {
     fn submit(&self, seq: u64, operation: Operation) -> Result<(), DeviceError>;
 }
 
-/// Receives completions of a stream, in order, from executor threads. Must not block.
+/// Receives completions of a stream, in order and one at a time, from executor threads and, for work that is over at once, from
+/// within [`Stream::submit`] itself. Must not block, and must not take a lock that is held over a call of `submit`.
 pub trait StreamSink: Send + Sync {
     /// The operation with this number is done and its effects are visible.
     fn completed(&self, seq: u64, result: Result<(), Fault>);
@@ -171,7 +178,8 @@ pub trait Event: Send + Sync {
     fn as_any(self: Arc<Self>) -> Arc<dyn std::any::Any + Send + Sync>;
 }
 
-/// Receives completed records of an event. Must not block.
+/// Receives completed records of an event, from the same places as [`StreamSink`]. Must not block. A record in a poisoned context is
+/// never reached: only the stream's [`StreamSink::completed`] tells of it, with the fault.
 pub trait EventSink: Send + Sync {
     /// The record with this generation was reached at `nanoseconds` (`CLOCK_MONOTONIC`).
     fn recorded(&self, generation: u64, nanoseconds: u64);
