@@ -18,7 +18,7 @@ mod session;
 
 pub use fork::{forked, watch_forks};
 pub use log::{LOG_VARIABLE, log};
-pub use session::{ConnectError, Failure, SOCKET_VARIABLE, Session, socket_path};
+pub use session::{ConnectError, Failure, SOCKET_VARIABLE, Session, program, socket_path};
 
 use std::error::Error;
 

@@ -121,8 +121,9 @@ pub fn socket_path() -> Result<PathBuf, ConnectError> {
         .ok_or(ConnectError::NoSocket)
 }
 
-/// Name of the running program, for the manager and NVML.
-fn program() -> String {
+/// Name of the running program, as the manager and NVML show it.
+#[must_use]
+pub fn program() -> String {
     std::env::current_exe()
         .ok()
         .and_then(|path| path.file_name().map(|name| name.to_string_lossy().into_owned()))

@@ -1,0 +1,195 @@
+//! Structures of the public NVML header, and careful writes to the caller's memory.
+
+use crate::status::Status;
+use std::ffi::{c_char, c_uint, c_ulonglong};
+
+/// `nvmlMemory_t`, bytes.
+#[repr(C)]
+pub struct Memory {
+    /// All.
+    pub total: c_ulonglong,
+    /// Not in use.
+    pub free: c_ulonglong,
+    /// In use.
+    pub used: c_ulonglong,
+}
+
+/// `nvmlMemory_v2_t`, bytes.
+#[repr(C)]
+pub struct MemoryV2 {
+    /// [`MEMORY_V2`].
+    pub version: c_uint,
+    /// All.
+    pub total: c_ulonglong,
+    /// Held back by the driver.
+    pub reserved: c_ulonglong,
+    /// Not in use.
+    pub free: c_ulonglong,
+    /// In use.
+    pub used: c_ulonglong,
+}
+
+/// Version word of [`MemoryV2`]: size in the low bits, 2 in the high byte.
+pub const MEMORY_V2: c_uint = 0x0200_0028;
+
+/// `nvmlUtilization_t`, per cent over the last sample period.
+#[repr(C)]
+pub struct Utilization {
+    /// Of the engines.
+    pub gpu: c_uint,
+    /// Of the memory interface.
+    pub memory: c_uint,
+}
+
+/// `nvmlPciInfo_t` as of version 3.
+#[repr(C)]
+pub struct PciInfo {
+    /// `0000:06:00.0`
+    pub bus_id_legacy: [c_char; 16],
+    /// Domain.
+    pub domain: c_uint,
+    /// Bus.
+    pub bus: c_uint,
+    /// Device.
+    pub device: c_uint,
+    /// Device id in the high half, vendor id in the low half.
+    pub pci_device_id: c_uint,
+    /// Likewise of the subsystem.
+    pub pci_sub_system_id: c_uint,
+    /// `00000000:06:00.0`
+    pub bus_id: [c_char; 32],
+}
+
+/// `nvmlPciInfo_v2_t`.
+#[repr(C)]
+pub struct PciInfoV2 {
+    /// `0000:06:00.0`
+    pub bus_id: [c_char; 16],
+    /// Domain.
+    pub domain: c_uint,
+    /// Bus.
+    pub bus: c_uint,
+    /// Device.
+    pub device: c_uint,
+    /// Device id in the high half, vendor id in the low half.
+    pub pci_device_id: c_uint,
+    /// Likewise of the subsystem.
+    pub pci_sub_system_id: c_uint,
+    /// Zero.
+    pub reserved: [c_uint; 4],
+}
+
+/// `nvmlProcessInfo_v1_t`.
+#[repr(C)]
+pub struct ProcessInfoV1 {
+    /// Process id.
+    pub pid: c_uint,
+    /// Frame buffer, bytes.
+    pub used_gpu_memory: c_ulonglong,
+}
+
+/// `nvmlProcessInfo_t` as of versions 2 and 3.
+#[repr(C)]
+pub struct ProcessInfo {
+    /// Process id.
+    pub pid: c_uint,
+    /// Frame buffer, bytes.
+    pub used_gpu_memory: c_ulonglong,
+    /// `0xFFFFFFFF` without MIG.
+    pub gpu_instance_id: c_uint,
+    /// `0xFFFFFFFF` without MIG.
+    pub compute_instance_id: c_uint,
+}
+
+/// Writes `value` where `place` points.
+///
+/// # Safety
+/// `place` is null or valid for a write of `T`, as the NVML caller promises.
+pub(crate) unsafe fn put<T>(place: *mut T, value: T) -> Result<(), Status> {
+    if place.is_null() {
+        return Err(Status::InvalidArgument);
+    }
+    // SAFETY: not null, and valid by this function's contract. The caller's structure may lie unaligned in packed memory.
+    unsafe { place.write_unaligned(value) };
+    Ok(())
+}
+
+/// Writes `text` and a NUL into a buffer of `length` bytes.
+///
+/// # Safety
+/// `place` is null or valid for `length` bytes.
+pub(crate) unsafe fn put_text(place: *mut c_char, length: c_uint, text: &str) -> Result<(), Status> {
+    if place.is_null() {
+        return Err(Status::InvalidArgument);
+    }
+    if text.len() + 1 > length as usize {
+        return Err(Status::InsufficientSize);
+    }
+    // SAFETY: the buffer holds `length` bytes by this function's contract, and text plus NUL fit as just checked.
+    unsafe {
+        std::ptr::copy_nonoverlapping(text.as_ptr().cast::<c_char>(), place, text.len());
+        place.add(text.len()).write(0);
+    }
+    Ok(())
+}
+
+/// Writes an array in the two-call manner: `count` holds the room on entry and the number on return.
+///
+/// # Safety
+/// `count` is null or valid for read and write; `items` is null or valid for `*count` elements.
+pub(crate) unsafe fn put_array<T>(count: *mut c_uint, items: *mut T, values: Vec<T>) -> Result<(), Status> {
+    if count.is_null() {
+        return Err(Status::InvalidArgument);
+    }
+    let number = c_uint::try_from(values.len()).map_err(|_| Status::Unknown)?;
+    // SAFETY: not null, valid by contract.
+    let room = unsafe { count.read_unaligned() };
+    // SAFETY: as above.
+    unsafe { count.write_unaligned(number) };
+    if number > room {
+        return Err(Status::InsufficientSize);
+    }
+    if number > 0 && items.is_null() {
+        return Err(Status::InvalidArgument);
+    }
+    for (index, value) in values.into_iter().enumerate() {
+        // SAFETY: index < number <= room, and `items` has room for that many by contract.
+        unsafe { items.add(index).write_unaligned(value) };
+    }
+    Ok(())
+}
+
+/// A fixed field of a structure with `text`, cut to fit and ended by NUL.
+pub(crate) fn field<const N: usize>(text: &str) -> [c_char; N] {
+    let mut out = [0; N];
+    for (to, from) in out.iter_mut().zip(text.bytes().take(N.saturating_sub(1))) {
+        *to = c_char::from_ne_bytes([from]);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_those_of_the_header() {
+        assert_eq!(size_of::<Memory>(), 24);
+        assert_eq!(size_of::<MemoryV2>() as u32, MEMORY_V2 & 0xff_ffff);
+        assert_eq!(size_of::<PciInfo>(), 68);
+        assert_eq!(size_of::<PciInfoV2>(), 52);
+        assert_eq!(size_of::<ProcessInfo>(), 24);
+    }
+
+    #[test]
+    fn an_array_is_written_only_where_it_fits() {
+        let mut count: c_uint = 1;
+        let mut room = [7_u8; 2];
+        // SAFETY: both places are live and `count` does not exceed the room.
+        let result = unsafe { put_array(&raw mut count, room.as_mut_ptr(), vec![1, 2]) };
+        assert_eq!((result, count, room), (Err(Status::InsufficientSize), 2, [7, 7]));
+        // SAFETY: as above.
+        let result = unsafe { put_array(&raw mut count, room.as_mut_ptr(), vec![1, 2]) };
+        assert_eq!((result, count, room), (Ok(()), 2, [1, 2]));
+    }
+}

@@ -1,0 +1,115 @@
+//! Where answers come from: a stream session with the worker of this guest's vGPU.
+
+use std::ffi::c_int;
+use tessera_channel::{CallError, ChannelError, Client, ClientOptions};
+use tessera_guest::ConnectError;
+use tessera_wire::messages::QueryVgpu;
+use tessera_wire::{ProcessList, WireError, kind};
+use thiserror::Error;
+
+/// CUDA version that the guest driver speaks: the API of CUDA 13.5.
+pub(crate) const CUDA_DRIVER_VERSION: c_int = 13050;
+/// Version of the NVML API that this library follows.
+pub(crate) const NVML_VERSION: &str = "13.615.71";
+
+/// Why the worker gave no answer.
+#[derive(Debug, Error)]
+pub(crate) enum SourceError {
+    /// There is no vGPU to ask.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The worker cannot be reached any more.
+    #[error("no worker answers")]
+    Channel(#[from] ChannelError),
+    /// The worker refused the question, or the session broke.
+    #[error("the worker does not answer")]
+    Call(#[from] CallError),
+    /// The answer makes no sense.
+    #[error("the worker's answer cannot be read")]
+    Wire(#[from] WireError),
+}
+
+/// One process on the vGPU.
+pub(crate) struct Process {
+    pub(crate) pid: u32,
+    pub(crate) memory_used: u64,
+}
+
+/// The vGPU at the time of the question.
+pub(crate) struct Snapshot {
+    pub(crate) name: String,
+    pub(crate) uuid: String,
+    pub(crate) driver_version: String,
+    pub(crate) pci_bus_id: String,
+    pub(crate) compute_capability: (u32, u32),
+    pub(crate) memory_total: u64,
+    pub(crate) memory_used: u64,
+    pub(crate) utilization_percent: u32,
+    pub(crate) memory_utilization_percent: u32,
+    pub(crate) processes: Vec<Process>,
+}
+
+/// A session for questions.
+pub(crate) struct Source {
+    client: Client,
+}
+
+impl Source {
+    pub(crate) fn open() -> Result<Self, SourceError> {
+        let path = tessera_guest::socket_path()?;
+        let program = tessera_guest::program();
+        let options = ClientOptions {
+            kind: kind::NVML,
+            program: &program,
+            reserve_arena: false,
+        };
+        Ok(Self {
+            client: Client::connect(&path, &options)?,
+        })
+    }
+
+    /// Asks; connects anew once where the session broke, since a worker that died is replaced.
+    pub(crate) fn snapshot(&mut self) -> Result<Snapshot, SourceError> {
+        match self.ask() {
+            Err(SourceError::Call(CallError::Channel(_))) => {
+                *self = Self::open()?;
+                self.ask()
+            }
+            answer => answer,
+        }
+    }
+
+    fn ask(&self) -> Result<Snapshot, SourceError> {
+        let reply = self.client.call(&QueryVgpu::default(), &[])?;
+        let processes = ProcessList::decode(&reply.tail)?;
+        let vgpu = self.client.vgpu();
+        Ok(Snapshot {
+            name: vgpu.name.clone(),
+            uuid: with_prefix(&vgpu.uuid),
+            driver_version: vgpu.driver_version.clone(),
+            pci_bus_id: vgpu.pci_bus_id.clone(),
+            compute_capability: vgpu.compute_capability,
+            memory_total: reply.value.memory_total,
+            memory_used: reply.value.memory_used,
+            utilization_percent: reply.value.gpu_utilisation.min(100),
+            memory_utilization_percent: reply.value.memory_utilisation.min(100),
+            processes: processes
+                .0
+                .into_iter()
+                .map(|p| Process {
+                    pid: p.pid,
+                    memory_used: p.bytes,
+                })
+                .collect(),
+        })
+    }
+}
+
+/// NVML gives UUIDs of GPUs with a prefix.
+fn with_prefix(uuid: &str) -> String {
+    if uuid.starts_with("GPU-") {
+        uuid.to_owned()
+    } else {
+        format!("GPU-{uuid}")
+    }
+}
