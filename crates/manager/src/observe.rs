@@ -1,0 +1,36 @@
+//! What a vGPU does now, from its worker's answers. Workers are asked when a user asks, never on a timer: an idle host stays idle.
+
+use crate::rate::{Sample, Samples};
+use tessera_client::{Process, Usage};
+use tessera_control::{SessionStatus, WorkerStatus};
+
+pub(crate) fn usage(status: &WorkerStatus, samples: &mut Samples) -> Usage {
+    let sample = Sample {
+        at_ns: status.monotonic_ns,
+        busy_ns: status.kernel_ns.saturating_add(status.copy_ns),
+        executors: status.executors,
+    };
+    Usage {
+        frame_buffer_used_bytes: status.frame_buffer_used,
+        time_share: samples.add(sample),
+        kernels: status.kernels,
+        copied_bytes: status.copied_bytes,
+        processes: status.sessions.iter().map(process).collect(),
+    }
+}
+
+fn process(session: &SessionStatus) -> Process {
+    Process {
+        pid: session.pid,
+        // What a guest calls itself goes to terminals: no control characters, no novels.
+        name: session
+            .name
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(64)
+            .collect(),
+        frame_buffer_used_bytes: session.frame_buffer_used,
+        kernels: session.kernels,
+        last_fault: session.last_fault.clone(),
+    }
+}
