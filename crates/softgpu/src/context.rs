@@ -1,0 +1,178 @@
+//! Contexts: one address space, one fate.
+//!
+//! ```text
+//!   alive ── a kernel or copy faults ──▶ poisoned (sticky: every queued and later operation completes with that fault)
+//!     └────── last reference dropped ──▶ closed   (running blocks stop at a safe point, memory is given back at once)
+//! ```
+//!
+//! [`SoftContext`] is what the worker holds; [`ContextCore`] is what streams, modules and running work hold. The core outlives the
+//! context only until those let go of it, with no memory of its own any more. `stack_bytes` of the options bounds nothing here: the engine
+//! knows what each kernel needs and gives exactly that.
+
+use crate::counters::CounterCell;
+use crate::device::{Core, Shared};
+use crate::events::SoftEvent;
+use crate::heap::Heap;
+use crate::holdings::{Holdings, Kind};
+use crate::module;
+use crate::stream::SoftStream;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use tessera_device::{
+    Context, ContextOptions, Counters, DeviceError, DevicePtr, Event, EventSink, Fault, FaultKind, HostRange,
+    ModuleLoaded, ModuleOptions, Printer, PtxText, Stream, StreamOptions, StreamSink,
+};
+use tessera_mmu::AddressSpace;
+
+/// Least alignment of an allocation, bytes.
+const LEAST_ALIGN: u64 = 256;
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// What everything inside a context shares.
+pub(crate) struct ContextCore {
+    pub(crate) id: u64,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) space: AddressSpace,
+    pub(crate) holdings: Holdings,
+    pub(crate) counters: CounterCell,
+    pub(crate) printer: Arc<dyn Printer>,
+    pub(crate) heap: Mutex<Heap>,
+    fault: OnceLock<Fault>,
+    dead: AtomicBool,
+}
+
+impl ContextCore {
+    fn new(shared: Arc<Shared>, options: ContextOptions) -> Result<Arc<Self>, DeviceError> {
+        let core = Arc::new(Self {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            space: AddressSpace::new(),
+            holdings: Holdings::new(options.arena)?,
+            counters: CounterCell::default(),
+            printer: options.printer,
+            heap: Mutex::new(Heap::new(options.heap_bytes)),
+            fault: OnceLock::new(),
+            dead: AtomicBool::new(false),
+            shared,
+        });
+        core.shared.register(&core);
+        Ok(core)
+    }
+
+    /// The fault, if the context is poisoned or closed.
+    pub(crate) fn fault(&self) -> Option<&Fault> {
+        if self.is_dead() { self.fault.get() } else { None }
+    }
+
+    /// Whether work of this context must not go on. One load, for the hot paths.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::SeqCst)
+    }
+
+    /// Poisons the context; the first fault stays.
+    pub(crate) fn poison(&self, fault: Fault) {
+        if self.fault.set(fault).is_ok() {
+            self.dead.store(true, Ordering::SeqCst);
+            self.shared.slots.stop_all();
+        }
+    }
+
+    pub(crate) fn alloc(&self, bytes: u64, align: u64, kind: Kind) -> Result<DevicePtr, DeviceError> {
+        let align = align.max(LEAST_ALIGN);
+        self.holdings
+            .alloc(&self.shared.memory, &self.space, bytes, align, kind)
+    }
+
+    pub(crate) fn remove(&self, base: DevicePtr, kind: Kind) -> Result<(), DeviceError> {
+        self.holdings.remove(&self.shared.memory, &self.space, base, kind)
+    }
+
+    fn close(&self) {
+        self.poison(Fault {
+            kind: FaultKind::LaunchFailed,
+            place: "context".to_owned(),
+            detail: "the context is destroyed".to_owned(),
+        });
+        self.holdings.close(&self.shared.memory, &self.space);
+        self.shared.scheduler.forget_context(self.id);
+    }
+}
+
+/// A context of the software GPU.
+pub(crate) struct SoftContext {
+    core: Arc<ContextCore>,
+    /// Executors run as long as a context lives.
+    _device: Arc<Core>,
+}
+
+impl SoftContext {
+    pub(crate) fn new(device: Arc<Core>, options: ContextOptions) -> Result<Self, DeviceError> {
+        let core = ContextCore::new(Arc::clone(device.shared()), options)?;
+        Ok(Self {
+            core,
+            _device: device,
+        })
+    }
+}
+
+impl Drop for SoftContext {
+    fn drop(&mut self) {
+        self.core.close();
+    }
+}
+
+impl Context for SoftContext {
+    fn alloc(&self, bytes: u64, align: u64) -> Result<DevicePtr, DeviceError> {
+        self.core.alloc(bytes, align, Kind::Allocation)
+    }
+
+    fn free(&self, base: DevicePtr) -> Result<(), DeviceError> {
+        self.core.remove(base, Kind::Allocation)
+    }
+
+    fn range_of(&self, address: DevicePtr) -> Option<(DevicePtr, u64)> {
+        self.core.holdings.range_of(address)
+    }
+
+    fn map_host(&self, address: DevicePtr, memory: HostRange, read_only: bool) -> Result<(), DeviceError> {
+        self.core
+            .holdings
+            .map_host(&self.core.space, address, memory, read_only)
+    }
+
+    fn unmap_host(&self, address: DevicePtr) -> Result<(), DeviceError> {
+        self.core.remove(address, Kind::Host)
+    }
+
+    fn load_module(&self, ptx: &[PtxText<'_>], options: &ModuleOptions) -> Result<ModuleLoaded, DeviceError> {
+        module::load(&self.core, ptx, options)
+    }
+
+    fn create_stream(
+        &self,
+        options: StreamOptions,
+        sink: Arc<dyn StreamSink>,
+    ) -> Result<Arc<dyn Stream>, DeviceError> {
+        if options.legacy && options.non_blocking {
+            let text = "the legacy default stream cannot be non-blocking";
+            return Err(DeviceError::InvalidValue(text.to_owned()));
+        }
+        Ok(Arc::new(SoftStream::new(Arc::clone(&self.core), options, sink)))
+    }
+
+    fn create_event(&self, sink: Arc<dyn EventSink>) -> Arc<dyn Event> {
+        Arc::new(SoftEvent::new(sink))
+    }
+
+    fn fault(&self) -> Option<Fault> {
+        self.core.fault().cloned()
+    }
+
+    fn counters(&self) -> Counters {
+        self.core.counters.read(self.core.shared.executors)
+    }
+
+    fn memory_used(&self) -> u64 {
+        self.core.holdings.used().0
+    }
+}

@@ -1,0 +1,197 @@
+//! The device: options, what its parts share, its executors.
+
+use crate::context::{ContextCore, SoftContext};
+use crate::counters::CounterCell;
+use crate::executor;
+use crate::memory::Memory;
+use crate::options::Options;
+use crate::properties;
+use crate::quiesce::Slots;
+use crate::scheduler::Scheduler;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tessera_device::{Context, ContextOptions, Counters, Device, DeviceError, MemoryUsage, Properties};
+use tessera_mmu::PAGE_BYTES;
+
+/// Longest time that an executor looks for work before it sleeps. Not on one processor: whoever has work for it needs that one.
+const MOST_SPIN: Duration = Duration::from_micros(50);
+
+/// What contexts, streams and executors share.
+pub(crate) struct Shared {
+    pub(crate) scheduler: Scheduler,
+    pub(crate) memory: Memory,
+    pub(crate) slots: Arc<Slots>,
+    /// Held by the one submitting thread that may translate addresses at present.
+    pub(crate) submitter: Mutex<()>,
+    pub(crate) counters: CounterCell,
+    pub(crate) executors: u32,
+    pub(crate) sms: u32,
+    pub(crate) compute_capability: (u32, u32),
+    /// Most shared memory of a block, bytes.
+    pub(crate) most_shared_bytes: u32,
+    contexts: Mutex<Vec<Weak<ContextCore>>>,
+    grids: AtomicU64,
+}
+
+impl Shared {
+    /// Slot of the thread that holds `submitter`: the one after those of the executors.
+    pub(crate) fn submitter_slot(&self) -> usize {
+        self.executors as usize
+    }
+
+    /// `%gridid` of the next launch.
+    pub(crate) fn next_grid_id(&self) -> u64 {
+        self.grids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn register(&self, context: &Arc<ContextCore>) {
+        let mut contexts = self.contexts.lock().unwrap_or_else(PoisonError::into_inner);
+        contexts.retain(|context| context.strong_count() > 0);
+        contexts.push(Arc::downgrade(context));
+    }
+}
+
+/// Owns the executors: they end when the device and all its contexts are gone.
+pub(crate) struct Core {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Core {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        self.shared.scheduler.shut_down();
+        self.shared.slots.stop_all();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("an executor had panicked outside of a task");
+            }
+        }
+        self.shared.scheduler.clear();
+    }
+}
+
+/// The software GPU.
+pub struct SoftGpu {
+    core: Arc<Core>,
+    properties: Properties,
+}
+
+impl SoftGpu {
+    /// Opens a device: reserves its frame buffer, starts its executors.
+    ///
+    /// # Errors
+    /// A frame buffer that is no multiple of 4 KiB or that the host cannot map; a compute capability that is not known.
+    pub fn open(options: &Options) -> Result<Self, DeviceError> {
+        if options.memory_bytes == 0 || !options.memory_bytes.is_multiple_of(PAGE_BYTES) {
+            let text = format!(
+                "frame buffer of {} bytes, not a multiple of 4 KiB",
+                options.memory_bytes
+            );
+            return Err(DeviceError::InvalidValue(text));
+        }
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let executors = options
+            .executors
+            .unwrap_or_else(|| u32::try_from(processors).unwrap_or(u32::MAX))
+            .clamp(1, 1024);
+        let (properties, limits) = properties::properties(options, executors)?;
+        let slots = Arc::new(Slots::new(executors as usize + 1));
+        let shared = Arc::new(Shared {
+            scheduler: Scheduler::new(if processors > 1 { MOST_SPIN } else { Duration::ZERO }),
+            memory: Memory::new(options.memory_bytes, Arc::clone(&slots))?,
+            slots,
+            submitter: Mutex::new(()),
+            counters: CounterCell::default(),
+            executors,
+            sms: properties.sm_count,
+            compute_capability: properties.compute_capability,
+            most_shared_bytes: limits.shared_per_block_optin,
+            contexts: Mutex::default(),
+            grids: AtomicU64::new(1),
+        });
+        let mut core = Core {
+            shared,
+            threads: Vec::new(),
+        };
+        for slot in 0..executors as usize {
+            let shared = Arc::clone(&core.shared);
+            let thread = std::thread::Builder::new()
+                .name(format!("executor-{slot}"))
+                .spawn(move || executor::work(&shared, slot))
+                .map_err(|source| DeviceError::Os {
+                    what: "start of an executor thread",
+                    source,
+                })?;
+            core.threads.push(thread);
+        }
+        Ok(Self {
+            core: Arc::new(core),
+            properties,
+        })
+    }
+
+    /// Compares the ledger of the frame buffer from both ends: free, used and retired pages make the whole, and what contexts hold
+    /// makes what is used. Exact while nobody allocates or frees at the same time.
+    ///
+    /// # Errors
+    /// What disagrees, with the figures.
+    pub fn check_ledger(&self) -> Result<(), String> {
+        let shared = &self.core.shared;
+        let audit = shared.memory.audit();
+        if audit.free + audit.used + audit.retired != audit.total {
+            return Err(format!(
+                "free, used and retired pages are not the whole frame buffer: {audit:?}"
+            ));
+        }
+        let contexts = shared.contexts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sum = 0;
+        for context in contexts.iter().filter_map(Weak::upgrade) {
+            let (booked, counted) = context.holdings.used();
+            if booked != counted {
+                return Err(format!(
+                    "context {} has {counted} bytes and books {booked}",
+                    context.id
+                ));
+            }
+            sum += counted;
+        }
+        if sum == audit.used {
+            Ok(())
+        } else {
+            Err(format!(
+                "contexts hold {sum} bytes, the device counts {}",
+                audit.used
+            ))
+        }
+    }
+}
+
+impl Device for SoftGpu {
+    fn properties(&self) -> &Properties {
+        &self.properties
+    }
+
+    fn memory(&self) -> MemoryUsage {
+        let audit = self.core.shared.memory.audit();
+        MemoryUsage {
+            total: audit.total,
+            used: audit.used,
+        }
+    }
+
+    fn counters(&self) -> Counters {
+        self.core.shared.counters.read(self.core.shared.executors)
+    }
+
+    fn create_context(&self, options: ContextOptions) -> Result<Arc<dyn Context>, DeviceError> {
+        Ok(Arc::new(SoftContext::new(Arc::clone(&self.core), options)?))
+    }
+}

@@ -1,0 +1,74 @@
+//! Executor threads.
+
+use crate::device::Shared;
+use crate::task::Task;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+use tessera_device::{Fault, FaultKind};
+use tessera_engine::{Pool, Worker};
+
+/// Rounds in which every block only waited for something, after which an executor lets other threads have the processor.
+const IDLE_ROUNDS_YIELD: u32 = 16;
+/// The same, after which it sleeps for a moment between rounds.
+const IDLE_ROUNDS_SLEEP: u32 = 256;
+const IDLE_SLEEP: Duration = Duration::from_micros(50);
+
+/// What belongs to one executor.
+pub(crate) struct Local {
+    /// Its slot in [`crate::quiesce::Slots`].
+    pub(crate) slot: usize,
+    pub(crate) worker: Worker,
+    pub(crate) pool: Pool,
+    /// Whether the last block was taken from the parked ones first.
+    pub(crate) parked_first: bool,
+    /// Quanta in a row in which no block made progress.
+    pub(crate) idle_rounds: u32,
+}
+
+/// Works until the device is closed.
+pub(crate) fn work(shared: &Arc<Shared>, slot: usize) {
+    let mut local = Local {
+        slot,
+        worker: Worker::new(),
+        pool: Pool::new(),
+        parked_first: false,
+        idle_rounds: 0,
+    };
+    while let Some(task) = shared.scheduler.next() {
+        run(shared, &task, &mut local);
+        shared.scheduler.put_back(task, slot);
+        if shared.memory.has_retired() {
+            shared.memory.reclaim();
+        }
+        if local.idle_rounds > IDLE_ROUNDS_SLEEP {
+            std::thread::sleep(IDLE_SLEEP);
+        } else if local.idle_rounds > IDLE_ROUNDS_YIELD {
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// One quantum. A panic is a defect of ours; it ends the context that met it, not the device.
+fn run(shared: &Arc<Shared>, task: &Arc<Task>, local: &mut Local) {
+    let slot = local.slot;
+    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        task.run(local, &mut || shared.scheduler.offer(task));
+    }));
+    if let Err(panic) = outcome {
+        let text = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("no message");
+        tracing::error!(text, "an executor panicked");
+        task.context().poison(Fault {
+            kind: FaultKind::LaunchFailed,
+            place: "software GPU".to_owned(),
+            detail: format!("internal error: {text}"),
+        });
+        shared.slots.leave_after_panic(slot);
+        local.worker = Worker::new();
+        local.pool = Pool::new();
+    }
+}

@@ -1,0 +1,358 @@
+//! Modules: PTX texts, linked; their variables in frame buffer; their kernels, compiled when first asked for.
+
+use crate::context::ContextCore;
+use crate::holdings::Kind;
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tessera_device::{
+    DeviceError, DevicePtr, Function, FunctionInfo, GlobalInfo, Module, ModuleLoaded, ModuleOptions,
+    ParameterInfo, PtxText,
+};
+use tessera_engine::{CompileError, Program, Symbols};
+use tessera_ptx::{FuncId, Id, Linkage, Relocation, Space, Symbol, VarId, Variable, Variant};
+
+/// Code handles of functions (what `mov.u64 %rd, function` gives) are their numbers behind this; nothing is mapped there.
+const CODE_BASE: u64 = 0x0000_0300_0000_0000;
+
+/// Addresses of a module's symbols.
+struct Layout {
+    /// By number of the variable: where it lies in the module's block.
+    variables: BTreeMap<VarId, u64>,
+    /// Bytes of the block.
+    bytes: u64,
+    align: u64,
+    base: DevicePtr,
+}
+
+impl Layout {
+    /// Places every variable that lives in device memory.
+    fn new(module: &tessera_ptx::Module) -> Result<Self, DeviceError> {
+        let mut layout = Self {
+            variables: BTreeMap::new(),
+            bytes: 0,
+            align: 256,
+            base: 0,
+        };
+        for (id, variable) in module.vars.iter() {
+            if !in_device_memory(variable) {
+                continue;
+            }
+            let too_large = || DeviceError::InvalidPtx(format!("variable {} is too large", variable.name));
+            let align = u64::from(variable.align.max(1));
+            let at = layout
+                .bytes
+                .checked_next_multiple_of(align)
+                .ok_or_else(too_large)?;
+            // Every variable gets an address of its own, an empty one too.
+            layout.bytes = at.checked_add(variable.size.max(1)).ok_or_else(too_large)?;
+            layout.align = layout.align.max(align);
+            layout.variables.insert(id, at);
+        }
+        Ok(layout)
+    }
+}
+
+fn in_device_memory(variable: &Variable) -> bool {
+    matches!(variable.space, Space::Global | Space::Const) && variable.linkage != Linkage::Extern
+}
+
+impl Symbols for Layout {
+    fn variable(&self, id: VarId) -> Option<u64> {
+        Some(self.base + self.variables.get(&id)?)
+    }
+
+    fn function(&self, id: FuncId) -> Option<u64> {
+        Some(CODE_BASE + (id.index() as u64 + 1) * 16)
+    }
+}
+
+/// A loaded module. Its block of variables goes with it.
+pub(crate) struct SoftModule {
+    context: Arc<ContextCore>,
+    module: tessera_ptx::Module,
+    layout: Layout,
+    log_name: String,
+    /// Kernels compiled so far.
+    compiled: Mutex<BTreeMap<String, Arc<Compiled>>>,
+    this: std::sync::Weak<Self>,
+}
+
+impl Drop for SoftModule {
+    fn drop(&mut self) {
+        if self.layout.base != 0
+            && let Err(error) = self.context.remove(self.layout.base, Kind::Internal)
+        {
+            // The context was closed and has given everything back.
+            tracing::trace!(%error, "variables of a module are gone already");
+        }
+    }
+}
+
+/// Parses, links, places and initialises.
+pub(crate) fn load(
+    context: &Arc<ContextCore>,
+    texts: &[PtxText<'_>],
+    _options: &ModuleOptions,
+) -> Result<ModuleLoaded, DeviceError> {
+    if texts.is_empty() {
+        return Err(DeviceError::InvalidValue("a module without a text".to_owned()));
+    }
+    let mut modules = Vec::new();
+    for text in texts {
+        let parsed = tessera_ptx::parse_module(text.text)
+            .map_err(|error| DeviceError::InvalidPtx(format!("{}: {error}", text.name)))?;
+        check_target(context, text.name, &parsed)?;
+        modules.push(parsed);
+    }
+    let module = match <[_; 1]>::try_from(modules) {
+        Ok([module]) => module,
+        Err(_) => return Err(DeviceError::NotSupported("linking of several texts".to_owned())),
+    };
+    let mut layout = Layout::new(&module)?;
+    if layout.bytes > 0 {
+        layout.base = context.alloc(layout.bytes, layout.align, Kind::Internal)?;
+    }
+    let log_name = texts.iter().map(|text| text.name).collect::<Vec<_>>().join(", ");
+    let loaded = Arc::new_cyclic(|this| SoftModule {
+        context: Arc::clone(context),
+        module,
+        layout,
+        log_name,
+        compiled: Mutex::default(),
+        this: this.clone(),
+    });
+    loaded.initialise()?;
+    let log = format!(
+        "{}: {} kernels, {} bytes of variables\n",
+        loaded.log_name,
+        loaded.module.entries().count(),
+        loaded.layout.bytes
+    );
+    Ok(ModuleLoaded { module: loaded, log })
+}
+
+/// Newest PTX ISA that the front end knows.
+const NEWEST_PTX: (u8, u8) = (9, 9);
+
+fn check_target(context: &ContextCore, name: &str, module: &tessera_ptx::Module) -> Result<(), DeviceError> {
+    if module.version > NEWEST_PTX {
+        let (major, minor) = module.version;
+        return Err(DeviceError::UnsupportedPtxVersion(format!(
+            "{name}: .version {major}.{minor}"
+        )));
+    }
+    let (major, minor) = context.shared.compute_capability;
+    let have = major * 10 + minor;
+    let target = &module.target;
+    let runs = match target.variant {
+        Variant::Portable => target.sm <= have,
+        Variant::Specific => target.sm == have,
+        Variant::Family => target.sm <= have && target.sm / 10 == have / 10,
+    };
+    if runs {
+        return Ok(());
+    }
+    let suffix = match target.variant {
+        Variant::Portable => "",
+        Variant::Specific => "a",
+        Variant::Family => "f",
+    };
+    let text = format!(
+        "{name}: .target sm_{}{suffix}, the device is {major}.{minor}",
+        target.sm
+    );
+    Err(DeviceError::NoBinaryForGpu(text))
+}
+
+impl SoftModule {
+    /// Writes the initial values of the variables, addresses included.
+    fn initialise(&self) -> Result<(), DeviceError> {
+        for (&id, &offset) in &self.layout.variables {
+            let variable = &self.module.vars[id];
+            let Some(init) = &variable.init else { continue };
+            let mut bytes = init.bytes.clone();
+            for relocation in &init.relocations {
+                self.relocate(variable, relocation, &mut bytes)?;
+            }
+            let size = usize::try_from(variable.size).unwrap_or(usize::MAX);
+            bytes.truncate(size);
+            let written = self.context.space.write_bytes(self.layout.base + offset, &bytes);
+            written.map_err(|fault| DeviceError::InvalidValue(format!("the context was closed: {fault}")))?;
+        }
+        Ok(())
+    }
+
+    fn relocate(
+        &self,
+        variable: &Variable,
+        relocation: &Relocation,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), DeviceError> {
+        let invalid =
+            |what: &str| DeviceError::InvalidPtx(format!("initial value of {}: {what}", variable.name));
+        let address = match relocation.target {
+            Symbol::Var(id) => self.layout.variable(id).ok_or_else(|| {
+                let name = &self.module.vars[id].name;
+                DeviceError::Link(format!(
+                    "{name}, used by the initial value of {}, is not defined",
+                    variable.name
+                ))
+            })?,
+            Symbol::Func(id) => self.layout.function(id).unwrap_or(0),
+            _ => return Err(invalid("the address of something local")),
+        };
+        let value = address.wrapping_add_signed(relocation.addend) >> u32::from(relocation.shift).min(63);
+        let width = usize::from(relocation.width).min(8);
+        let from = usize::try_from(relocation.offset).map_err(|_| invalid("an address too far inside"))?;
+        let end = from
+            .checked_add(width)
+            .ok_or_else(|| invalid("an address too far inside"))?;
+        if end as u64 > variable.size {
+            return Err(invalid("an address beyond its end"));
+        }
+        if bytes.len() < end {
+            bytes.resize(end, 0);
+        }
+        bytes[from..end].copy_from_slice(&value.to_le_bytes()[..width]);
+        Ok(())
+    }
+
+    /// Variables that the host can ask for by name.
+    fn globals(&self) -> impl Iterator<Item = (&str, GlobalInfo)> {
+        self.layout.variables.iter().map(|(&id, offset)| {
+            let variable = &self.module.vars[id];
+            let info = GlobalInfo {
+                address: self.layout.base + offset,
+                bytes: variable.size,
+            };
+            (&*variable.name, info)
+        })
+    }
+
+    fn compile(&self, id: FuncId) -> Result<Compiled, DeviceError> {
+        let program =
+            tessera_engine::compile(&self.module, id, &self.layout).map_err(|error| compile_error(&error))?;
+        let function = &self.module.funcs[id];
+        let resources = program.resources();
+        let constants = self
+            .module
+            .vars
+            .iter()
+            .filter(|(_, variable)| variable.space == Space::Const);
+        let const_bytes: u64 = constants.map(|(_, variable)| variable.size).sum();
+        let (major, minor) = self.module.version;
+        let info = FunctionInfo {
+            name: function.name.to_string(),
+            parameters: resources
+                .params
+                .iter()
+                .map(|param| ParameterInfo {
+                    offset: param.offset,
+                    size: param.size,
+                })
+                .collect(),
+            parameter_bytes: resources.param_bytes,
+            max_threads_per_block: resources.max_threads,
+            shared_bytes: resources.static_shared,
+            const_bytes: u32::try_from(const_bytes).unwrap_or(u32::MAX),
+            local_bytes: resources.local,
+            registers: resources.registers,
+            ptx_version: u32::from(major) * 10 + u32::from(minor),
+            binary_version: self.context.shared.compute_capability.0 * 10
+                + self.context.shared.compute_capability.1,
+        };
+        Ok(Compiled {
+            program: Arc::new(program),
+            info,
+        })
+    }
+}
+
+fn compile_error(error: &CompileError) -> DeviceError {
+    match error {
+        CompileError::NotAnEntry(_) => DeviceError::NotFound(error.to_string()),
+        CompileError::Undefined { .. } => DeviceError::Link(error.to_string()),
+        CompileError::Unsupported { .. } | CompileError::Recursion { .. } | CompileError::TooLarge { .. } => {
+            DeviceError::NotSupported(error.to_string())
+        }
+        _ => DeviceError::InvalidPtx(error.to_string()),
+    }
+}
+
+impl Module for SoftModule {
+    fn function_names(&self) -> Vec<String> {
+        self.module
+            .entries()
+            .map(|(_, function)| function.name.to_string())
+            .collect()
+    }
+
+    fn function(&self, name: &str) -> Result<Arc<dyn Function>, DeviceError> {
+        let Some(this) = self.this.upgrade() else {
+            return Err(DeviceError::NotFound(format!(
+                "kernel {name} of a module that is going"
+            )));
+        };
+        let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        let kernel = match compiled.get(name) {
+            Some(kernel) => Arc::clone(kernel),
+            None => {
+                let found = self
+                    .module
+                    .entries()
+                    .find(|(_, function)| &*function.name == name);
+                let (id, _) = found.ok_or_else(|| DeviceError::NotFound(format!("kernel {name}")))?;
+                let kernel = Arc::new(self.compile(id)?);
+                compiled.insert(name.to_owned(), Arc::clone(&kernel));
+                kernel
+            }
+        };
+        Ok(Arc::new(SoftFunction {
+            module: this,
+            compiled: kernel,
+        }))
+    }
+
+    fn global_names(&self) -> Vec<String> {
+        self.globals().map(|(name, _)| name.to_owned()).collect()
+    }
+
+    fn global(&self, name: &str) -> Option<GlobalInfo> {
+        self.globals()
+            .find(|global| global.0 == name)
+            .map(|global| global.1)
+    }
+}
+
+/// A kernel, ready to run.
+struct Compiled {
+    program: Arc<Program>,
+    info: FunctionInfo,
+}
+
+/// A kernel of a module, which it keeps loaded.
+pub(crate) struct SoftFunction {
+    module: Arc<SoftModule>,
+    compiled: Arc<Compiled>,
+}
+
+impl SoftFunction {
+    pub(crate) fn program(&self) -> &Arc<Program> {
+        &self.compiled.program
+    }
+
+    pub(crate) fn context_id(&self) -> u64 {
+        self.module.context.id
+    }
+}
+
+impl Function for SoftFunction {
+    fn info(&self) -> &FunctionInfo {
+        &self.compiled.info
+    }
+
+    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}

@@ -1,0 +1,119 @@
+//! Streams: from an [`Operation`] to a task in the scheduler.
+
+use crate::context::ContextCore;
+use crate::events::SoftEvent;
+use crate::kernel::Kernel;
+use crate::task::{Body, Task};
+use crate::transfer::{Side, Transfer};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tessera_device::{DeviceError, Event, Operation, Stream, StreamOptions, StreamSink};
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// What the tasks of a stream share.
+pub(crate) struct StreamCore {
+    pub(crate) id: u64,
+    pub(crate) context: Arc<ContextCore>,
+    pub(crate) options: StreamOptions,
+    pub(crate) sink: Arc<dyn StreamSink>,
+    /// Key of the last operation submitted. Used under the scheduler's lock.
+    pub(crate) tail: AtomicU64,
+}
+
+/// A stream of the software GPU. Its queued tasks hold the core, so dropping this lets them finish.
+pub(crate) struct SoftStream {
+    core: Arc<StreamCore>,
+    /// Newest number, to refuse one that does not rise.
+    newest: AtomicU64,
+}
+
+impl SoftStream {
+    pub(crate) fn new(context: Arc<ContextCore>, options: StreamOptions, sink: Arc<dyn StreamSink>) -> Self {
+        Self {
+            core: Arc::new(StreamCore {
+                id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+                context,
+                options,
+                sink,
+                tail: AtomicU64::new(0),
+            }),
+            newest: AtomicU64::new(0),
+        }
+    }
+
+    fn body(&self, operation: Operation) -> Result<(Body, Option<Arc<SoftEvent>>), DeviceError> {
+        let transfer = |made: Option<Transfer>| made.map_or(Body::Nothing, Body::Transfer);
+        let body = match operation {
+            Operation::Launch(launch) => Body::Kernel(Box::new(Kernel::new(&self.core.context, launch)?)),
+            Operation::CopyIn {
+                destination,
+                destination_pitch,
+                source,
+                source_pitch,
+                span,
+            } => transfer(Transfer::copy(
+                (Side::Device(destination), destination_pitch),
+                (Side::Host(source), source_pitch),
+                span,
+            )?),
+            Operation::CopyOut {
+                destination,
+                destination_pitch,
+                source,
+                source_pitch,
+                span,
+            } => transfer(Transfer::copy(
+                (Side::Host(destination), destination_pitch),
+                (Side::Device(source), source_pitch),
+                span,
+            )?),
+            Operation::Copy {
+                destination,
+                destination_pitch,
+                source,
+                source_pitch,
+                span,
+            } => transfer(Transfer::copy(
+                (Side::Device(destination), destination_pitch),
+                (Side::Device(source), source_pitch),
+                span,
+            )?),
+            Operation::Fill(fill) => transfer(Transfer::fill(&fill)?),
+            Operation::RecordEvent { event, generation } => Body::Record {
+                event: own_event(event)?,
+                generation,
+            },
+            Operation::WaitEvent { event } => return Ok((Body::Nothing, Some(own_event(event)?))),
+            Operation::Free { base } => match self.core.context.holdings.range_of(base) {
+                Some((found, _)) if found == base => Body::Free(base),
+                _ => return Err(DeviceError::NotFound(format!("allocation with base {base:#x}"))),
+            },
+            Operation::Marker => Body::Nothing,
+            _ => return Err(DeviceError::NotSupported("this kind of operation".to_owned())),
+        };
+        Ok((body, None))
+    }
+}
+
+fn own_event(event: Arc<dyn Event>) -> Result<Arc<SoftEvent>, DeviceError> {
+    event
+        .as_any()
+        .downcast()
+        .map_err(|_| DeviceError::InvalidValue("an event of another device".to_owned()))
+}
+
+impl Stream for SoftStream {
+    fn submit(&self, seq: u64, operation: Operation) -> Result<(), DeviceError> {
+        let (body, wait) = self.body(operation)?;
+        let before = self.newest.fetch_max(seq, Ordering::Relaxed);
+        if seq <= before {
+            let text = format!("operation number {seq} does not rise after {before}");
+            return Err(DeviceError::InvalidValue(text));
+        }
+        let task = Arc::new(Task::new(Arc::clone(&self.core), seq, body));
+        let shared = &self.core.context.shared;
+        shared.scheduler.submit(shared, &task, wait.as_deref());
+        Ok(())
+    }
+}
