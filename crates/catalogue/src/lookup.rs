@@ -43,7 +43,8 @@ fn hint(near: &[String]) -> String {
 
 impl Catalogue {
     /// The board that `given` stands for: an id (`h100-pcie-80gb`), the vendor's name with or without `NVIDIA`, a prefix of type
-    /// names (`H100`) or the start of an id that only one board has. Case does not matter.
+    /// names (`H100`), the start of an id that only one board has, or words that all occur in an id (`H100 80GB`); where those
+    /// fit several boards, the one whose type names begin with the first word is meant. Case does not matter.
     ///
     /// # Errors
     /// No such board, or several.
@@ -67,9 +68,31 @@ impl Catalogue {
         };
         let wanted = given.to_ascii_lowercase();
         let by_start = |board: &&Board| !wanted.is_empty() && board.id.starts_with(&wanted);
+        let words: Vec<&str> = wanted
+            .split_whitespace()
+            .filter(|word| *word != "nvidia")
+            .collect();
+        let by_words = |board: &&Board| {
+            !words.is_empty()
+                && words
+                    .iter()
+                    .all(|word| board.id.split('-').any(|part| part == *word))
+        };
         let mut found: Vec<&Board> = self.boards().iter().filter(by_prefix).collect();
         if found.is_empty() {
             found = self.boards().iter().filter(by_start).collect();
+        }
+        if found.is_empty() {
+            found = self.boards().iter().filter(by_words).collect();
+            let meant = |board: &&&Board| {
+                board
+                    .prefixes
+                    .iter()
+                    .any(|prefix| prefix.eq_ignore_ascii_case(words[0]))
+            };
+            if let (2.., Some(board)) = (found.len(), found.iter().find(meant)) {
+                found = vec![*board];
+            }
         }
         match found.as_slice() {
             [board] => Ok(board),
