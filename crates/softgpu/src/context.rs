@@ -24,9 +24,6 @@ use tessera_device::{
 };
 use tessera_mmu::AddressSpace;
 
-/// Least alignment of an allocation, bytes.
-const LEAST_ALIGN: u64 = 256;
-
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 /// What everything inside a context shares.
@@ -78,7 +75,6 @@ impl ContextCore {
     }
 
     pub(crate) fn alloc(&self, bytes: u64, align: u64, kind: Kind) -> Result<DevicePtr, DeviceError> {
-        let align = align.max(LEAST_ALIGN);
         self.holdings
             .alloc(&self.shared.memory, &self.space, bytes, align, kind)
     }

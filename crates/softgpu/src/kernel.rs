@@ -121,8 +121,8 @@ fn state_bytes(function: &SoftFunction, threads: u64, dynamic_shared: u32) -> u6
 
 impl Kernel {
     /// Checks a launch.
-    pub(crate) fn new(context: &Arc<ContextCore>, launch: Launch) -> Result<Self, DeviceError> {
-        let function = own_function(&launch, context)?;
+    pub(crate) fn new(context: &Arc<ContextCore>, launch: &Launch) -> Result<Self, DeviceError> {
+        let function = own_function(launch, context)?;
         check_shape(launch.grid, launch.block)?;
         let total = launch.grid.volume().unwrap_or(u64::MAX);
         let threads = launch.block.volume().unwrap_or(u64::MAX);

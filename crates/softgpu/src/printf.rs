@@ -208,6 +208,7 @@ impl<A: Arguments> Packed<'_, A> {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Value {
     Integer(i64),
     Float(f64),

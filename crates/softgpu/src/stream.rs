@@ -45,7 +45,7 @@ impl SoftStream {
     fn body(&self, operation: Operation) -> Result<(Body, Option<Arc<SoftEvent>>), DeviceError> {
         let transfer = |made: Option<Transfer>| made.map_or(Body::Nothing, Body::Transfer);
         let body = match operation {
-            Operation::Launch(launch) => Body::Kernel(Box::new(Kernel::new(&self.core.context, launch)?)),
+            Operation::Launch(launch) => Body::Kernel(Box::new(Kernel::new(&self.core.context, &launch)?)),
             Operation::CopyIn {
                 destination,
                 destination_pitch,
