@@ -79,7 +79,7 @@ pub fn ex2(a: f32, ftz: bool) -> f32 {
     let n = (shifted.to_bits() as i32).wrapping_sub(ROUND32.to_bits() as i32);
     let f = x - (shifted - ROUND32);
     let f2 = f * f;
-    let low = 0.693_147_2 + f * 0.240_226_5;
+    let low = std::f32::consts::LN_2 + f * 0.240_226_5;
     let mid = 0.055_503_57 + f * 0.009_618_083;
     let high = 0.001_339_086_3 + f * 0.000_154_531_63;
     let p = 1.0 + f * (low + f2 * (mid + f2 * high));
@@ -105,7 +105,7 @@ pub fn lg2(a: f32, ftz: bool) -> f32 {
     // log2(m) = log2((1+s)/(1-s)), odd in s, |s| < 0.172.
     let s = (m - 1.0) / (m + 1.0);
     let z = s * s;
-    let p = 2.885_390_1 + z * (0.961_796_67 + z * (0.577_083_6 + z * (0.411_673_3 + z * 0.340_721_1)));
+    let p = 2.885_39 + z * (0.961_796_67 + z * (0.577_083_6 + z * (0.411_673_3 + z * 0.340_721_1)));
     let r = e as f32 + s * p;
     let r = if a == 0.0 { f32::NEG_INFINITY } else { r };
     let r = if a == f32::INFINITY { a } else { r };
@@ -180,7 +180,7 @@ pub fn tanh(a: f32) -> f32 {
 /// NaN of the two gross `f64` approximations (PTX ISA).
 const NAN_GROSS: u64 = 0x7fff_ffff_0000_0000;
 
-/// The high word of `a`, subnormals flushed.
+/// The high word of `a`, subnormals flushed. A NaN whose payload lies in the low word alone is an infinity to these instructions.
 #[inline(always)]
 fn gross_operand(a: f64) -> f64 {
     let bits = a.to_bits() & 0xffff_ffff_0000_0000;
@@ -202,7 +202,7 @@ fn gross_result(r: f64) -> f64 {
 #[inline(always)]
 #[must_use]
 pub fn rcp_f64(a: f64) -> f64 {
-    gross_result(if a.is_nan() { a } else { 1.0 / gross_operand(a) })
+    gross_result(1.0 / gross_operand(a))
 }
 
 /// `rsqrt.approx.ftz.f64`: looks at the high word only, gives a high word only.

@@ -96,6 +96,7 @@ macro_rules! compare_float {
         $(#[$doc])*
         #[inline(always)]
         #[must_use]
+        #[allow(clippy::neg_cmp_op_on_partial_ord, reason = "true with NaN is what `ltu` and the like mean")]
         pub fn $name(op: CmpOp, a: $ty, b: $ty) -> bool {
             match op {
                 CmpOp::Eq => a == b,

@@ -230,7 +230,7 @@ ternary! {
 #[must_use]
 pub fn div_u32(a: u32, b: u32) -> u32 {
     // By 0 the quotient is infinite or NaN; the select below replaces whatever the conversion makes of it.
-    let quotient = (f64::from(a) / f64::from(b)) as u32;
+    let quotient = crate::convert::low_word((f64::from(a) / f64::from(b)).trunc());
     if b == 0 { u32::MAX } else { quotient }
 }
 
@@ -246,8 +246,8 @@ pub fn rem_u32(a: u32, b: u32) -> u32 {
 #[inline(always)]
 #[must_use]
 pub fn div_s32(a: u32, b: u32) -> u32 {
-    // i64, because the quotient of the most negative value and -1 is 2^31, which wraps to the right result.
-    let quotient = (f64::from(a as i32) / f64::from(b as i32)) as i64 as u32;
+    // The quotient of the most negative value and -1 is 2^31, whose low word is the right result.
+    let quotient = crate::convert::low_word((f64::from(a as i32) / f64::from(b as i32)).trunc());
     if b == 0 { u32::MAX } else { quotient }
 }
 
