@@ -1,0 +1,141 @@
+//! Unmodified clients on a vGPU: Python packages, NVML tools, a Rust program on `cudarc`.
+
+use super::environment::{PYTHON, TRITON};
+use crate::dist::Layout;
+use crate::host::Host;
+use crate::sh;
+use anyhow::{Result, bail};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Seconds after which a client counts as stuck.
+const PATIENCE: &str = "300";
+
+/// A client and how its output shows that it did its work.
+struct Client {
+    name: &'static str,
+    command: Vec<String>,
+    environment: Vec<(&'static str, String)>,
+    expected: &'static str,
+}
+
+impl Client {
+    fn new(name: &'static str, command: Vec<String>, expected: &'static str) -> Self {
+        Self {
+            name,
+            command,
+            environment: Vec::new(),
+            expected,
+        }
+    }
+
+    fn with(mut self, variable: &'static str, value: &Path) -> Self {
+        self.environment.push((variable, value.display().to_string()));
+        self
+    }
+}
+
+fn directory() -> PathBuf {
+    sh::root().join("tests/clients")
+}
+
+fn script(python: &Path, name: &str) -> Vec<String> {
+    vec![
+        python.display().to_string(),
+        directory().join(name).display().to_string(),
+    ]
+}
+
+/// The numba-cuda script.
+pub(super) fn numba() -> Result<Vec<String>> {
+    Ok(script(&PYTHON.ensure()?, "numba_kernels.py"))
+}
+
+/// The file of NVRTC, which tinygrad does not find in a Python environment by itself.
+fn nvrtc() -> Result<PathBuf> {
+    let library = PYTHON.libraries()?.join("nvidia/cu13/lib/libnvrtc.so.13");
+    if !library.exists() {
+        bail!("the environment has no NVRTC");
+    }
+    Ok(library)
+}
+
+fn all() -> Result<Vec<Client>> {
+    let python = PYTHON.ensure()?;
+    let triton = TRITON.ensure()?;
+    let ptxas = directory().join("ptxas");
+    let tool = |name: &str, arguments: &[&str]| {
+        let mut command = vec![PYTHON.program(name).display().to_string()];
+        command.extend(arguments.iter().map(|&argument| argument.to_owned()));
+        command
+    };
+    Ok(vec![
+        Client::new("numba-cuda", numba()?, "PASS numba-cuda"),
+        Client::new("tinygrad", script(&python, "tinygrad_step.py"), "PASS tinygrad")
+            .with("NVRTC_PATH", &nvrtc()?),
+        Client::new("cuda.core", script(&python, "cuda_core.py"), "PASS cuda.core"),
+        Client::new("Triton", script(&triton, "triton_add.py"), "PASS Triton")
+            .with("TRITON_PTXAS_PATH", &ptxas)
+            .with("TRITON_PTXAS_BLACKWELL_PATH", &ptxas)
+            .with("TRITON_CACHE_DIR", &sh::cache().join("triton")),
+        Client::new("cudarc", vec![cudarc()?.display().to_string()], "PASS cudarc"),
+        Client::new("nvidia-ml-py", script(&python, "nvml.py"), "PASS nvidia-ml-py"),
+        Client::new("gpustat", tool("gpustat", &["--no-color", "--no-header"]), "H100"),
+        Client::new("nvitop", tool("nvitop", &["-1", "--no-unicode"]), "H100"),
+    ])
+}
+
+/// Builds the Rust program, which is a package of its own, and answers where it lies.
+fn cudarc() -> Result<PathBuf> {
+    let target = sh::cache().join("cudarc");
+    let mut command = sh::cargo();
+    command
+        .args(["build", "--quiet", "--release", "--locked"])
+        .current_dir(directory().join("cudarc"))
+        .env("CARGO_TARGET_DIR", &target);
+    sh::run(&mut command)?;
+    Ok(target.join("release/cudarc-client"))
+}
+
+/// Runs a client on a vGPU.
+fn run_one(host: &Host<'_>, client: &Client) -> Result<Result<String, String>> {
+    let mut command = host.guest("clients", Path::new("timeout"));
+    command.arg(PATIENCE).args(&client.command);
+    for (variable, value) in &client.environment {
+        command.env(variable, value);
+    }
+    let output = sh::output(&mut command)?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() && text.contains(client.expected) {
+        return Ok(Ok(text));
+    }
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    Ok(Err(format!("{}\n{text}{errors}", output.status)))
+}
+
+/// Runs all clients; one line for each.
+pub(crate) fn clients(layout: &Layout) -> Result<()> {
+    let clients = all()?;
+    let host = Host::start(layout, &["H100 80GB"])?;
+    host.create("clients", "H100-20C")?;
+    let mut failed = 0;
+    for client in &clients {
+        let start = Instant::now();
+        let outcome = run_one(&host, client)?;
+        let seconds = start.elapsed().as_secs_f64();
+        let verdict = if outcome.is_ok() { "PASS" } else { "FAIL" };
+        println!("  {verdict}  {:14} {seconds:6.2} s", client.name);
+        let (Ok(text) | Err(text)) = &outcome;
+        if outcome.is_err() {
+            failed += 1;
+        }
+        for line in text.lines() {
+            println!("        {line}");
+        }
+    }
+    if failed > 0 {
+        bail!("{failed} of {} clients failed", clients.len());
+    }
+    println!("  {} clients passed", clients.len());
+    Ok(())
+}

@@ -1,0 +1,32 @@
+//! Compilers and clients of others that the demo, the tests and the benchmarks need: what is got, from where, and where it lies.
+//!
+//! Everything goes through the machine's own `pip` and `apt-get`, with the machine's own configuration, into `.cache/` of the
+//! repository; nothing is installed. Versions are pinned here and nowhere else. A step that is done leaves a stamp with what it was
+//! done for; a step that was interrupted starts again, and what its package manager had fetched completely is not fetched again.
+//!
+//! ```text
+//!  .cache/toolchain/python/    Python environment: nvcc 13, numba-cuda, tinygrad, ...   290 MB to download
+//!  .cache/toolchain/cuda12/    nvcc 12 from the distribution, headers from packages     115 MB, where it can be had
+//!  .cache/toolchain/triton/    Python environment for Triton, whose package is large    305 MB
+//!  .cache/programs/            what the compilers made, by the hash of source and flags
+//! ```
+
+mod clients;
+mod cuda12;
+mod cudart;
+mod environment;
+mod nvcc;
+mod programs;
+
+pub(crate) use clients::clients;
+pub(crate) use cudart::link_cudart;
+pub(crate) use nvcc::ptx;
+pub(crate) use programs::{demo_programs, programs};
+
+use crate::sh;
+use std::path::PathBuf;
+
+/// Where the tool chains lie.
+fn directory() -> PathBuf {
+    sh::cache().join("toolchain")
+}
