@@ -19,6 +19,7 @@ macro_rules! errors {
 
 errors! {
     INVALID_VALUE = 1,
+    INVALID_CONFIGURATION = 9,
     INVALID_SYMBOL = 13,
     INVALID_MEMCPY_DIRECTION = 21,
     INSUFFICIENT_DRIVER = 35,

@@ -24,7 +24,27 @@ struct Launch {
     arguments: Arguments,
 }
 
-fn launch(driver: &Driver, kernel: Handle, launch: &Launch, cooperative: bool) -> Result<(), Error> {
+impl Launch {
+    /// Whether no device could take these dimensions: more than the limits that all compute capabilities share, or nothing.
+    fn is_impossible(&self) -> bool {
+        let (grid, block) = (self.grid, self.block);
+        let threads = u64::from(block.x).saturating_mul(u64::from(block.y)).saturating_mul(u64::from(block.z));
+        let blocks_fit = (1..=0x7FFF_FFFF).contains(&grid.x)
+            && (1..=0xFFFF).contains(&grid.y)
+            && (1..=0xFFFF).contains(&grid.z);
+        !blocks_fit || !(1..=1024).contains(&threads) || block.z > 64
+    }
+}
+
+/// Launches. Where the driver calls dimensions an invalid value, the runtime calls them an invalid configuration.
+fn launch(driver: &Driver, kernel: Handle, what: &Launch, cooperative: bool) -> Result<(), Error> {
+    match submit(driver, kernel, what, cooperative) {
+        Err(Error::INVALID_VALUE) if what.is_impossible() => Err(Error::INVALID_CONFIGURATION),
+        result => result,
+    }
+}
+
+fn submit(driver: &Driver, kernel: Handle, launch: &Launch, cooperative: bool) -> Result<(), Error> {
     let shared_bytes = u32::try_from(launch.shared_bytes).map_err(|_| Error::INVALID_VALUE)?;
     let (grid, block) = (launch.grid, launch.block);
     if cooperative {
@@ -166,6 +186,23 @@ per_thread_api! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn impossible_dimensions_are_told_from_other_values() {
+        let launch = |grid: [u32; 3], block: [u32; 3]| Launch {
+            grid: Dim3 { x: grid[0], y: grid[1], z: grid[2] },
+            block: Dim3 { x: block[0], y: block[1], z: block[2] },
+            shared_bytes: 0,
+            stream: std::ptr::null_mut(),
+            arguments: std::ptr::null_mut(),
+        };
+        assert!(!launch([1, 1, 1], [32, 32, 1]).is_impossible());
+        assert!(launch([1, 1, 1], [2048, 1, 1]).is_impossible());
+        assert!(launch([0, 1, 1], [32, 1, 1]).is_impossible());
+        assert!(launch([1, 65536, 1], [32, 1, 1]).is_impossible());
+        assert!(launch([1, 1, 1], [1, 1, 65]).is_impossible());
+        assert!(launch([1, 1, 1], [u32::MAX, u32::MAX, u32::MAX]).is_impossible());
+    }
 
     #[test]
     fn dynamic_shared_memory_past_32_bits_is_refused() {
