@@ -7,45 +7,12 @@
 //! Free pieces are kept by offset and the lowest one that fits is taken, so that little memory is touched and it stays cached.
 
 use crate::record::{Completion, Records};
-use crate::{ChannelError, Layout, Shared, SharedRange};
-use std::collections::{BTreeMap, VecDeque};
+use crate::{ChannelError, Layout, RangePool, Shared, SharedRange};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Pieces start and end at multiples of this.
 const GRANULE: u64 = 256;
-
-#[derive(Debug)]
-struct Pool {
-    /// Offset to length of every free piece; no two touch.
-    free: BTreeMap<u64, u64>,
-}
-
-impl Pool {
-    fn take(&mut self, bytes: u64) -> Option<u64> {
-        let (&offset, &length) = self.free.iter().find(|&(_, &length)| length >= bytes)?;
-        self.free.remove(&offset);
-        if length > bytes {
-            self.free.insert(offset + bytes, length - bytes);
-        }
-        Some(offset)
-    }
-
-    fn give(&mut self, offset: u64, bytes: u64) {
-        let mut start = offset;
-        let mut length = bytes;
-        if let Some((&before, &size)) = self.free.range(..offset).next_back()
-            && before + size == offset
-        {
-            self.free.remove(&before);
-            start = before;
-            length += size;
-        }
-        if let Some(size) = self.free.remove(&(offset + bytes)) {
-            length += size;
-        }
-        self.free.insert(start, length);
-    }
-}
 
 #[derive(Debug)]
 struct Pending {
@@ -60,23 +27,18 @@ pub struct StagingHeap {
     aperture: Arc<Shared>,
     base: u64,
     bytes: u64,
-    pool: Arc<Mutex<Pool>>,
+    pool: Arc<Mutex<RangePool>>,
     pending: Mutex<VecDeque<Pending>>,
 }
 
 impl StagingHeap {
     pub(crate) fn new(aperture: Arc<Shared>, layout: &Layout) -> Self {
         let bytes = layout.staging_bytes / GRANULE * GRANULE;
-        let free = if bytes == 0 {
-            BTreeMap::new()
-        } else {
-            BTreeMap::from([(0, bytes)])
-        };
         Self {
             aperture,
             base: layout.staging_offset,
             bytes,
-            pool: Arc::new(Mutex::new(Pool { free })),
+            pool: Arc::new(Mutex::new(RangePool::new(bytes))),
             pending: Mutex::new(VecDeque::new()),
         }
     }
@@ -161,14 +123,16 @@ impl StagingHeap {
     /// Bytes free now, in however many pieces.
     #[must_use]
     pub fn free_bytes(&self) -> u64 {
-        let pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        pool.free.values().sum()
+        self.pool
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .free_bytes()
     }
 }
 
 #[derive(Debug)]
 struct Piece {
-    pool: Arc<Mutex<Pool>>,
+    pool: Arc<Mutex<RangePool>>,
     offset: u64,
     bytes: u64,
 }
@@ -216,43 +180,5 @@ impl Staging {
     /// There are fewer bytes.
     pub fn read(&self, offset: usize, destination: &mut [u8]) -> Result<(), ChannelError> {
         self.range.read(offset, destination)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-
-        /// Whatever the order of taking and giving: pieces never overlap, and at the end the pool is one piece again.
-        #[test]
-        fn pool_keeps_its_books(steps in prop::collection::vec((any::<bool>(), 1u64..40, any::<prop::sample::Index>()), 1..200)) {
-            let total = 1u64 << 12;
-            let mut pool = Pool { free: BTreeMap::from([(0, total)]) };
-            let mut held: Vec<(u64, u64)> = Vec::new();
-            for (take, granules, which) in steps {
-                if take {
-                    let bytes = granules * 16;
-                    if let Some(offset) = pool.take(bytes) {
-                        prop_assert!(offset + bytes <= total);
-                        prop_assert!(held.iter().all(|&(o, b)| offset + bytes <= o || o + b <= offset));
-                        held.push((offset, bytes));
-                    }
-                } else if !held.is_empty() {
-                    let (offset, bytes) = held.swap_remove(which.index(held.len()));
-                    pool.give(offset, bytes);
-                }
-                let free: u64 = pool.free.values().sum();
-                let used: u64 = held.iter().map(|&(_, b)| b).sum();
-                prop_assert_eq!(free + used, total);
-            }
-            for (offset, bytes) in held {
-                pool.give(offset, bytes);
-            }
-            prop_assert_eq!(pool.free, BTreeMap::from([(0, total)]));
-        }
     }
 }
