@@ -1,0 +1,208 @@
+//! The sandbox. A worker enters it before it reads the first byte of a guest, and cannot leave.
+//!
+//! ```text
+//!   bind sockets ─▶ first half: no core, no new privileges, not root, landlock ─▶ open device, start its threads
+//!                ─▶ second half: seccomp for all threads ─▶ accept guests
+//! ```
+//!
+//! The first half comes before any thread is made, since landlock holds for the calling thread and those it starts later. The
+//! second half is an allow-list of system calls: what memory, threads, sleeping, and the two sockets' connections need. A call
+//! that is not on it fails with `EPERM`. `clone3` fails with `ENOSYS`, so that the C library uses `clone`, whose flags the filter
+//! can see: threads are allowed, processes are not. No mapping may be executable.
+
+use crate::WorkerError;
+use seccompiler::{
+    SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
+};
+use std::collections::BTreeMap;
+
+fn failed<E: std::error::Error + Send + Sync + 'static>(what: &'static str) -> impl FnOnce(E) -> WorkerError {
+    move |source| WorkerError::Sandbox {
+        what,
+        source: Box::new(source),
+    }
+}
+
+fn last_os(what: &'static str) -> WorkerError {
+    failed(what)(std::io::Error::last_os_error())
+}
+
+/// First half: to be entered by the only thread, after the sockets are bound and before the device is opened.
+pub(crate) fn enter_files() -> Result<(), WorkerError> {
+    let none = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `none` is a valid rlimit.
+    if unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) } != 0 {
+        return Err(last_os("no core dumps"));
+    }
+    // SAFETY: PR_SET_DUMPABLE takes an integer; nobody of the same user can attach from here on.
+    if unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) } != 0 {
+        return Err(last_os("not dumpable"));
+    }
+    // SAFETY: PR_SET_NO_NEW_PRIVS takes integers.
+    if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
+        return Err(last_os("no new privileges"));
+    }
+    leave_root();
+    landlock()
+}
+
+/// Becomes nobody where it is root. In a user namespace without that id it stays, without the rights that a root outside has.
+fn leave_root() {
+    const NOBODY: libc::uid_t = 65_534;
+    // SAFETY: these calls take integers and a list of length 0; no other thread runs yet.
+    let left = unsafe {
+        libc::geteuid() != 0
+            || (libc::setgroups(0, std::ptr::null()) == 0
+                && libc::setresgid(NOBODY, NOBODY, NOBODY) == 0
+                && libc::setresuid(NOBODY, NOBODY, NOBODY) == 0)
+    };
+    if !left {
+        let error = std::io::Error::last_os_error();
+        tracing::warn!(%error, "the worker stays root; system calls and files are restricted all the same");
+    }
+}
+
+/// No file can be opened, no TCP port be bound or connected to. Where the kernel lacks it, the second half still refuses both.
+fn landlock() -> Result<(), WorkerError> {
+    use landlock::{
+        ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetStatus,
+    };
+    let status = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(ABI::V5))
+        .and_then(|ruleset| ruleset.handle_access(AccessNet::from_all(ABI::V5)))
+        .and_then(Ruleset::create)
+        .and_then(landlock::RulesetCreated::restrict_self)
+        .map_err(failed("landlock"))?;
+    match status.ruleset {
+        RulesetStatus::FullyEnforced => tracing::debug!("landlock is enforced"),
+        RulesetStatus::PartiallyEnforced => tracing::info!("landlock of this kernel covers a part only"),
+        RulesetStatus::NotEnforced => {
+            tracing::warn!("this kernel has no landlock; the filter of system calls stands alone");
+        }
+    }
+    Ok(())
+}
+
+/// System calls that are allowed whatever their arguments.
+const ALLOWED: &[libc::c_long] = &[
+    // memory
+    libc::SYS_brk,
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_madvise,
+    libc::SYS_memfd_create,
+    libc::SYS_ftruncate,
+    libc::SYS_fallocate,
+    libc::SYS_mincore,
+    // descriptors that are open
+    libc::SYS_read,
+    libc::SYS_readv,
+    libc::SYS_write,
+    libc::SYS_writev,
+    libc::SYS_close,
+    libc::SYS_dup,
+    libc::SYS_fcntl,
+    libc::SYS_fstat,
+    libc::SYS_lseek,
+    libc::SYS_poll,
+    libc::SYS_ppoll,
+    // connections to the two sockets
+    libc::SYS_accept4,
+    libc::SYS_recvfrom,
+    libc::SYS_recvmsg,
+    libc::SYS_sendto,
+    libc::SYS_sendmsg,
+    libc::SYS_shutdown,
+    libc::SYS_getsockopt,
+    libc::SYS_pidfd_open,
+    // threads
+    libc::SYS_futex,
+    libc::SYS_set_robust_list,
+    libc::SYS_rseq,
+    libc::SYS_gettid,
+    libc::SYS_getpid,
+    libc::SYS_sched_yield,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_membarrier,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+    libc::SYS_restart_syscall,
+    // signals to itself: stack overflow, abort
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_sigaltstack,
+    // time and chance
+    libc::SYS_clock_gettime,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_nanosleep,
+    libc::SYS_getrandom,
+];
+
+type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+
+fn argument(index: u8, operator: SeccompCmpOp, value: u64) -> Result<Vec<SeccompRule>, WorkerError> {
+    let condition = SeccompCondition::new(index, SeccompCmpArgLen::Dword, operator, value)
+        .map_err(failed("condition of the system call filter"))?;
+    let rule = SeccompRule::new(vec![condition]).map_err(failed("rule of the system call filter"))?;
+    Ok(vec![rule])
+}
+
+fn rules() -> Result<Rules, WorkerError> {
+    // A number is an `i64` on every machine this runs on; the type alias of the C library says so too.
+    let mut rules: Rules = ALLOWED.iter().map(|&call| (call, Vec::new())).collect();
+    let execute = u64::from(libc::PROT_EXEC.unsigned_abs());
+    for call in [libc::SYS_mmap, libc::SYS_mprotect] {
+        rules.insert(call, argument(2, SeccompCmpOp::MaskedEq(execute), 0)?);
+    }
+    let thread = u64::from(libc::CLONE_THREAD.unsigned_abs());
+    rules.insert(
+        libc::SYS_clone,
+        argument(0, SeccompCmpOp::MaskedEq(thread), thread)?,
+    );
+    // Allowed here and answered with ENOSYS by the other filter: of two that refuse, it must be the one that decides.
+    rules.insert(libc::SYS_clone3, Vec::new());
+    let own = u64::from(std::process::id());
+    rules.insert(libc::SYS_tgkill, argument(0, SeccompCmpOp::Eq, own)?);
+    // Names of threads and of mappings; nothing that gains a right.
+    const PR_SET_VMA: u64 = 0x5356_4d41;
+    let mut names = argument(0, SeccompCmpOp::Eq, u64::from(libc::PR_SET_NAME.unsigned_abs()))?;
+    names.extend(argument(0, SeccompCmpOp::Eq, PR_SET_VMA)?);
+    rules.insert(libc::SYS_prctl, names);
+    // `fstat` of newer C libraries: only with the empty path, which means the descriptor itself, is of use to a worker; other
+    // paths are refused by landlock, and show metadata at most where the kernel has none.
+    rules.insert(
+        libc::SYS_newfstatat,
+        argument(3, SeccompCmpOp::MaskedEq(0x1000), 0x1000)?,
+    );
+    rules.insert(
+        libc::SYS_statx,
+        argument(2, SeccompCmpOp::MaskedEq(0x1000), 0x1000)?,
+    );
+    Ok(rules)
+}
+
+/// Second half: restricts the system calls of all threads.
+pub(crate) fn enter_calls() -> Result<(), WorkerError> {
+    let architecture = TargetArch::try_from(std::env::consts::ARCH).map_err(failed("machine"))?;
+    let permission = SeccompAction::Errno(libc::EPERM.unsigned_abs());
+    let missing = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
+    let clone3 = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
+    let filters = [
+        SeccompFilter::new(clone3, SeccompAction::Allow, missing, architecture),
+        SeccompFilter::new(rules()?, permission, SeccompAction::Allow, architecture),
+    ];
+    for filter in filters {
+        let filter = filter.map_err(failed("system call filter"))?;
+        let program: seccompiler::BpfProgram =
+            filter.try_into().map_err(failed::<seccompiler::BackendError>(
+                "program of the system call filter",
+            ))?;
+        seccompiler::apply_filter_all_threads(&program).map_err(failed("seccomp"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,231 @@
+//! One guest process: its objects, and the dispatch of its messages.
+//!
+//! ```text
+//!   Receiver ─▶ Guest::dispatch ─┬─ context.rs   contexts, limits, printed text
+//!                                ├─ memory.rs    frame buffer, pinned memory
+//!                                ├─ module.rs    modules, functions, variables
+//!                                ├─ stream.rs    streams, events
+//!                                └─ work.rs      launches, copies, fills
+//! ```
+//!
+//! A call is answered in every case. A posted message that is refused shows in the completion record of its stream; one that
+//! names no object at all is counted, and too many of them end the session. Only a broken protocol (a record index out of
+//! range, a sequence number that does not rise) ends it at once.
+//!
+//! Everything that a session holds is owned by its [`Guest`]; dropping that frees it, whatever the reason.
+
+mod context;
+mod memory;
+mod module;
+mod objects;
+mod stream;
+mod work;
+
+use crate::memory::Budget;
+use crate::queue::Queue;
+use crate::refusal::Refusal;
+use crate::vgpu::{SessionInfo, Vgpu};
+use memory::HostMemory;
+use objects::Objects;
+use std::sync::Arc;
+use tessera_channel::{ChannelError, Session};
+use tessera_wire::messages::{
+    ContextCreate, ContextFault, ContextSetLimit, FunctionGet, FunctionList, GlobalGet, Hello, HostAlloc,
+    LinkCheck, MemAlloc, MemInfo, MemInfoReply, ModuleLoad, Ping, PingReply, PrintfDrain, QueryVgpu,
+    QueryVgpuReply,
+};
+use tessera_wire::{Call, CudaCode, Header, Opcode, ProcessList, Request};
+
+/// What a call comes to: reply and tail.
+type Answer<M> = Result<(<M as Call>::Reply, Vec<u8>), Refusal>;
+
+/// A guest and all it holds.
+pub(crate) struct Guest {
+    vgpu: Arc<Vgpu>,
+    info: Arc<SessionInfo>,
+    channel: Arc<Session>,
+    objects: Objects,
+    host: HostMemory,
+    queue: Arc<Queue>,
+    budget: Arc<Budget>,
+    /// Posted messages so far that named no object.
+    strays: u32,
+}
+
+impl Guest {
+    pub(crate) fn new(vgpu: Arc<Vgpu>, info: Arc<SessionInfo>, channel: Arc<Session>) -> Self {
+        let host = HostMemory::new(vgpu.arena.host_base, vgpu.limits.host_bytes);
+        Self {
+            objects: Objects::new(vgpu.arena.slices.min(vgpu.limits.contexts)),
+            vgpu,
+            info,
+            channel,
+            host,
+            queue: Arc::default(),
+            budget: Arc::default(),
+            strays: 0,
+        }
+    }
+
+    /// Serves one message.
+    ///
+    /// # Errors
+    /// The guest broke the protocol or is gone: the session ends.
+    pub(crate) fn dispatch(&mut self, header: &Header, request: &Request<'_>) -> Result<(), ChannelError> {
+        if !self.channel.has_aperture() {
+            return self.dispatch_stream(header, request);
+        }
+        match *request {
+            Request::ContextCreate(message) => {
+                let answer = self.context_create(&message);
+                self.answer::<ContextCreate>(header, answer?)
+            }
+            Request::ContextDestroy(message) => {
+                self.context_destroy(message.context);
+                Ok(())
+            }
+            Request::ContextSetLimit(message) => {
+                self.answer::<ContextSetLimit>(header, self.context_set_limit(&message))
+            }
+            Request::ContextFault(message) => {
+                self.answer::<ContextFault>(header, self.context_fault(message.context))
+            }
+            Request::PrintfDrain(message) => {
+                self.answer::<PrintfDrain>(header, self.printf_drain(message.context))
+            }
+            Request::MemAlloc(message) => {
+                let answer = self.mem_alloc(&message);
+                self.answer::<MemAlloc>(header, answer)
+            }
+            Request::MemFree(message) => self.mem_free(&message),
+            Request::HostAlloc(message) => {
+                let answer = self.host_alloc(&message);
+                self.answer::<HostAlloc>(header, answer)
+            }
+            Request::HostFree(message) => self.host_free(message.address),
+            Request::ModuleLoad(message, tail) => {
+                let answer = self.module_load(&message, tail);
+                self.answer::<ModuleLoad>(header, answer)
+            }
+            Request::ModuleUnload(message) => {
+                self.module_unload(message.module);
+                Ok(())
+            }
+            Request::FunctionGet(message, tail) => {
+                let answer = self.function_get(&message, tail);
+                self.answer::<FunctionGet>(header, answer)
+            }
+            Request::FunctionList(message) => {
+                self.answer::<FunctionList>(header, self.function_list(&message))
+            }
+            Request::GlobalGet(message, tail) => {
+                self.answer::<GlobalGet>(header, self.global_get(&message, tail))
+            }
+            Request::LinkCheck(message, tail) => {
+                self.answer::<LinkCheck>(header, self.link_check(&message, tail))
+            }
+            Request::StreamCreate(message) => self.stream_create(&message),
+            Request::StreamDestroy(message) => self.stream_destroy(message.stream),
+            Request::EventCreate(message) => self.event_create(&message),
+            Request::EventDestroy(message) => self.event_destroy(message.event),
+            Request::EventRecord(message) => self.event_record(&message),
+            Request::StreamWaitEvent(message) => self.stream_wait_event(&message),
+            Request::MemFreeAsync(message) => self.mem_free_async(&message),
+            Request::Launch(message, tail) => self.launch(&message, tail),
+            Request::CopyIn(message, tail) => self.copy_in(&message, tail),
+            Request::CopyOut(message) => self.copy_out(&message),
+            Request::CopyWithin(message) => self.copy_within(&message),
+            Request::Fill(message) => self.fill(&message),
+            Request::Marker(message) => self.marker(&message),
+            Request::Hello(..) | Request::Ping(_) | Request::QueryVgpu(_) | Request::MemInfo(_) => {
+                self.dispatch_stream(header, request)
+            }
+        }
+    }
+
+    /// What every session may ask, with an aperture or without.
+    fn dispatch_stream(&mut self, header: &Header, request: &Request<'_>) -> Result<(), ChannelError> {
+        match *request {
+            Request::Ping(message) => {
+                let reply = PingReply { value: message.value };
+                self.answer::<Ping>(header, Ok((reply, Vec::new())))
+            }
+            Request::MemInfo(_) => {
+                self.settle_frees();
+                let memory = self.vgpu.device.memory();
+                let reply = MemInfoReply {
+                    free: memory.total.saturating_sub(memory.used),
+                    total: memory.total,
+                };
+                self.answer::<MemInfo>(header, Ok((reply, Vec::new())))
+            }
+            Request::QueryVgpu(_) => self.answer::<QueryVgpu>(header, Ok(self.query_vgpu())),
+            Request::Hello(..) => {
+                let refusal = Refusal::invalid("The session has begun already");
+                self.answer::<Hello>(header, Err(refusal))
+            }
+            ref other if header.call != 0 => {
+                let reason = "This session has no aperture: it can only be asked about the vGPU";
+                self.channel
+                    .refuse(header, other.opcode(), CudaCode::NotSupported, reason)
+            }
+            ref other => self.stray(other.opcode(), "a session without aperture"),
+        }
+    }
+
+    fn query_vgpu(&self) -> (QueryVgpuReply, Vec<u8>) {
+        let memory = self.vgpu.device.memory();
+        let utilisation = self.vgpu.utilisation();
+        let reply = QueryVgpuReply {
+            memory_total: memory.total,
+            memory_used: memory.used,
+            gpu_utilisation: utilisation.kernels,
+            memory_utilisation: utilisation.copies,
+            kernels: self.vgpu.device.counters().kernels,
+            uptime_ns: u64::try_from(self.vgpu.started.elapsed().as_nanos()).unwrap_or(u64::MAX),
+        };
+        (reply, ProcessList(self.vgpu.processes()).encode())
+    }
+
+    /// Answers a call.
+    fn answer<M: Call>(&self, header: &Header, answer: Answer<M>) -> Result<(), ChannelError> {
+        match answer {
+            Ok((reply, tail)) => {
+                let most = self
+                    .channel
+                    .reply_capacity()
+                    .saturating_sub(size_of::<M::Reply>());
+                if tail.len() > most {
+                    let reason = format!("The reply has {} bytes, the channel takes {most}", tail.len());
+                    return self.channel.refuse(header, M::OPCODE, CudaCode::Unknown, &reason);
+                }
+                self.channel.reply::<M>(header, &reply, &tail)
+            }
+            Err(refusal) => {
+                tracing::debug!(session = self.info.id, opcode = ?M::OPCODE, %refusal, "refused");
+                self.channel
+                    .refuse(header, M::OPCODE, refusal.code, &refusal.reason)
+            }
+        }
+    }
+
+    /// Counts a posted message that named no object; too many end the session.
+    fn stray(&mut self, opcode: Opcode, what: &str) -> Result<(), ChannelError> {
+        self.strays = self.strays.saturating_add(1);
+        if self.strays <= 10 {
+            tracing::warn!(session = self.info.id, ?opcode, "posted message for {what}");
+        }
+        if self.strays > self.vgpu.limits.strays {
+            return Err(ChannelError::Corrupt(
+                "too many messages for objects that do not exist",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.objects.remember_counters(&self.info);
+    }
+}

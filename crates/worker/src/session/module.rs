@@ -1,0 +1,172 @@
+//! Modules, functions, variables.
+//!
+//! Images are copied out of the aperture once, unpacked and compiled on the session's own dispatcher: a guest that compiles for
+//! long holds up only itself.
+
+use super::objects::{Kind, ModuleObject, Object};
+use super::{Answer, Guest};
+use crate::images;
+use crate::refusal::Refusal;
+use std::sync::Arc;
+use std::time::Instant;
+use tessera_device::{ModuleLoaded, ModuleOptions, PtxText};
+use tessera_wire::messages::{
+    FunctionGet, FunctionGetReply, FunctionList, FunctionListReply, GlobalGet, GlobalGetReply, LinkCheck,
+    LinkCheckReply, ModuleLoad, ModuleLoadReply,
+};
+use tessera_wire::{CudaCode, NameList, Parameter, ParameterList};
+
+fn count(items: usize) -> u32 {
+    u32::try_from(items).unwrap_or(u32::MAX)
+}
+
+fn name(tail: &[u8]) -> Result<&str, Refusal> {
+    std::str::from_utf8(tail).map_err(|_| Refusal::new(CudaCode::NotFound, "The name is not UTF-8"))
+}
+
+impl Guest {
+    pub(super) fn module_load(&mut self, message: &ModuleLoad, tail: &[u8]) -> Answer<ModuleLoad> {
+        self.objects
+            .check_new(message.module, Kind::Module, self.vgpu.limits.modules)?;
+        let (loaded, log) = self.compile(message.context, message.max_registers, tail)?;
+        let reply = ModuleLoadReply {
+            functions: count(loaded.module.function_names().len()),
+            globals: count(loaded.module.global_names().len()),
+        };
+        let module = ModuleObject {
+            context: message.context,
+            module: loaded.module,
+            functions: Vec::new(),
+        };
+        self.objects.insert(message.module, Object::Module(module));
+        Ok((reply, log))
+    }
+
+    pub(super) fn link_check(&self, message: &LinkCheck, tail: &[u8]) -> Answer<LinkCheck> {
+        let (loaded, log) = self.compile(message.context, message.max_registers, tail)?;
+        let reply = LinkCheckReply {
+            functions: count(loaded.module.function_names().len()),
+            globals: count(loaded.module.global_names().len()),
+        };
+        Ok((reply, log))
+    }
+
+    /// Compiles the images of a message; the log is cut to what a reply holds.
+    fn compile(
+        &self,
+        context: u64,
+        max_registers: u32,
+        tail: &[u8],
+    ) -> Result<(ModuleLoaded, Vec<u8>), Refusal> {
+        let context = self.objects.context(context)?;
+        let started = Instant::now();
+        let limit = self.vgpu.limits.image_bytes;
+        let images = images::fetch(&self.channel, tail, limit)?;
+        let (major, minor) = self.vgpu.device.properties().compute_capability;
+        let texts = images::texts(&images, (major, minor), limit).inspect_err(|refusal| {
+            tracing::warn!(session = self.info.id, %refusal, "module is refused");
+        })?;
+        let texts: Vec<_> = texts
+            .iter()
+            .map(|text| PtxText {
+                name: &text.name,
+                text: &text.text,
+            })
+            .collect();
+        let options = ModuleOptions {
+            max_registers: (max_registers > 0).then_some(max_registers),
+        };
+        let loaded = context.device.load_module(&texts, &options)?;
+        tracing::debug!(
+            session = self.info.id,
+            texts = texts.len(),
+            bytes = texts.iter().map(|text| text.text.len()).sum::<usize>(),
+            elapsed = ?started.elapsed(),
+            "module compiled"
+        );
+        let mut log = loaded.log.clone();
+        log.truncate(log.floor_char_boundary(self.channel.reply_capacity() / 2));
+        Ok((loaded, log.into_bytes()))
+    }
+
+    pub(super) fn module_unload(&mut self, handle: u64) {
+        if self.objects.remove(handle, Kind::Module).is_none() {
+            tracing::debug!(session = self.info.id, handle, "no such module to unload");
+        }
+    }
+
+    pub(super) fn function_get(&mut self, message: &FunctionGet, tail: &[u8]) -> Answer<FunctionGet> {
+        self.objects
+            .check_new(message.function, Kind::Function, self.vgpu.limits.functions)?;
+        let function = self
+            .objects
+            .module(message.module)?
+            .module
+            .function(name(tail)?)?;
+        let info = function.info();
+        let reply = FunctionGetReply {
+            parameter_bytes: info.parameter_bytes,
+            max_threads_per_block: info.max_threads_per_block,
+            shared_bytes: info.shared_bytes,
+            const_bytes: info.const_bytes,
+            local_bytes: info.local_bytes,
+            registers: info.registers,
+            ptx_version: info.ptx_version,
+            binary_version: info.binary_version,
+        };
+        let parameters = info
+            .parameters
+            .iter()
+            .map(|parameter| Parameter {
+                offset: parameter.offset,
+                size: parameter.size,
+            })
+            .collect();
+        let parameters = ParameterList(parameters).encode();
+        self.objects
+            .insert(message.function, Object::Function(Arc::clone(&function)));
+        if let Some(module) = self.objects.module_mut(message.module) {
+            module.functions.push(message.function);
+        }
+        Ok((reply, parameters))
+    }
+
+    pub(super) fn function_list(&self, message: &FunctionList) -> Answer<FunctionList> {
+        let names = self.objects.module(message.module)?.module.function_names();
+        let total = count(names.len());
+        // Four bytes for each length; a name longer than a whole reply cannot be told and ends the list.
+        let mut room = self.channel.reply_capacity() / 2;
+        let first = usize::try_from(message.first).unwrap_or(usize::MAX);
+        let page = names
+            .into_iter()
+            .skip(first)
+            .take_while(|name| {
+                let fits = name.len().saturating_add(4) <= room;
+                room = room.saturating_sub(name.len().saturating_add(4));
+                fits
+            })
+            .collect();
+        Ok((
+            FunctionListReply {
+                total,
+                ..FunctionListReply::default()
+            },
+            NameList(page).encode(),
+        ))
+    }
+
+    pub(super) fn global_get(&self, message: &GlobalGet, tail: &[u8]) -> Answer<GlobalGet> {
+        let name = name(tail)?;
+        let global = self
+            .objects
+            .module(message.module)?
+            .module
+            .global(name)
+            .ok_or_else(|| Refusal::new(CudaCode::NotFound, format!("No variable is called {name}")))?;
+        let reply = GlobalGetReply {
+            address: global.address,
+            bytes: global.bytes,
+        };
+        Ok((reply, Vec::new()))
+    }
+}

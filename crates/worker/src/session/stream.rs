@@ -1,0 +1,142 @@
+//! Streams and events.
+
+use super::Guest;
+use super::objects::{EventObject, Kind, Object, StreamObject};
+use crate::refusal::Refusal;
+use crate::sinks::{EventState, StreamState};
+use std::sync::Arc;
+use tessera_channel::{ChannelError, RecordWriter};
+use tessera_device::{EventSink, Operation, StreamOptions, StreamSink};
+use tessera_wire::messages::{EventCreate, EventRecord, StreamCreate, StreamWaitEvent};
+use tessera_wire::{Opcode, STREAM_LEGACY, STREAM_NON_BLOCKING};
+
+impl Guest {
+    pub(super) fn stream_create(&mut self, message: &StreamCreate) -> Result<(), ChannelError> {
+        let record = Arc::new(self.channel.record(message.completion, message.token)?);
+        match self.make_stream(message, &record) {
+            Ok(stream) => self.objects.insert(message.stream, Object::Stream(stream)),
+            Err(refusal) => self.failed(message.stream, message.context, Kind::Stream, record, &refusal),
+        }
+        Ok(())
+    }
+
+    fn make_stream(
+        &self,
+        message: &StreamCreate,
+        record: &Arc<RecordWriter>,
+    ) -> Result<StreamObject, Refusal> {
+        self.objects
+            .check_new(message.stream, Kind::Stream, self.vgpu.limits.streams)?;
+        let context = self.objects.context(message.context)?;
+        if message.flags & !(STREAM_NON_BLOCKING | STREAM_LEGACY) != 0 {
+            return Err(Refusal::invalid(format!(
+                "Flags {:#x} of a stream",
+                message.flags
+            )));
+        }
+        let state = Arc::new(StreamState::new(
+            Arc::clone(record),
+            Arc::clone(&context.state),
+            Arc::clone(&self.queue),
+        ));
+        let options = StreamOptions {
+            legacy: message.flags & STREAM_LEGACY != 0,
+            non_blocking: message.flags & STREAM_NON_BLOCKING != 0,
+            priority: message.priority,
+        };
+        let sink = Arc::clone(&state) as Arc<dyn StreamSink>;
+        let stream = context.device.create_stream(options, sink)?;
+        context.state.adopt(record);
+        Ok(StreamObject {
+            context: message.context,
+            stream,
+            state,
+            last: 0,
+        })
+    }
+
+    /// Keeps an object whose creation was posted and refused: whoever waits for it learns why.
+    fn failed(
+        &mut self,
+        handle: u64,
+        context: u64,
+        kind: Kind,
+        record: Arc<RecordWriter>,
+        refusal: &Refusal,
+    ) {
+        tracing::warn!(session = self.info.id, ?kind, %refusal, "object is not made");
+        record.fault(refusal.code.number());
+        // A handle that is taken keeps its object; the record alone is then given up at once.
+        if handle != 0 && self.objects.get(handle).is_none() {
+            let object = Object::Failed {
+                context,
+                kind,
+                _record: record,
+            };
+            self.objects.insert(handle, object);
+        }
+    }
+
+    pub(super) fn stream_destroy(&mut self, handle: u64) -> Result<(), ChannelError> {
+        match self.objects.remove(handle, Kind::Stream) {
+            None => return self.stray(Opcode::StreamDestroy, "a stream that does not exist"),
+            Some(Object::Stream(stream)) if !stream.state.is_idle() => self.host.outlive(&stream),
+            Some(_) => {}
+        }
+        Ok(())
+    }
+
+    pub(super) fn event_create(&mut self, message: &EventCreate) -> Result<(), ChannelError> {
+        let record = Arc::new(self.channel.record(message.completion, message.token)?);
+        match self.make_event(message, &record) {
+            Ok(event) => self.objects.insert(message.event, Object::Event(event)),
+            Err(refusal) => self.failed(message.event, message.context, Kind::Event, record, &refusal),
+        }
+        Ok(())
+    }
+
+    fn make_event(&self, message: &EventCreate, record: &Arc<RecordWriter>) -> Result<EventObject, Refusal> {
+        self.objects
+            .check_new(message.event, Kind::Event, self.vgpu.limits.events)?;
+        let context = self.objects.context(message.context)?;
+        let state = Arc::new(EventState {
+            record: Arc::clone(record),
+        });
+        let sink = Arc::clone(&state) as Arc<dyn EventSink>;
+        let event = context.device.create_event(sink);
+        context.state.adopt(record);
+        Ok(EventObject {
+            context: message.context,
+            event,
+            _state: state,
+        })
+    }
+
+    pub(super) fn event_destroy(&mut self, handle: u64) -> Result<(), ChannelError> {
+        if self.objects.remove(handle, Kind::Event).is_none() {
+            return self.stray(Opcode::EventDestroy, "an event that does not exist");
+        }
+        Ok(())
+    }
+
+    pub(super) fn event_record(&mut self, message: &EventRecord) -> Result<(), ChannelError> {
+        let operation = self
+            .objects
+            .event(message.event)
+            .map(|event| Operation::RecordEvent {
+                event: Arc::clone(&event.event),
+                generation: message.seq,
+            });
+        self.submit(Opcode::EventRecord, message.stream, message.seq, operation)
+    }
+
+    pub(super) fn stream_wait_event(&mut self, message: &StreamWaitEvent) -> Result<(), ChannelError> {
+        let operation = self
+            .objects
+            .event(message.event)
+            .map(|event| Operation::WaitEvent {
+                event: Arc::clone(&event.event),
+            });
+        self.submit(Opcode::StreamWaitEvent, message.stream, message.seq, operation)
+    }
+}

@@ -1,0 +1,264 @@
+//! Where the device reports to: streams, events, printed text. All of this runs on executor threads and only publishes.
+//!
+//! ```text
+//!   StreamSink::completed(seq, Ok)  ─▶ record.value = seq
+//!   StreamSink::completed(seq, Err) ─▶ ContextState::poison: the context's record, and every stream's and event's of it
+//!   EventSink::recorded(g, ns)      ─▶ record.value = g, record.time = ns
+//!   Printer::print(text)            ─▶ kept for PrintfDrain, the context's record.value = bytes printed so far
+//! ```
+
+use crate::queue::Queue;
+use crate::refusal::fault_code;
+use crate::vgpu::SessionInfo;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use tessera_channel::RecordWriter;
+use tessera_device::{EventSink, Fault, Printer, StreamSink};
+
+/// The part of a context that completions reach.
+#[derive(Debug)]
+pub(crate) struct ContextState {
+    pub(crate) record: Arc<RecordWriter>,
+    fault: Mutex<Option<Fault>>,
+    /// Records of its streams and events: they learn of a fault too, so that nobody waits for what never comes.
+    dependents: Mutex<Vec<Weak<RecordWriter>>>,
+    session: Arc<SessionInfo>,
+}
+
+impl ContextState {
+    pub(crate) fn new(record: Arc<RecordWriter>, session: Arc<SessionInfo>) -> Self {
+        Self {
+            record,
+            fault: Mutex::default(),
+            dependents: Mutex::default(),
+            session,
+        }
+    }
+
+    /// Adds the record of a stream or event.
+    pub(crate) fn adopt(&self, record: &Arc<RecordWriter>) {
+        let mut dependents = self.dependents.lock().unwrap_or_else(PoisonError::into_inner);
+        // Now and then, not each time: amortised constant.
+        if dependents.len() == dependents.capacity() {
+            dependents.retain(|dependent| dependent.strong_count() > 0);
+        }
+        dependents.push(Arc::downgrade(record));
+        drop(dependents);
+        // After it was added: a fault in between reaches it twice rather than never.
+        if let Some(fault) = self.fault() {
+            record.fault(fault_code(fault.kind).number());
+        }
+    }
+
+    /// The first fault, which stays.
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn poison(&self, fault: &Fault) {
+        {
+            let mut first = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+            if first.is_some() {
+                return;
+            }
+            *first = Some(fault.clone());
+        }
+        let code = fault_code(fault.kind).number();
+        tracing::warn!(session = self.session.id, %fault, code, "context is poisoned");
+        self.session.set_fault(fault.to_string());
+        self.record.fault(code);
+        let dependents: Vec<_> = self
+            .dependents
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect();
+        for record in dependents {
+            record.fault(code);
+        }
+    }
+}
+
+/// A stream as the device sees it.
+#[derive(Debug)]
+pub(crate) struct StreamState {
+    pub(crate) record: Arc<RecordWriter>,
+    pub(crate) context: Arc<ContextState>,
+    queue: Arc<Queue>,
+    outstanding: AtomicU64,
+}
+
+impl StreamState {
+    pub(crate) fn new(record: Arc<RecordWriter>, context: Arc<ContextState>, queue: Arc<Queue>) -> Self {
+        Self {
+            record,
+            context,
+            queue,
+            outstanding: AtomicU64::new(0),
+        }
+    }
+
+    /// Counts an operation that was entered into the queue and is about to be submitted.
+    pub(crate) fn entered(&self) {
+        self.outstanding.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Takes back [`StreamState::entered`] for an operation that the device refused.
+    pub(crate) fn taken_back(&self) {
+        self.left();
+    }
+
+    fn left(&self) {
+        let counted = self
+            .outstanding
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| count.checked_sub(1));
+        if counted.is_ok() {
+            self.queue.leave(1);
+        }
+    }
+
+    /// Whether all submitted work is done.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.outstanding.load(Ordering::SeqCst) == 0
+    }
+}
+
+impl StreamSink for StreamState {
+    fn completed(&self, seq: u64, result: Result<(), Fault>) {
+        match result {
+            Ok(()) => self.record.complete(seq),
+            Err(fault) => {
+                self.context.poison(&fault);
+                self.record.fault(fault_code(fault.kind).number());
+            }
+        }
+        self.left();
+    }
+}
+
+impl Drop for StreamState {
+    fn drop(&mut self) {
+        // Work that ended with its context without being reported.
+        self.queue.leave(*self.outstanding.get_mut());
+    }
+}
+
+/// An event as the device sees it.
+#[derive(Debug)]
+pub(crate) struct EventState {
+    pub(crate) record: Arc<RecordWriter>,
+}
+
+impl EventSink for EventState {
+    fn recorded(&self, generation: u64, nanoseconds: u64) {
+        self.record.complete_at(generation, nanoseconds);
+    }
+}
+
+#[derive(Debug, Default)]
+struct Printed {
+    pieces: VecDeque<(bool, Vec<u8>)>,
+    bytes: usize,
+    limit: usize,
+    lost: u64,
+    total: u64,
+}
+
+/// Text that kernels of a context printed and that the guest has not fetched. When it is full the oldest is dropped, as CUDA does.
+#[derive(Debug)]
+pub(crate) struct PrintBuffer {
+    printed: Mutex<Printed>,
+    record: Arc<RecordWriter>,
+}
+
+/// A piece for the guest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Drained {
+    pub(crate) text: Vec<u8>,
+    pub(crate) to_stderr: bool,
+    pub(crate) lost: u64,
+    pub(crate) more: bool,
+}
+
+impl PrintBuffer {
+    pub(crate) fn new(record: Arc<RecordWriter>, limit: usize) -> Self {
+        Self {
+            printed: Mutex::new(Printed {
+                limit,
+                ..Printed::default()
+            }),
+            record,
+        }
+    }
+
+    pub(crate) fn set_limit(&self, limit: usize) {
+        let mut printed = self.printed.lock().unwrap_or_else(PoisonError::into_inner);
+        printed.limit = limit;
+        printed.shrink();
+    }
+
+    /// Takes text for one destination, at most `most` bytes.
+    pub(crate) fn drain(&self, most: usize) -> Drained {
+        let mut printed = self.printed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut drained = Drained {
+            lost: std::mem::take(&mut printed.lost),
+            ..Drained::default()
+        };
+        if let Some(&(to_stderr, _)) = printed.pieces.front() {
+            drained.to_stderr = to_stderr;
+        }
+        while let Some((to_stderr, mut piece)) = printed.pieces.pop_front() {
+            if to_stderr != drained.to_stderr || drained.text.len() == most {
+                printed.pieces.push_front((to_stderr, piece));
+                break;
+            }
+            let room = most - drained.text.len();
+            let rest = if piece.len() > room {
+                piece.split_off(room)
+            } else {
+                Vec::new()
+            };
+            printed.bytes -= piece.len();
+            drained.text.append(&mut piece);
+            if !rest.is_empty() {
+                printed.pieces.push_front((to_stderr, rest));
+            }
+        }
+        drained.more = !printed.pieces.is_empty();
+        drained
+    }
+}
+
+impl Printed {
+    fn shrink(&mut self) {
+        while self.bytes > self.limit {
+            let Some((_, piece)) = self.pieces.pop_front() else {
+                break;
+            };
+            self.bytes -= piece.len();
+            self.lost += piece.len() as u64;
+        }
+    }
+}
+
+impl Printer for PrintBuffer {
+    fn print(&self, text: &[u8], to_stderr: bool) {
+        let total = {
+            let mut printed = self.printed.lock().unwrap_or_else(PoisonError::into_inner);
+            printed.total += text.len() as u64;
+            printed.bytes += text.len();
+            match printed.pieces.back_mut() {
+                // Short pieces are joined, so that the count of pieces stays small against the bytes.
+                Some((same, piece)) if *same == to_stderr && piece.len() < 4096 => {
+                    piece.extend_from_slice(text)
+                }
+                _ => printed.pieces.push_back((to_stderr, text.to_vec())),
+            }
+            printed.shrink();
+            printed.total
+        };
+        self.record.complete(total);
+    }
+}

@@ -1,0 +1,321 @@
+//! The vGPU of this worker: its device, its limits, its sessions, its figures.
+
+use crate::limits::{Arena, Limits};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+use tessera_channel::Session;
+use tessera_control::{SessionStatus, WorkerConfig, WorkerStatus};
+use tessera_device::{Context, Counters, Device};
+use tessera_wire::{CudaCode, Process, VgpuInfo, kind};
+
+/// Driver version that guests see through NVML; CUDA 13 clients want 580 or later.
+const DRIVER_VERSION: &str = "580.95.05";
+/// A figure of use over a shorter time says little.
+const SHORTEST_PERIOD: Duration = Duration::from_millis(100);
+/// A figure of use over a longer time is not the present.
+const LONGEST_PERIOD: Duration = Duration::from_secs(2);
+
+/// What is known of a session outside of its own thread.
+#[derive(Default)]
+pub(crate) struct SessionInfo {
+    pub(crate) id: u64,
+    /// As the kernel says; 0 where it has none in the worker's namespace.
+    pub(crate) pid: u32,
+    /// As the guest says.
+    pub(crate) claimed_pid: u32,
+    pub(crate) name: String,
+    pub(crate) kind: u32,
+    contexts: Mutex<Vec<Weak<dyn Context>>>,
+    /// Of contexts that are gone.
+    past_kernels: Mutex<u64>,
+    last_fault: Mutex<Option<String>>,
+}
+
+impl std::fmt::Debug for SessionInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "session {} of {} ({})", self.id, self.name, self.pid)
+    }
+}
+
+impl SessionInfo {
+    pub(crate) fn new(id: u64, pid: u32, claimed_pid: u32, name: String, kind: u32) -> Self {
+        Self {
+            id,
+            pid,
+            claimed_pid,
+            name,
+            kind,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn set_fault(&self, text: String) {
+        *self.last_fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+    }
+
+    pub(crate) fn add_context(&self, device: &Arc<dyn Context>) {
+        let mut contexts = self.contexts.lock().unwrap_or_else(PoisonError::into_inner);
+        contexts.retain(|context| context.strong_count() > 0);
+        contexts.push(Arc::downgrade(device));
+    }
+
+    /// Keeps the figures of a context that is about to go.
+    pub(crate) fn remember(&self, counters: Counters) {
+        *self.past_kernels.lock().unwrap_or_else(PoisonError::into_inner) += counters.kernels;
+    }
+
+    fn figures(&self) -> (u64, u64) {
+        let contexts: Vec<_> = self
+            .contexts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect();
+        let past = *self.past_kernels.lock().unwrap_or_else(PoisonError::into_inner);
+        contexts.iter().fold((0, past), |(bytes, kernels), context| {
+            (
+                bytes.saturating_add(context.memory_used()),
+                kernels.saturating_add(context.counters().kernels),
+            )
+        })
+    }
+
+    fn status(&self) -> SessionStatus {
+        let (frame_buffer_used, kernels) = self.figures();
+        SessionStatus {
+            pid: self.pid,
+            name: self.name.clone(),
+            frame_buffer_used,
+            kernels,
+            last_fault: self
+                .last_fault
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
+        }
+    }
+}
+
+/// Share of time in kernels and in copies, percent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Utilisation {
+    pub(crate) kernels: u32,
+    pub(crate) copies: u32,
+}
+
+#[derive(Debug)]
+struct Meter {
+    at: Instant,
+    counters: Counters,
+    last: Utilisation,
+}
+
+/// The vGPU that this worker serves.
+pub(crate) struct Vgpu {
+    pub(crate) config: WorkerConfig,
+    pub(crate) device: Arc<dyn Device>,
+    pub(crate) limits: Limits,
+    pub(crate) arena: Arena,
+    pub(crate) started: Instant,
+    sessions: Mutex<Sessions>,
+    meter: Mutex<Meter>,
+}
+
+#[derive(Default)]
+struct Sessions {
+    next: u64,
+    closing: bool,
+    open: BTreeMap<u64, (Arc<SessionInfo>, Arc<Session>)>,
+}
+
+impl Vgpu {
+    pub(crate) fn new(config: WorkerConfig, device: Arc<dyn Device>, limits: Limits, arena: Arena) -> Self {
+        let now = Instant::now();
+        let meter = Mutex::new(Meter {
+            at: now,
+            counters: device.counters(),
+            last: Utilisation::default(),
+        });
+        Self {
+            config,
+            device,
+            limits,
+            arena,
+            started: now,
+            sessions: Mutex::default(),
+            meter,
+        }
+    }
+
+    /// The vGPU as guests see it.
+    pub(crate) fn info(&self) -> VgpuInfo {
+        let properties = self.device.properties();
+        VgpuInfo {
+            name: properties.name.clone(),
+            uuid: self.config.uuid.clone(),
+            gpu_uuid: self.config.gpu_uuid.clone(),
+            pci_bus_id: self.config.pci_bus_id.clone(),
+            compute_capability: properties.compute_capability,
+            memory_bytes: properties.memory_bytes,
+            sm_count: properties.sm_count,
+            attributes: properties.attributes.clone(),
+            vgpu_type: self.config.vgpu_type.clone(),
+            driver_version: DRIVER_VERSION.into(),
+        }
+    }
+
+    /// Enters a session; `make` gets its number. `None` when there are too many, or the worker is about to end.
+    pub(crate) fn enter<T>(
+        &self,
+        make: impl FnOnce(u64) -> Option<(T, Arc<SessionInfo>, Arc<Session>)>,
+    ) -> Option<T> {
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        if sessions.closing {
+            return None;
+        }
+        sessions.next += 1;
+        let id = sessions.next;
+        let (made, info, session) = make(id)?;
+        sessions.open.insert(id, (info, session));
+        Some(made)
+    }
+
+    pub(crate) fn leave(&self, id: u64) {
+        self.sessions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .open
+            .remove(&id);
+    }
+
+    /// Ends all sessions and lets no new one in.
+    pub(crate) fn close(&self) {
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.closing = true;
+        for (_, session) in sessions.open.values() {
+            session.end(CudaCode::Deinitialized);
+        }
+    }
+
+    pub(crate) fn session_count(&self) -> usize {
+        self.sessions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .open
+            .len()
+    }
+
+    fn sessions(&self) -> Vec<Arc<SessionInfo>> {
+        self.sessions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .open
+            .values()
+            .map(|(info, _)| Arc::clone(info))
+            .collect()
+    }
+
+    /// Guest processes with CUDA sessions, as a guest sees them.
+    pub(crate) fn processes(&self) -> Vec<Process> {
+        self.sessions()
+            .iter()
+            .filter(|session| session.kind == kind::CUDA)
+            .map(|session| Process {
+                pid: session.claimed_pid,
+                name: session.name.clone(),
+                bytes: session.figures().0,
+            })
+            .collect()
+    }
+
+    /// For the manager.
+    pub(crate) fn status(&self) -> WorkerStatus {
+        let memory = self.device.memory();
+        let counters = self.device.counters();
+        WorkerStatus {
+            uuid: self.config.uuid.clone(),
+            pid: std::process::id(),
+            frame_buffer_total: memory.total,
+            frame_buffer_used: memory.used,
+            kernel_ns: counters.kernel_ns,
+            copy_ns: counters.copy_ns,
+            kernels: counters.kernels,
+            copied_bytes: counters.copied_bytes,
+            executors: counters.executors,
+            monotonic_ns: monotonic_ns(),
+            sessions: self.sessions().iter().map(|session| session.status()).collect(),
+        }
+    }
+
+    /// Use of the device in the last moments. Measured when asked for, so that nothing runs while nobody asks; a caller that is
+    /// the first after a while waits a tenth of a second for a figure.
+    pub(crate) fn utilisation(&self) -> Utilisation {
+        let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
+        if meter.at.elapsed() > LONGEST_PERIOD {
+            meter.at = Instant::now();
+            meter.counters = self.device.counters();
+            std::thread::sleep(SHORTEST_PERIOD);
+        }
+        let elapsed = meter.at.elapsed();
+        if elapsed >= SHORTEST_PERIOD {
+            let counters = self.device.counters();
+            meter.last = utilisation(&meter.counters, &counters, elapsed);
+            meter.at = Instant::now();
+            meter.counters = counters;
+        }
+        meter.last
+    }
+}
+
+/// NVML counts the time in which at least one kernel ran. Executors that are busy side by side count together here, at most as
+/// the whole time, which is the same for one kernel at a time and for a device that is full.
+fn utilisation(before: &Counters, after: &Counters, elapsed: Duration) -> Utilisation {
+    let elapsed = elapsed.as_nanos().max(1);
+    let percent = |ns: u64| u32::try_from((u128::from(ns) * 100 / elapsed).min(100)).unwrap_or(100);
+    Utilisation {
+        kernels: percent(after.kernel_ns.saturating_sub(before.kernel_ns)),
+        copies: percent(after.copy_ns.saturating_sub(before.copy_ns)),
+    }
+}
+
+/// `CLOCK_MONOTONIC` in nanoseconds.
+pub(crate) fn monotonic_ns() -> u64 {
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `now` is a valid timespec to write to.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    let nanoseconds = u64::try_from(now.tv_nsec).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn utilisation_is_a_share_of_time() {
+        let before = Counters::default();
+        let after = Counters {
+            kernel_ns: 50_000_000,
+            copy_ns: 900_000_000,
+            ..before
+        };
+        let found = utilisation(&before, &after, Duration::from_millis(200));
+        assert_eq!(
+            found,
+            Utilisation {
+                kernels: 25,
+                copies: 100
+            }
+        );
+        assert_eq!(
+            utilisation(&after, &before, Duration::ZERO),
+            Utilisation::default()
+        );
+    }
+}
