@@ -23,7 +23,7 @@ pub struct NoImage {
 /// # Errors
 /// [`NoImage`] where there is none.
 pub fn best_ptx<'f, 'a>(fatbin: &'f Fatbin<'a>, capability: (u32, u32)) -> Result<&'f Entry<'a>, NoImage> {
-    let own = capability.0 * 10 + capability.1;
+    let own = capability.0.saturating_mul(10).saturating_add(capability.1);
     let runs = |entry: &&Entry<'_>| match entry.target {
         Target::Plain => entry.sm <= own,
         Target::ArchSpecific => entry.sm == own,
