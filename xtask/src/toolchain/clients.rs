@@ -63,7 +63,6 @@ fn nvrtc() -> Result<PathBuf> {
 fn all() -> Result<Vec<Client>> {
     let python = PYTHON.ensure()?;
     let triton = TRITON.ensure()?;
-    let ptxas = directory().join("ptxas");
     let tool = |name: &str, arguments: &[&str]| {
         let mut command = vec![PYTHON.program(name).display().to_string()];
         command.extend(arguments.iter().map(|&argument| argument.to_owned()));
@@ -75,8 +74,6 @@ fn all() -> Result<Vec<Client>> {
             .with("NVRTC_PATH", &nvrtc()?),
         Client::new("cuda.core", script(&python, "cuda_core.py"), "PASS cuda.core"),
         Client::new("Triton", script(&triton, "triton_add.py"), "PASS Triton")
-            .with("TRITON_PTXAS_PATH", &ptxas)
-            .with("TRITON_PTXAS_BLACKWELL_PATH", &ptxas)
             .with("TRITON_CACHE_DIR", &sh::cache().join("triton")),
         Client::new("cudarc", vec![cudarc()?.display().to_string()], "PASS cudarc"),
         Client::new("nvidia-ml-py", script(&python, "nvml.py"), "PASS nvidia-ml-py"),
