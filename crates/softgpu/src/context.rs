@@ -80,7 +80,10 @@ impl ContextCore {
     }
 
     pub(crate) fn remove(&self, base: DevicePtr, kind: Kind) -> Result<(), DeviceError> {
-        self.holdings.remove(&self.shared.memory, &self.space, base, kind)
+        self.holdings
+            .remove(&self.shared.memory, &self.space, base, kind)?;
+        self.shared.tidy();
+        Ok(())
     }
 
     fn close(&self) {
@@ -91,6 +94,7 @@ impl ContextCore {
         });
         self.holdings.close(&self.shared.memory, &self.space);
         self.shared.scheduler.forget_context(self.id);
+        self.shared.tidy();
     }
 }
 

@@ -46,6 +46,13 @@ impl Shared {
         self.grids.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Has an executor scrub what was given back, where that is not done yet.
+    pub(crate) fn tidy(&self) {
+        if self.memory.has_retired() {
+            self.scheduler.call_for_chore();
+        }
+    }
+
     pub(crate) fn register(&self, context: &Arc<ContextCore>) {
         let mut contexts = self.contexts.lock().unwrap_or_else(PoisonError::into_inner);
         contexts.retain(|context| context.strong_count() > 0);

@@ -1,6 +1,7 @@
 //! Executor threads.
 
 use crate::device::Shared;
+use crate::scheduler::Next;
 use crate::task::Task;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -35,7 +36,15 @@ pub(crate) fn work(shared: &Arc<Shared>, slot: usize) {
         parked_first: false,
         idle_rounds: 0,
     };
-    while let Some(task) = shared.scheduler.next() {
+    loop {
+        let task = match shared.scheduler.next() {
+            Next::Task(task) => task,
+            Next::Chore => {
+                shared.memory.reclaim();
+                continue;
+            }
+            Next::End => return,
+        };
         run(shared, &task, &mut local);
         shared.scheduler.put_back(task, slot);
         if shared.memory.has_retired() {

@@ -90,6 +90,26 @@ impl FrameBuffer {
         self.base.as_ptr().wrapping_add(offset as usize)
     }
 
+    /// Offset of a range of host memory, where it lies inside.
+    pub(crate) fn offset_of(&self, pointer: *const u8, bytes: u64) -> Option<u64> {
+        let offset = (pointer.addr() as u64).checked_sub(self.base.addr().get() as u64)?;
+        (offset.checked_add(bytes)? <= self.bytes).then_some(offset)
+    }
+
+    /// Whether no page of a range was ever touched (or all were scrubbed since): it reads as zero.
+    pub(crate) fn is_hole(&self, offset: u64, bytes: u64) -> bool {
+        let Ok(at) = libc::off_t::try_from(offset) else {
+            return false;
+        };
+        // SAFETY: a plain system call on our descriptor; nobody uses its position.
+        let data = unsafe { libc::lseek(self.file.as_raw_fd(), at, libc::SEEK_DATA) };
+        if data < 0 {
+            // ENXIO: nothing but a hole up to the end of the file.
+            return std::io::Error::last_os_error().raw_os_error() == Some(libc::ENXIO);
+        }
+        u64::try_from(data).is_ok_and(|data| data >= offset + bytes)
+    }
+
     /// Says that large pages help for this range. A hint: what the kernel makes of it does not matter.
     pub(crate) fn advise_large(&self, offset: u64, bytes: u64) {
         let start = offset.next_multiple_of(LARGE_PAGE_BYTES);
@@ -147,11 +167,18 @@ mod tests {
         unsafe {
             fb.pointer(at).write_bytes(0xa5, 8192);
             assert_eq!(fb.pointer(at + 4096).read(), 0xa5);
+            assert!(!fb.is_hole(at - 4096, 4097));
+            assert!(fb.is_hole(at - 8192, 8192));
+            assert!(fb.is_hole(at + 8192, 1 << 30));
             fb.scrub(at, 8192);
             assert_eq!(fb.pointer(at + 4096).read(), 0);
             assert_eq!(fb.pointer(at).read(), 0);
         }
         fb.scrub(0, fb.bytes());
+        assert!(fb.is_hole(0, fb.bytes()));
+        assert_eq!(fb.offset_of(fb.pointer(4096), fb.bytes() - 4096), Some(4096));
+        assert_eq!(fb.offset_of(fb.pointer(4096), fb.bytes() - 4095), None);
+        assert_eq!(fb.offset_of(std::ptr::null(), 1), None);
         let blocks = std::os::unix::fs::MetadataExt::blocks(&fb.file.metadata().expect("stat"));
         assert_eq!(blocks, 0);
     }

@@ -23,6 +23,9 @@ use tessera_mmu::{LARGE_PAGE_BYTES, PAGE_BYTES};
 /// gigabytes out of a file takes longer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Bytes that are scrubbed by whoever gives them back; more is left to an executor.
+const SCRUB_AT_ONCE: u64 = 16 << 20;
+
 /// A piece of the frame buffer: offset and bytes, both multiples of 4 KiB.
 pub(crate) type Piece = (u64, u64);
 
@@ -86,6 +89,13 @@ impl Memory {
         self.fb.pointer(offset)
     }
 
+    /// Whether host memory lies in the frame buffer and none of it was ever touched.
+    pub(crate) fn is_untouched(&self, pointer: *const u8, bytes: u64) -> bool {
+        self.fb
+            .offset_of(pointer, bytes)
+            .is_some_and(|offset| self.fb.is_hole(offset, bytes))
+    }
+
     pub(crate) fn audit(&self) -> Audit {
         let state = self.state();
         Audit {
@@ -143,7 +153,7 @@ impl Memory {
     }
 
     /// Takes pages back whose mappings are gone already, and drops `keep` when nobody can use it any more. The ledger counts the
-    /// pages as given back at once.
+    /// pages as given back at once. A large range is left to whoever calls [`Memory::reclaim`] next.
     pub(crate) fn retire(&self, pieces: Vec<Piece>, keep: Option<Box<dyn Any + Send>>) {
         let bytes: u64 = pieces.iter().map(|piece| piece.1).sum();
         let when = self.slots.snapshot();
@@ -154,7 +164,9 @@ impl Memory {
         state.retired.push(Retired { when, pieces, keep });
         self.waiting.store(state.retired.len(), Ordering::Release);
         drop(state);
-        self.reclaim();
+        if bytes <= SCRUB_AT_ONCE {
+            self.reclaim();
+        }
     }
 
     /// Whether [`Memory::reclaim`] may have something to do.

@@ -105,9 +105,8 @@ pub(crate) fn load(
         check_target(context, text.name, &parsed)?;
         modules.push(parsed);
     }
-    let module = match <[_; 1]>::try_from(modules) {
-        Ok([module]) => module,
-        Err(_) => return Err(DeviceError::NotSupported("linking of several texts".to_owned())),
+    let Ok([module]) = <[_; 1]>::try_from(modules) else {
+        return Err(DeviceError::NotSupported("linking of several texts".to_owned()));
     };
     let mut layout = Layout::new(&module)?;
     if layout.bytes > 0 {

@@ -105,7 +105,18 @@ struct State {
     /// Of those that sleep, how many were called and have not come yet.
     called: usize,
     spinning: usize,
+    /// Somebody should scrub retired memory.
+    chore: bool,
     shut_down: bool,
+}
+
+/// What an executor does next.
+pub(crate) enum Next {
+    Task(Arc<Task>),
+    /// [`crate::memory::Memory::reclaim`]
+    Chore,
+    /// The device is being closed.
+    End,
 }
 
 /// The queues of a device.
@@ -288,13 +299,15 @@ impl Scheduler {
         }
     }
 
-    /// The next task for an executor, which counts as working on it from now on; sleeps until there is one. `None`: the device is
-    /// being closed.
-    pub(crate) fn next(&self) -> Option<Arc<Task>> {
+    /// What an executor does next; it counts as working on the task from now on. Sleeps until there is something.
+    pub(crate) fn next(&self) -> Next {
         let mut state = self.state();
         loop {
             if state.shut_down {
-                return None;
+                return Next::End;
+            }
+            if std::mem::take(&mut state.chore) {
+                return Next::Chore;
             }
             if let Some(task) = state.pick() {
                 task.order.workers.fetch_add(1, Ordering::Relaxed);
@@ -302,7 +315,7 @@ impl Scheduler {
                     state.push(Arc::clone(&task));
                 }
                 self.announce(state);
-                return Some(task);
+                return Next::Task(task);
             }
             self.ready.store(0, Ordering::Release);
             state = self.idle(state);
@@ -324,7 +337,7 @@ impl Scheduler {
             self.spin.store(next, Ordering::Relaxed);
             state = self.state();
             state.spinning -= 1;
-            if state.ready_count() > 0 || state.shut_down {
+            if state.ready_count() > 0 || state.chore || state.shut_down {
                 return state;
             }
         }
@@ -373,6 +386,14 @@ impl Scheduler {
             state.push(task);
             self.announce(state);
         }
+    }
+
+    /// Wakes an executor, if all sleep, to scrub memory.
+    pub(crate) fn call_for_chore(&self) {
+        let mut state = self.state();
+        state.chore = true;
+        drop(state);
+        self.wake.notify_one();
     }
 
     /// Forgets what was kept for the order of a context's legacy stream.

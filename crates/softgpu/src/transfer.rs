@@ -9,12 +9,14 @@ use crate::task::QUANTUM;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tessera_device::{DeviceError, DevicePtr, Fault, FaultKind, Fill, HostRange, Span2d};
-use tessera_mmu::AccessFault;
+use tessera_mmu::{Access, AccessFault};
 
 /// Bytes that an executor moves before it looks at the clock.
 const CHUNK_BYTES: u64 = 1 << 20;
 /// A transfer up to this size is not worth another thread's wake-up.
-const SMALL_BYTES: u64 = 64 << 10;
+const SMALL_BYTES: u64 = 128 << 10;
+/// From this size on a fill with zeros first looks whether the pages were touched at all.
+const SPARSE_BYTES: u64 = 64 << 10;
 /// Rows of a small transfer.
 const SMALL_ROWS: u64 = 64;
 
@@ -233,6 +235,9 @@ impl Transfer {
                 element_bytes,
             } => {
                 let at = destination + row * pitch + column;
+                if *pattern == 0 && bytes >= SPARSE_BYTES && is_untouched(context, at, bytes)? {
+                    return Ok(());
+                }
                 space.fill(at, *pattern, *element_bytes, bytes / u64::from(*element_bytes))
             }
             Kind::Copy {
@@ -273,6 +278,18 @@ impl Transfer {
             }
         }
     }
+}
+
+/// Whether no page of a range of frame buffer was ever touched: it reads as zero, and clearing gigabytes costs no memory.
+fn is_untouched(context: &ContextCore, address: u64, bytes: u64) -> Result<bool, AccessFault> {
+    context.space.check(address, bytes, Access::Write)?;
+    let mut untouched = true;
+    context
+        .space
+        .for_each_piece(address, bytes, Access::Write, |pointer, length| {
+            untouched = untouched && context.shared.memory.is_untouched(pointer, length as u64);
+        })?;
+    Ok(untouched)
 }
 
 fn host_pointer(range: &HostRange, offset: u64) -> *mut u8 {

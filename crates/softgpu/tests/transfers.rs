@@ -44,6 +44,23 @@ fn bytes_go_in_and_come_back() {
 }
 
 #[test]
+fn clearing_what_was_never_touched_costs_nothing_and_clears_what_was() {
+    // More than the machine that runs the tests has.
+    let gpu = gpu_with(256 << 30, 2);
+    let context = context(&gpu);
+    let bytes = 200 << 30;
+    let base = context.alloc(bytes, 256).expect("allocation");
+    let stream = TestStream::plain(&context);
+    let touched = base + (77 << 30) + 12_345;
+    stream.submit(fill(touched, 0xff, 1, 100));
+    stream.submit(fill(base, 0, 4, bytes / 4));
+    stream.synchronize().expect("fills");
+    assert!(read(&context, touched - 1, 102).iter().all(|&byte| byte == 0));
+    context.free(base).expect("free");
+    settle(&gpu);
+}
+
+#[test]
 fn rows_keep_to_their_pitches() {
     let gpu = gpu();
     let context = context(&gpu);

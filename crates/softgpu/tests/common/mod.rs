@@ -10,15 +10,15 @@ use tessera_device::{
 };
 use tessera_softgpu::{Options, PciAddress, SoftGpu};
 
-pub const MIB: u64 = 1 << 20;
+pub(crate) const MIB: u64 = 1 << 20;
 const ARENA: (u64, u64) = (0x2000_0000_0000, 1 << 40);
 
 /// A device of 1 GiB with two executors, whatever the machine has.
-pub fn gpu() -> SoftGpu {
+pub(crate) fn gpu() -> SoftGpu {
     gpu_with(1 << 30, 2)
 }
 
-pub fn gpu_with(memory_bytes: u64, executors: u32) -> SoftGpu {
+pub(crate) fn gpu_with(memory_bytes: u64, executors: u32) -> SoftGpu {
     SoftGpu::open(&Options {
         name: "Test GPU".to_owned(),
         compute_capability: (9, 0),
@@ -33,7 +33,7 @@ pub fn gpu_with(memory_bytes: u64, executors: u32) -> SoftGpu {
 
 /// Collects what kernels print.
 #[derive(Default)]
-pub struct Printed(pub Mutex<Vec<(String, bool)>>);
+pub(crate) struct Printed(pub(crate) Mutex<Vec<(String, bool)>>);
 
 impl Printer for Printed {
     fn print(&self, text: &[u8], to_stderr: bool) {
@@ -42,11 +42,11 @@ impl Printer for Printed {
     }
 }
 
-pub fn context(gpu: &SoftGpu) -> Arc<dyn Context> {
+pub(crate) fn context(gpu: &SoftGpu) -> Arc<dyn Context> {
     context_printing(gpu, Arc::new(Printed::default()))
 }
 
-pub fn context_printing(gpu: &SoftGpu, printer: Arc<Printed>) -> Arc<dyn Context> {
+pub(crate) fn context_printing(gpu: &SoftGpu, printer: Arc<Printed>) -> Arc<dyn Context> {
     gpu.create_context(ContextOptions {
         arena: ARENA,
         printer,
@@ -58,15 +58,15 @@ pub fn context_printing(gpu: &SoftGpu, printer: Arc<Printed>) -> Arc<dyn Context
 
 /// Completions in the order in which they came, of all streams that share it: (name, number).
 #[derive(Default)]
-pub struct Log(Mutex<Vec<(&'static str, u64)>>);
+pub(crate) struct Log(Mutex<Vec<(&'static str, u64)>>);
 
 impl Log {
-    pub fn entries(&self) -> Vec<(&'static str, u64)> {
+    pub(crate) fn entries(&self) -> Vec<(&'static str, u64)> {
         self.0.lock().expect("lock").clone()
     }
 
     /// Place of a completion.
-    pub fn at(&self, name: &str, seq: u64) -> usize {
+    pub(crate) fn at(&self, name: &str, seq: u64) -> usize {
         let entries = self.entries();
         let found = entries.iter().position(|entry| *entry == (name, seq));
         found.unwrap_or_else(|| panic!("{name} {seq} in {entries:?}"))
@@ -95,14 +95,14 @@ impl StreamSink for Sink {
 }
 
 /// A stream that numbers its operations itself.
-pub struct TestStream {
-    pub stream: Arc<dyn Stream>,
+pub(crate) struct TestStream {
+    pub(crate) stream: Arc<dyn Stream>,
     sink: Arc<Sink>,
     next: AtomicU64,
 }
 
 impl TestStream {
-    pub fn new(
+    pub(crate) fn new(
         context: &Arc<dyn Context>,
         name: &'static str,
         log: &Arc<Log>,
@@ -124,18 +124,18 @@ impl TestStream {
         }
     }
 
-    pub fn plain(context: &Arc<dyn Context>) -> Self {
+    pub(crate) fn plain(context: &Arc<dyn Context>) -> Self {
         Self::new(context, "stream", &Arc::default(), StreamOptions::default())
     }
 
-    pub fn submit(&self, operation: Operation) -> u64 {
+    pub(crate) fn submit(&self, operation: Operation) -> u64 {
         let seq = self.next.fetch_add(1, Ordering::Relaxed);
         self.stream.submit(seq, operation).expect("submit");
         seq
     }
 
     /// Waits until the operation is done.
-    pub fn wait(&self, seq: u64) -> Result<(), Fault> {
+    pub(crate) fn wait(&self, seq: u64) -> Result<(), Fault> {
         let mut done = self.sink.done.lock().expect("lock");
         while done.0 < seq {
             done = self.sink.changed.wait(done).expect("lock");
@@ -143,17 +143,17 @@ impl TestStream {
         done.1.clone().map_or(Ok(()), Err)
     }
 
-    pub fn is_done(&self, seq: u64) -> bool {
+    pub(crate) fn is_done(&self, seq: u64) -> bool {
         self.sink.done.lock().expect("lock").0 >= seq
     }
 
-    pub fn synchronize(&self) -> Result<(), Fault> {
+    pub(crate) fn synchronize(&self) -> Result<(), Fault> {
         self.wait(self.submit(Operation::Marker))
     }
 }
 
 /// Host memory as the aperture would give it.
-pub fn host(bytes: usize) -> HostRange {
+pub(crate) fn host(bytes: usize) -> HostRange {
     let words = bytes.div_ceil(8).max(512);
     // Page-aligned, so that it can be mapped too.
     let layout = std::alloc::Layout::from_size_align(words.next_multiple_of(512) * 8, 4096).expect("layout");
@@ -175,19 +175,19 @@ pub fn host(bytes: usize) -> HostRange {
     unsafe { HostRange::new(base, bytes, owner) }
 }
 
-pub fn host_with(bytes: &[u8]) -> HostRange {
+pub(crate) fn host_with(bytes: &[u8]) -> HostRange {
     let range = host(bytes.len());
     // SAFETY: the range is as long, and nobody else has it.
     unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), range.as_ptr(), bytes.len()) };
     range
 }
 
-pub fn bytes_of(range: &HostRange) -> Vec<u8> {
+pub(crate) fn bytes_of(range: &HostRange) -> Vec<u8> {
     // SAFETY: no operation on the range is in flight where tests call this.
     unsafe { std::slice::from_raw_parts(range.as_ptr(), range.len()).to_vec() }
 }
 
-pub fn copy_in(destination: DevicePtr, source: &HostRange) -> Operation {
+pub(crate) fn copy_in(destination: DevicePtr, source: &HostRange) -> Operation {
     let width = source.len() as u64;
     Operation::CopyIn {
         destination,
@@ -198,7 +198,7 @@ pub fn copy_in(destination: DevicePtr, source: &HostRange) -> Operation {
     }
 }
 
-pub fn copy_out(destination: &HostRange, source: DevicePtr) -> Operation {
+pub(crate) fn copy_out(destination: &HostRange, source: DevicePtr) -> Operation {
     let width = destination.len() as u64;
     Operation::CopyOut {
         destination: destination.clone(),
@@ -209,7 +209,7 @@ pub fn copy_out(destination: &HostRange, source: DevicePtr) -> Operation {
     }
 }
 
-pub fn copy(destination: DevicePtr, source: DevicePtr, width: u64) -> Operation {
+pub(crate) fn copy(destination: DevicePtr, source: DevicePtr, width: u64) -> Operation {
     Operation::Copy {
         destination,
         destination_pitch: width,
@@ -219,7 +219,7 @@ pub fn copy(destination: DevicePtr, source: DevicePtr, width: u64) -> Operation 
     }
 }
 
-pub fn fill(destination: DevicePtr, pattern: u32, element_bytes: u8, width: u64) -> Operation {
+pub(crate) fn fill(destination: DevicePtr, pattern: u32, element_bytes: u8, width: u64) -> Operation {
     Operation::Fill(Fill {
         destination,
         pattern,
@@ -231,7 +231,7 @@ pub fn fill(destination: DevicePtr, pattern: u32, element_bytes: u8, width: u64)
 }
 
 /// Reads device memory through a stream of its own.
-pub fn read(context: &Arc<dyn Context>, address: DevicePtr, bytes: usize) -> Vec<u8> {
+pub(crate) fn read(context: &Arc<dyn Context>, address: DevicePtr, bytes: usize) -> Vec<u8> {
     let target = host(bytes);
     let stream = TestStream::plain(context);
     stream.submit(copy_out(&target, address));
@@ -239,16 +239,16 @@ pub fn read(context: &Arc<dyn Context>, address: DevicePtr, bytes: usize) -> Vec
     bytes_of(&target)
 }
 
-pub fn read_words(context: &Arc<dyn Context>, address: DevicePtr, count: usize) -> Vec<u32> {
+pub(crate) fn read_words(context: &Arc<dyn Context>, address: DevicePtr, count: usize) -> Vec<u32> {
     words(&read(context, address, count * 4))
 }
 
-pub fn words(bytes: &[u8]) -> Vec<u32> {
+pub(crate) fn words(bytes: &[u8]) -> Vec<u32> {
     let word = |chunk: &[u8]| u32::from_le_bytes(chunk.try_into().expect("four bytes"));
     bytes.chunks_exact(4).map(word).collect()
 }
 
-pub fn upload(context: &Arc<dyn Context>, data: &[u32]) -> DevicePtr {
+pub(crate) fn upload(context: &Arc<dyn Context>, data: &[u32]) -> DevicePtr {
     let bytes: Vec<u8> = data.iter().flat_map(|word| word.to_le_bytes()).collect();
     let address = context.alloc(bytes.len() as u64, 256).expect("allocation");
     let stream = TestStream::plain(context);
@@ -259,7 +259,7 @@ pub fn upload(context: &Arc<dyn Context>, data: &[u32]) -> DevicePtr {
 
 /// Records of an event: (generation, time).
 #[derive(Default)]
-pub struct Records {
+pub(crate) struct Records {
     seen: Mutex<Vec<(u64, u64)>>,
     changed: Condvar,
 }
@@ -273,7 +273,7 @@ impl EventSink for Records {
 
 impl Records {
     /// Time of a record, once it is reached.
-    pub fn wait(&self, generation: u64) -> u64 {
+    pub(crate) fn wait(&self, generation: u64) -> u64 {
         let mut seen = self.seen.lock().expect("lock");
         loop {
             if let Some(record) = seen.iter().find(|record| record.0 >= generation) {
@@ -284,7 +284,7 @@ impl Records {
     }
 }
 
-pub fn event(context: &Arc<dyn Context>) -> (Arc<dyn Event>, Arc<Records>) {
+pub(crate) fn event(context: &Arc<dyn Context>) -> (Arc<dyn Event>, Arc<Records>) {
     let records = Arc::new(Records::default());
     (
         context.create_event(Arc::clone(&records) as Arc<dyn EventSink>),
@@ -292,7 +292,7 @@ pub fn event(context: &Arc<dyn Context>) -> (Arc<dyn Event>, Arc<Records>) {
     )
 }
 
-pub fn load(context: &Arc<dyn Context>, ptx: &str) -> Arc<dyn Module> {
+pub(crate) fn load(context: &Arc<dyn Context>, ptx: &str) -> Arc<dyn Module> {
     let text = PtxText {
         name: "test.ptx",
         text: ptx.as_bytes(),
@@ -301,12 +301,17 @@ pub fn load(context: &Arc<dyn Context>, ptx: &str) -> Arc<dyn Module> {
     loaded.unwrap_or_else(|error| panic!("{error}")).module
 }
 
-pub fn kernel(module: &Arc<dyn Module>, name: &str) -> Arc<dyn Function> {
+pub(crate) fn kernel(module: &Arc<dyn Module>, name: &str) -> Arc<dyn Function> {
     module.function(name).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// A one-dimensional launch with 64-bit parameters (which also serve as 32-bit ones at 8-byte places).
-pub fn launch(function: &Arc<dyn Function>, blocks: u32, threads: u32, parameters: &[u64]) -> Operation {
+pub(crate) fn launch(
+    function: &Arc<dyn Function>,
+    blocks: u32,
+    threads: u32,
+    parameters: &[u64],
+) -> Operation {
     Operation::Launch(Launch {
         function: Arc::clone(function),
         grid: Dim3 {

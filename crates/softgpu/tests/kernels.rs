@@ -1,0 +1,482 @@
+//! Kernels on the software GPU: launches, variables, faults, preemption, printing.
+
+mod common;
+
+use common::*;
+use std::sync::Arc;
+use tessera_device::{
+    Context, Device, DeviceError, Dim3, FaultKind, Launch, Module, ModuleOptions, Operation, PtxText,
+    StreamOptions,
+};
+
+const PTX: &str = include_str!("kernels.ptx");
+
+fn numbers(count: u32, factor: u32) -> Vec<u32> {
+    (0..count).map(|i| i * factor).collect()
+}
+
+fn module(context: &Arc<dyn Context>) -> Arc<dyn Module> {
+    load(context, PTX)
+}
+
+#[test]
+fn vectors_are_added() {
+    let gpu = gpu();
+    let context = context(&gpu);
+    let function = kernel(&module(&context), "vecadd");
+    for count in [1_u32, 255, 256, 100_000] {
+        let (a, b) = (
+            upload(&context, &numbers(count, 3)),
+            upload(&context, &numbers(count, 5)),
+        );
+        let c = context.alloc(u64::from(count) * 4, 256).expect("allocation");
+        let stream = TestStream::plain(&context);
+        stream.submit(launch(
+            &function,
+            count.div_ceil(256),
+            256,
+            &[a, b, c, u64::from(count)],
+        ));
+        stream.synchronize().expect("kernel");
+        assert!(
+            read_words(&context, c, count as usize) == numbers(count, 8),
+            "{count}"
+        );
+        for base in [a, b, c] {
+            context.free(base).expect("free");
+        }
+    }
+    assert_eq!(gpu.counters().kernels, 4);
+    assert_eq!(context.counters().kernels, 4);
+    assert!(gpu.counters().kernel_ns > 0);
+    gpu.check_ledger().expect("ledger");
+}
+
+#[test]
+fn a_kernel_says_what_it_takes() {
+    let gpu = gpu();
+    let context = context(&gpu);
+    let module = module(&context);
+    assert!(module.function_names().contains(&"vecadd".to_owned()));
+    let function = kernel(&module, "vecadd");
+    let info = function.info();
+    let offsets: Vec<_> = info.parameters.iter().map(|p| (p.offset, p.size)).collect();
+    assert_eq!(offsets, [(0, 8), (8, 8), (16, 8), (24, 4)]);
+    assert_eq!((info.parameter_bytes, info.max_threads_per_block), (28, 1024));
+    assert_eq!((info.ptx_version, info.binary_version), (80, 90));
+    assert_eq!(kernel(&module, "limited").info().max_threads_per_block, 64);
+    assert!(matches!(
+        module.function("nobody").err(),
+        Some(DeviceError::NotFound(_))
+    ));
+}
+
+#[test]
+fn variables_are_initialised_with_values_and_addresses() {
+    let gpu = gpu();
+    let context = context(&gpu);
+    let module = module(&context);
+    let out = context.alloc(16, 256).expect("allocation");
+    let stream = TestStream::plain(&context);
+    let function = kernel(&module, "globals");
+    stream.submit(launch(&function, 1, 4, &[out]));
+    stream.synchronize().expect("kernel");
+    assert_eq!(read_words(&context, out, 4), [16, 125, 10035, 1_000_045]);
+    let counter = module.global("counter").expect("a variable");
+    assert_eq!(counter.bytes, 4);
+    assert_eq!(read_words(&context, counter.address, 1), [9]);
+    // The host writes a constant, the next launch sees it.
+    let weights = module.global("weights").expect("a variable");
+    assert_eq!(weights.bytes, 16);
+    stream.submit(copy_in(weights.address, &host_with(&[0; 16])));
+    stream.submit(launch(&function, 1, 4, &[out]));
+    stream.synchronize().expect("kernel");
+    assert_eq!(read_words(&context, out, 4), [19, 29, 39, 49]);
+    assert!(
+        read(&context, module.global("zeroes").expect("a variable").address, 64)
+            .iter()
+            .all(|&b| b == 0)
+    );
+    assert!(module.global("nothing").is_none());
+    assert!(
+        context.free(counter.address).is_err(),
+        "variables are no allocations"
+    );
+
+    let used = context.memory_used();
+    drop(function);
+    drop(module);
+    assert!(context.memory_used() < used, "variables go with the module");
+    gpu.check_ledger().expect("ledger");
+}
+
+#[test]
+fn dynamic_shared_memory_and_barriers() {
+    let gpu = gpu();
+    let context = context(&gpu);
+    let function = kernel(&module(&context), "reverse");
+    let data = upload(&context, &numbers(512, 1));
+    let stream = TestStream::plain(&context);
+    let Operation::Launch(mut operation) = launch(&function, 1, 512, &[data]) else {
+        unreachable!()
+    };
+    operation.dynamic_shared_bytes = 2048;
+    stream.submit(Operation::Launch(operation.clone()));
+    stream.synchronize().expect("kernel");
+    let mut expected = numbers(512, 1);
+    expected.reverse();
+    assert_eq!(read_words(&context, data, 512), expected);
+    operation.dynamic_shared_bytes = 228 << 10;
+    let refused = stream.stream.submit(1000, Operation::Launch(operation));
+    assert!(matches!(refused, Err(DeviceError::LaunchOutOfResources(_))));
+}
+
+#[test]
+fn impossible_launches_are_refused_at_once() {
+    let gpu = gpu();
+    let (context, other) = (context(&gpu), context(&gpu));
+    let module = module(&context);
+    let (poke, limited) = (kernel(&module, "poke"), kernel(&module, "limited"));
+    let stream = TestStream::plain(&context).stream;
+    let shaped = |grid: [u32; 3], block: [u32; 3], parameters: usize| {
+        Operation::Launch(Launch {
+            function: Arc::clone(&poke),
+            grid: Dim3 {
+                x: grid[0],
+                y: grid[1],
+                z: grid[2],
+            },
+            block: Dim3 {
+                x: block[0],
+                y: block[1],
+                z: block[2],
+            },
+            dynamic_shared_bytes: 0,
+            parameters: vec![0; parameters].into(),
+            cooperative: false,
+        })
+    };
+    for operation in [
+        shaped([0, 1, 1], [1, 1, 1], 8),
+        shaped([1, 65536, 1], [1, 1, 1], 8),
+        shaped([1 << 31, 1, 1], [1, 1, 1], 8),
+        shaped([1, 1, 1], [0, 1, 1], 8),
+        shaped([1, 1, 1], [1025, 1, 1], 8),
+        shaped([1, 1, 1], [1, 1, 65], 8),
+        shaped([1, 1, 1], [64, 32, 1], 8),
+        shaped([1, 1, 1], [u32::MAX, u32::MAX, 64], 8),
+        shaped([1, 1, 1], [1, 1, 1], 7),
+        launch(&limited, 1, 65, &[]),
+    ] {
+        let got = stream.submit(1, operation);
+        assert!(matches!(got, Err(DeviceError::InvalidValue(_))), "{got:?}");
+    }
+    let elsewhere = TestStream::plain(&other)
+        .stream
+        .submit(1, launch(&limited, 1, 1, &[]));
+    assert!(matches!(elsewhere, Err(DeviceError::InvalidValue(_))));
+}
+
+#[test]
+fn bad_modules_are_refused_with_a_reason() {
+    let gpu = gpu();
+    let context = context(&gpu);
+    let attempt = |text: &str| {
+        let text = PtxText {
+            name: "bad.ptx",
+            text: text.as_bytes(),
+        };
+        let Err(error) = context.load_module(&[text], &ModuleOptions::default()) else {
+            panic!("loaded");
+        };
+        error
+    };
+    let error = attempt(".version 8.0\n.target sm_80\n.address_size 64\n.visible .entry k( { }\n");
+    assert!(
+        matches!(&error, DeviceError::InvalidPtx(text) if text.contains("bad.ptx") && text.contains("line 4")),
+        "{error}"
+    );
+    let error = attempt(".version 8.0\n.target sm_100\n.address_size 64\n");
+    assert!(matches!(error, DeviceError::NoBinaryForGpu(_)), "{error}");
+    let error = attempt(".version 8.0\n.target sm_80a\n.address_size 64\n");
+    assert!(matches!(error, DeviceError::NoBinaryForGpu(_)), "{error}");
+    assert!(context.load_module(&[], &ModuleOptions::default()).is_err());
+    assert_eq!(context.memory_used(), 0);
+    gpu.check_ledger().expect("ledger");
+}
+
+#[test]
+fn ten_thousand_tiny_launches() {
+    let gpu = gpu();
+    let context = context(&gpu);
+    let function = kernel(&module(&context), "count");
+    let at = upload(&context, &[0]);
+    let stream = TestStream::plain(&context);
+    for _ in 0..10_000 {
+        stream.submit(launch(&function, 1, 1, &[at]));
+    }
+    stream.synchronize().expect("kernels");
+    assert_eq!(read_words(&context, at, 1), [10_000]);
+    assert_eq!(gpu.counters().kernels, 10_000);
+}
+
+#[test]
+fn every_thread_of_a_large_grid_counts_once() {
+    let gpu = gpu();
+    let context = context(&gpu);
+    let function = kernel(&module(&context), "count");
+    let at = upload(&context, &[0]);
+    let stream = TestStream::plain(&context);
+    stream.submit(launch(&function, 2000, 96, &[at]));
+    stream.synchronize().expect("kernel");
+    assert_eq!(read_words(&context, at, 1), [192_000]);
+}
+
+#[test]
+fn a_wild_store_poisons_its_own_context_only() {
+    let gpu = gpu();
+    let (bad, good) = (context(&gpu), context(&gpu));
+    let module_of_good = module(&good);
+    let count = kernel(&module_of_good, "count");
+    let at = upload(&good, &[0]);
+    let stream_of_good = TestStream::plain(&good);
+    for (address, kind) in [
+        (0, FaultKind::IllegalAddress),
+        (0x2000_dead_0000, FaultKind::IllegalAddress),
+    ] {
+        let bad = context(&gpu);
+        let poke = kernel(&module(&bad), "poke");
+        let stream = TestStream::plain(&bad);
+        stream.submit(launch(&poke, 1, 1, &[address]));
+        let fault = stream.synchronize().expect_err("wild");
+        assert_eq!(fault.kind, kind);
+        assert!(fault.place.contains("poke"), "{fault}");
+        assert_eq!(bad.fault().map(|fault| fault.kind), Some(kind));
+    }
+    let poke = kernel(&module(&bad), "poke");
+    let own = bad.alloc(4096, 256).expect("allocation");
+    let stream = TestStream::plain(&bad);
+    // An address of the neighbour's means nothing here: either nobody's or one's own.
+    stream.submit(launch(&poke, 1, 1, &[own + 4096]));
+    let fault = stream.synchronize().expect_err("past the end");
+    assert_eq!(fault.kind, FaultKind::IllegalAddress);
+    stream.submit(launch(&poke, 1, 1, &[own]));
+    stream.synchronize().expect_err("sticky");
+
+    stream_of_good.submit(launch(&count, 4, 32, &[at]));
+    stream_of_good.synchronize().expect("the neighbour goes on");
+    assert_eq!(read_words(&good, at, 1), [128]);
+    gpu.check_ledger().expect("ledger");
+}
+
+#[test]
+fn faults_have_their_kinds() {
+    let gpu = gpu();
+    let printed = Arc::new(Printed::default());
+    for (name, parameters, kind) in [
+        ("trap_now", vec![], FaultKind::LaunchFailed),
+        ("fail", vec![], FaultKind::Assert),
+        ("poke", vec![0x2000_0000_0002], FaultKind::MisalignedAddress),
+    ] {
+        let context = context_printing(&gpu, Arc::clone(&printed));
+        let _base = context.alloc(4096, 256).expect("allocation");
+        let stream = TestStream::plain(&context);
+        stream.submit(launch(&kernel(&module(&context), name), 1, 1, &parameters));
+        let fault = stream.synchronize().expect_err(name);
+        assert_eq!(fault.kind, kind, "{name}: {fault}");
+    }
+    let line = "ker.cu:17: planet: block: [0,0,0], thread: [0,0,0] Assertion `x > 0` failed.\n";
+    assert_eq!(*printed.0.lock().expect("lock"), [(line.to_owned(), true)]);
+}
+
+#[test]
+fn kernels_print() {
+    let gpu = gpu();
+    let printed = Arc::new(Printed::default());
+    let context = context_printing(&gpu, Arc::clone(&printed));
+    let stream = TestStream::plain(&context);
+    stream.submit(launch(&kernel(&module(&context), "say"), 1, 3, &[3]));
+    stream.synchronize().expect("kernel");
+    let mut lines: Vec<_> = printed
+        .0
+        .lock()
+        .expect("lock")
+        .iter()
+        .map(|line| line.0.clone())
+        .collect();
+    lines.sort();
+    assert_eq!(
+        lines,
+        [
+            "thread 0 of 3: 0.00\n",
+            "thread 1 of 3: 1.00\n",
+            "thread 2 of 3: 2.00\n"
+        ]
+    );
+}
+
+#[test]
+fn kernels_use_the_heap() {
+    let gpu = gpu();
+    let context = context(&gpu);
+    let at = upload(&context, &[0]);
+    let stream = TestStream::plain(&context);
+    let function = kernel(&module(&context), "heap");
+    stream.submit(launch(&function, 50, 32, &[at]));
+    stream.synchronize().expect("kernel");
+    assert_eq!(read_words(&context, at, 1), [77]);
+    gpu.check_ledger().expect("ledger");
+}
+
+#[test]
+fn an_endless_kernel_keeps_nobody_from_running() {
+    // One executor: it must be given up by the endless kernel.
+    let gpu = gpu_with(256 * MIB, 1);
+    let (hog, other) = (context(&gpu), context(&gpu));
+    let endless = kernel(&module(&hog), "endless");
+    let stream = TestStream::plain(&hog);
+    stream.submit(launch(&endless, 8, 64, &[]));
+    for context in [&other, &hog] {
+        let function = kernel(&module(context), "count");
+        let at = upload(context, &[0]);
+        let beside = TestStream::plain(context);
+        beside.submit(launch(&function, 10, 32, &[at]));
+        beside.synchronize().expect("runs beside the endless kernel");
+        assert_eq!(read_words(context, at, 1), [320]);
+    }
+    assert!(gpu.counters().preemptions > 0);
+    // And it can be ended from outside.
+    drop(hog);
+    assert_eq!(gpu.memory().used, other.memory_used());
+    let fault = stream.synchronize().expect_err("its context is gone");
+    assert_eq!(fault.kind, FaultKind::LaunchFailed);
+    gpu.check_ledger().expect("ledger");
+}
+
+#[test]
+fn a_fault_ends_the_other_kernels_of_its_context() {
+    let gpu = gpu();
+    let context = context(&gpu);
+    let module = module(&context);
+    let (one, two) = (TestStream::plain(&context), TestStream::plain(&context));
+    let endless = one.submit(launch(&kernel(&module, "endless"), 4, 32, &[]));
+    let queued = one.submit(launch(&kernel(&module, "trap_now"), 1, 1, &[]));
+    two.submit(launch(&kernel(&module, "poke"), 1, 1, &[0]));
+    let fault = two.synchronize().expect_err("wild");
+    assert_eq!(fault.kind, FaultKind::IllegalAddress);
+    assert_eq!(
+        one.wait(endless).expect_err("stopped").kind,
+        FaultKind::IllegalAddress
+    );
+    assert_eq!(
+        one.wait(queued).expect_err("never ran").kind,
+        FaultKind::IllegalAddress
+    );
+    drop((one, two, module));
+    drop(context);
+    assert_eq!(gpu.memory().used, 0);
+}
+
+#[test]
+fn blocks_that_wait_for_each_other_make_progress() {
+    // More blocks than executors, each waiting for the one after it.
+    for executors in [1, 2] {
+        let gpu = gpu_with(256 * MIB, executors);
+        let context = context(&gpu);
+        let function = kernel(&module(&context), "chain");
+        let at = upload(&context, &[0]);
+        let stream = TestStream::plain(&context);
+        stream.submit(launch(&function, 12, 1, &[at]));
+        stream.synchronize().expect("kernel");
+        assert_eq!(read_words(&context, at, 1), [12]);
+    }
+}
+
+#[test]
+fn kernels_of_two_streams_run_at_the_same_time() {
+    let gpu = gpu_with(256 * MIB, 1);
+    let context = context(&gpu);
+    let module = module(&context);
+    let flag = upload(&context, &[0]);
+    let out = upload(&context, &[0]);
+    let options = StreamOptions {
+        non_blocking: true,
+        ..StreamOptions::default()
+    };
+    let log = Arc::default();
+    let waiting = TestStream::new(&context, "waiting", &log, options);
+    let setting = TestStream::new(&context, "setting", &log, options);
+    let wait = waiting.submit(launch(&kernel(&module, "await"), 1, 1, &[flag, out]));
+    // Set by a kernel of another stream while the first one runs.
+    setting.submit(launch(&kernel(&module, "poke"), 1, 1, &[flag]));
+    waiting.wait(wait).expect("kernel");
+    assert_eq!(read_words(&context, out, 1), [1]);
+}
+
+#[test]
+fn a_kernel_sees_what_the_host_writes_to_pinned_memory() {
+    let gpu = gpu();
+    let context = context(&gpu);
+    let pinned = host(4096);
+    let address = 0x2080_0000_0000;
+    context.map_host(address, pinned.clone(), false).expect("map");
+    let stream = TestStream::plain(&context);
+    let wait = stream.submit(launch(
+        &kernel(&module(&context), "await"),
+        1,
+        1,
+        &[address, address + 8],
+    ));
+    assert!(!stream.is_done(wait));
+    // SAFETY: the range is ours; the kernel reads it at the same time, as the guest would have it.
+    unsafe { pinned.as_ptr().cast::<u32>().write_volatile(42) };
+    stream.wait(wait).expect("kernel");
+    assert_eq!(words(&bytes_of(&pinned)[8..12]), [42]);
+}
+
+#[test]
+fn memory_is_freed_under_a_running_context() {
+    let gpu = gpu_with(64 * MIB, 2);
+    let context = context(&gpu);
+    let module = module(&context);
+    let flag = upload(&context, &[0]);
+    let out = upload(&context, &[0]);
+    let (stream, other) = (TestStream::plain(&context), TestStream::plain(&context));
+    let wait = stream.submit(launch(&kernel(&module, "await"), 2, 32, &[flag, out]));
+    // Most of the frame buffer goes round and round while the kernel runs; each time it is zero.
+    for round in 1..30_u32 {
+        let base = context
+            .alloc(40 * MIB, 256)
+            .expect("free again, and let go of by the running kernel");
+        assert_eq!(read_words(&context, base + 39 * MIB, 2), [0, 0]);
+        other.submit(fill(base, round, 4, 10 * MIB));
+        other.synchronize().expect("fill");
+        context.free(base).expect("free");
+    }
+    assert!(!stream.is_done(wait));
+    other.submit(fill(flag, 3, 4, 1));
+    stream.wait(wait).expect("kernel");
+    assert_eq!(read_words(&context, out, 1), [3]);
+    gpu.check_ledger().expect("ledger");
+}
+
+#[test]
+fn a_module_lives_as_long_as_its_kernels_run() {
+    let gpu = gpu();
+    let context = context(&gpu);
+    let flag = upload(&context, &[0]);
+    let out = upload(&context, &[0]);
+    let stream = TestStream::plain(&context);
+    let used = context.memory_used();
+    {
+        let module = module(&context);
+        stream.submit(launch(&kernel(&module, "await"), 1, 1, &[flag, out]));
+        stream.submit(launch(&kernel(&module, "globals"), 1, 1, &[out]));
+    }
+    assert!(context.memory_used() > used, "the variables are still there");
+    let other = TestStream::plain(&context);
+    other.submit(fill(flag, 1, 4, 1));
+    stream.synchronize().expect("kernels");
+    assert_eq!(read_words(&context, out, 1), [16]);
+    assert_eq!(context.memory_used(), used);
+}
