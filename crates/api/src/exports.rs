@@ -9,7 +9,8 @@
 //! ```
 //!
 //! The including crate provides `crate::abi::{entry, entry_before_init, unsupported, DefaultStream}`,
-//! `crate::proc_address::{Address, Row}` and the types that parameters name in `crate::types`.
+//! `crate::proc_address::{Address, Row}` and the types that parameters name in `crate::types`: `Handle`, C structs, and
+//! `Caller<T>`, a pointer that came from the program and is checked where it is used.
 
 use crate::functions::{Entry, Function, TableError, functions};
 use std::fmt::Write as _;
@@ -80,8 +81,7 @@ fn emit(source: &mut String, function: &Function, entry: &Entry, unsupported: &m
     let _ = writeln!(
         source,
         "#[unsafe(no_mangle)]\npub unsafe extern \"C\" fn {symbol}({params}) -> i32 {{\n    \
-         // SAFETY: the caller passes what the driver API documents for this function.\n    \
-         crate::abi::{gate}(\"{symbol}\", || unsafe {{ crate::{handler}({default}{}) }})\n}}",
+         crate::abi::{gate}(\"{symbol}\", || crate::{handler}({default}{}))\n}}",
         names.join(", ")
     );
 }

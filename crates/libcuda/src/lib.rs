@@ -1,1 +1,67 @@
 //! libcuda.so.1: the guest driver.
+//!
+//! ```text
+//!   program ─▶ exported symbol (generated from crates/api/functions.toml)
+//!                └─ abi::entry: initialised? panic? ─▶ handler of its area ─┬─ local: answered here
+//!                                                                           ├─ posted ─▶ ring ─▶ worker
+//!                                                                           └─ call ──▶ ring ─▶ worker ─▶ reply
+//! ```
+//!
+//! Invariants:
+//! * no handle and no device address that a program gives is ever followed: both are looked up;
+//! * no panic crosses the C ABI;
+//! * nothing is written to the program's standard output but what its kernels print;
+//! * once the worker is gone every function returns an error within a second.
+#![deny(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::ptr_as_ptr
+)]
+
+mod abi;
+mod caller;
+mod code;
+mod context;
+mod copy;
+mod current;
+mod device;
+mod error;
+mod event;
+#[allow(
+    non_snake_case,
+    missing_docs,
+    unreachable_pub,
+    clippy::missing_safety_doc,
+    clippy::too_many_arguments,
+    unused_qualifications,
+    clippy::large_stack_frames,
+    reason = "generated: names and shapes are those of the C API"
+)]
+mod exports {
+    include!(concat!(env!("OUT_DIR"), "/exports.rs"));
+}
+mod function;
+mod hostfn;
+mod image;
+mod init;
+mod jit;
+mod kernel;
+mod launch;
+mod launch_old;
+mod library;
+mod linker;
+mod memory;
+mod memset;
+mod module;
+mod objects;
+mod occupancy;
+mod pointer;
+mod pool;
+mod primary;
+mod printf;
+mod proc_address;
+mod ranges;
+mod state;
+mod stream;
+mod types;

@@ -1,0 +1,582 @@
+//! Contexts: creation, destruction, the calls that concern the current one.
+//!
+//! ```text
+//!   created ──▶ alive ──fault in a kernel──▶ alive, sticky: every call answers the fault's code
+//!                 │                              │
+//!                 └────────── destroyed ◀────────┘   a thread that still has it current gets CONTEXT_IS_DESTROYED
+//! ```
+//!
+//! Invariant: whatever a context owns (streams, events, modules, functions, ranges) is out of every table when it is destroyed.
+
+use crate::code::{Answer, Code};
+use crate::current;
+use crate::device::device;
+use crate::printf;
+use crate::ranges::Range;
+use crate::state::{self, Driver};
+use crate::stream::Stream;
+use crate::types::{CUctxCreateParams, CUexecAffinityParam, Caller, Handle};
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use tessera_channel::Completion;
+use tessera_wire::messages::{ContextCreate, ContextDestroy, ContextSetLimit, Ping};
+
+/// `CU_CTX_*` flags that `cuCtxCreate` takes: scheduling, host mapping, local memory, core dumps, memory operations.
+const FLAGS_KNOWN: u32 = 0xff;
+const FLAG_SCHEDULE_MASK: u32 = 0x07;
+/// `CU_CTX_MAP_HOST`: has been without effect since unified addressing and is always set.
+const FLAG_MAP_HOST: u32 = 0x08;
+
+/// A completion record that is given back when its object is gone.
+#[derive(Debug)]
+pub(crate) struct Record(pub(crate) Completion);
+
+impl Record {
+    pub(crate) fn allocate(driver: &Driver) -> Answer<Self> {
+        driver
+            .session
+            .records()
+            .allocate()
+            .map(Self)
+            .map_err(|_| Code::OUT_OF_MEMORY)
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if let Ok(driver) = state::driver() {
+            driver.session.records().release(self.0);
+        }
+    }
+}
+
+/// The part of a context that its objects look at: identity and state.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) handle: Handle,
+    record: Record,
+    destroyed: AtomicBool,
+    /// Bytes of kernels' text that were written out.
+    pub(crate) printed: Mutex<u64>,
+}
+
+impl Core {
+    /// The context was not destroyed.
+    #[inline]
+    pub(crate) fn check_alive(&self) -> Answer {
+        if self.destroyed.load(Ordering::Relaxed) {
+            Err(Code::CONTEXT_IS_DESTROYED)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The context was not destroyed and has no sticky error.
+    #[inline]
+    pub(crate) fn check(&self) -> Answer {
+        self.check_alive()?;
+        let fault = state::driver()?.session.records().fault(self.record.0);
+        if fault == 0 { Ok(()) } else { Err(code_of(fault)) }
+    }
+
+    /// Bytes that kernels have printed so far.
+    pub(crate) fn printed_total(&self, driver: &Driver) -> u64 {
+        driver.session.records().value(self.record.0)
+    }
+}
+
+/// A code that came over the wire.
+pub(crate) fn code_of(number: u32) -> Code {
+    i32::try_from(number).map_or(Code::UNKNOWN, Code)
+}
+
+/// What a context owns.
+#[derive(Debug, Default)]
+pub(crate) struct Children {
+    pub(crate) streams: Vec<Weak<Stream>>,
+    pub(crate) events: HashSet<Handle>,
+    pub(crate) modules: HashSet<Handle>,
+}
+
+/// `CU_LIMIT_*` values; the worker holds those that it enforces.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    stack: usize,
+    printf: usize,
+    heap: usize,
+    sync_depth: usize,
+    pending_launches: usize,
+    fetch_granularity: usize,
+    persisting_l2: usize,
+}
+
+impl Default for Limits {
+    /// The values that the vendor documents or that its driver is known to report.
+    fn default() -> Self {
+        Self {
+            stack: 1024,
+            printf: 1 << 20,
+            heap: 8 << 20,
+            sync_depth: 2,
+            pending_launches: 2048,
+            fetch_granularity: 64,
+            persisting_l2: 0,
+        }
+    }
+}
+
+/// A context.
+pub(crate) struct Context {
+    pub(crate) core: Arc<Core>,
+    pub(crate) legacy: Arc<Stream>,
+    identity: u64,
+    api_version: u32,
+    pub(crate) is_primary: bool,
+    flags: AtomicU32,
+    attached: AtomicU32,
+    cache_config: AtomicI32,
+    shared_config: AtomicI32,
+    limits: Mutex<Limits>,
+    children: Mutex<Children>,
+}
+
+impl Context {
+    /// Creates a context in the worker, with its legacy stream.
+    pub(crate) fn create(
+        driver: &'static Driver,
+        flags: u32,
+        api_version: u32,
+        is_primary: bool,
+    ) -> Answer<Arc<Self>> {
+        driver.contexts.insert(|handle| {
+            let record = Record::allocate(driver)?;
+            let message = ContextCreate {
+                handle,
+                token: record.0.token,
+                completion: record.0.index,
+                flags,
+                ..ContextCreate::default()
+            };
+            driver.session.call(&message, &[])?;
+            let core = Arc::new(Core {
+                handle,
+                record,
+                destroyed: AtomicBool::new(false),
+                printed: Mutex::new(0),
+            });
+            let legacy = Stream::create_legacy(driver, &core)?;
+            let children = Children {
+                streams: vec![Arc::downgrade(&legacy)],
+                ..Children::default()
+            };
+            Ok(Self {
+                core,
+                legacy,
+                identity: driver.next_identity(),
+                api_version,
+                is_primary,
+                flags: AtomicU32::new(flags),
+                attached: AtomicU32::new(1),
+                cache_config: AtomicI32::new(0),
+                shared_config: AtomicI32::new(0),
+                limits: Mutex::new(Limits::default()),
+                children: Mutex::new(children),
+            })
+        })
+    }
+
+    pub(crate) fn children(&self) -> MutexGuard<'_, Children> {
+        self.children.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn handle(&self) -> Handle {
+        self.core.handle
+    }
+
+    pub(crate) fn set_flags(&self, flags: u32) {
+        self.flags.store(flags, Ordering::Relaxed);
+    }
+
+    /// All streams that live.
+    pub(crate) fn streams(&self) -> Vec<Arc<Stream>> {
+        let mut children = self.children();
+        children.streams.retain(|stream| stream.strong_count() > 0);
+        children.streams.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Waits for all work of the context and writes out what kernels printed.
+    pub(crate) fn synchronize(&self) -> Answer {
+        let driver = state::driver()?;
+        let mut first = Ok(());
+        for stream in self.streams() {
+            first = first.and(stream.synchronize());
+        }
+        printf::drain(driver, &self.core);
+        first.and(self.core.check())
+    }
+
+    /// Destroys the context and everything in it.
+    pub(crate) fn destroy(&self, driver: &Driver) -> Answer {
+        if self.core.destroyed.swap(true, Ordering::SeqCst) {
+            return Err(Code::CONTEXT_IS_DESTROYED);
+        }
+        // A context that is ended waits for its work, so that its text is complete; one with a fault has no work left.
+        for stream in self.streams() {
+            let _ = stream.settle();
+        }
+        printf::drain(driver, &self.core);
+        let posted = driver.session.post(
+            &ContextDestroy {
+                context: self.handle(),
+            },
+            &[],
+        );
+        self.forget_children(driver);
+        Ok(posted?)
+    }
+
+    fn forget_children(&self, driver: &Driver) {
+        let handle = self.handle();
+        let children = std::mem::take(&mut *self.children());
+        for stream in children.streams.iter().filter_map(Weak::upgrade) {
+            let _ = driver.streams.remove(stream.handle());
+        }
+        for event in children.events {
+            let _ = driver.events.remove(event);
+        }
+        for module in children.modules {
+            crate::module::forget(driver, module);
+        }
+        let gone = driver.ranges.retain(|range| range.context != handle);
+        for range in gone.iter().filter(|range| range.is_host()) {
+            crate::memory::unmap_pinned(driver, range);
+        }
+    }
+
+    /// A range that this context makes.
+    pub(crate) fn range(
+        &self,
+        driver: &Driver,
+        base: u64,
+        bytes: u64,
+        kind: crate::ranges::RangeKind,
+    ) -> Range {
+        Range {
+            base,
+            bytes,
+            kind,
+            context: self.handle(),
+            identity: driver.next_identity(),
+        }
+    }
+}
+
+fn check_flags(flags: u32) -> Answer {
+    // Scheduling is one of: automatic, spin, yield, blocking wait.
+    if flags & !FLAGS_KNOWN != 0 || (flags & FLAG_SCHEDULE_MASK).count_ones() > 1 {
+        return Err(Code::INVALID_VALUE);
+    }
+    Ok(())
+}
+
+fn create_and_push(pctx: Caller<Handle>, flags: u32, dev: i32, api_version: u32) -> Answer {
+    let driver = device(dev)?;
+    pctx.required()?;
+    check_flags(flags)?;
+    let context = Context::create(driver, flags, api_version, false)?;
+    pctx.put(context.handle())?;
+    current::push(context)
+}
+
+/// `cuCtxCreate` and `cuCtxCreate_v2`
+pub(crate) fn ctx_create_v2(pctx: Caller<Handle>, flags: u32, dev: i32) -> Answer {
+    create_and_push(pctx, flags, dev, 3020)
+}
+
+/// `cuCtxCreate_v3`
+pub(crate) fn ctx_create_v3(
+    pctx: Caller<Handle>,
+    _params: Caller<CUexecAffinityParam>,
+    num_params: i32,
+    flags: u32,
+    dev: i32,
+) -> Answer {
+    match num_params {
+        0 => create_and_push(pctx, flags, dev, 3020),
+        1.. => Err(Code::UNSUPPORTED_EXEC_AFFINITY),
+        _ => Err(Code::INVALID_VALUE),
+    }
+}
+
+/// `cuCtxCreate_v4`
+pub(crate) fn ctx_create(
+    pctx: Caller<Handle>,
+    params: Caller<CUctxCreateParams>,
+    flags: u32,
+    dev: i32,
+) -> Answer {
+    if !params.is_null() {
+        let params = params.get()?;
+        if params.affinity_count > 0 {
+            return Err(Code::UNSUPPORTED_EXEC_AFFINITY);
+        }
+        if !params.graphics.is_null() {
+            return Err(Code::NOT_SUPPORTED);
+        }
+    }
+    create_and_push(pctx, flags, dev, 3020)
+}
+
+/// The context of this handle, or the current one for 0.
+fn named_or_current(ctx: Handle) -> Answer<Arc<Context>> {
+    if ctx == 0 {
+        return current::alive();
+    }
+    context(ctx)
+}
+
+/// The context of this handle.
+pub(crate) fn context(ctx: Handle) -> Answer<Arc<Context>> {
+    state::driver()?
+        .contexts
+        .get(ctx)
+        .map_err(|_| Code::INVALID_CONTEXT)
+}
+
+/// `cuCtxDestroy`: a primary context is not destroyed this way. If it is the caller's current one, it is popped.
+pub(crate) fn ctx_destroy(ctx: Handle) -> Answer {
+    let driver = state::driver()?;
+    let found = context(ctx)?;
+    if found.is_primary {
+        return Err(Code::INVALID_CONTEXT);
+    }
+    let context = driver.contexts.remove(ctx).map_err(|_| Code::INVALID_CONTEXT)?;
+    if current::top().is_some_and(|top| top.handle() == ctx) {
+        current::pop()?;
+    }
+    context.destroy(driver)
+}
+
+/// `cuCtxAttach`
+pub(crate) fn ctx_attach(pctx: Caller<Handle>, flags: u32) -> Answer {
+    if flags != 0 {
+        return Err(Code::INVALID_VALUE);
+    }
+    let context = current::alive()?;
+    pctx.put(context.handle())?;
+    context.attached.fetch_add(1, Ordering::Relaxed);
+    Ok(())
+}
+
+/// `cuCtxDetach`: destroys when nobody is attached any more; the context must be the current one.
+pub(crate) fn ctx_detach(ctx: Handle) -> Answer {
+    let context = current::top().ok_or(Code::INVALID_CONTEXT)?;
+    if context.handle() != ctx {
+        return Err(Code::INVALID_CONTEXT);
+    }
+    if context.attached.fetch_sub(1, Ordering::Relaxed) > 1 {
+        return Ok(());
+    }
+    ctx_destroy(ctx)
+}
+
+/// `cuCtxGetCurrent`: nothing current is no error.
+pub(crate) fn ctx_get_current(pctx: Caller<Handle>) -> Answer {
+    pctx.put(current::top_handle())
+}
+
+/// `cuCtxSetCurrent`: replaces the top of the stack; 0 takes it away.
+pub(crate) fn ctx_set_current(ctx: Handle) -> Answer {
+    if ctx != 0 && current::top_handle() == ctx {
+        return Ok(());
+    }
+    let next = if ctx == 0 { None } else { Some(context(ctx)?) };
+    current::replace(next)
+}
+
+/// `cuCtxPushCurrent`
+pub(crate) fn ctx_push_current(ctx: Handle) -> Answer {
+    current::push(context(ctx)?)
+}
+
+/// `cuCtxPopCurrent`
+pub(crate) fn ctx_pop_current(pctx: Caller<Handle>) -> Answer {
+    let context = current::pop()?;
+    pctx.put_if_wanted(context.handle());
+    Ok(())
+}
+
+/// `cuCtxGetDevice`
+pub(crate) fn ctx_get_device_v1(dev: Caller<i32>) -> Answer {
+    dev.required()?;
+    current::alive()?;
+    dev.put(0)
+}
+
+/// `cuCtxGetDevice_v2`
+pub(crate) fn ctx_get_device(dev: Caller<i32>, ctx: Handle) -> Answer {
+    dev.required()?;
+    named_or_current(ctx)?;
+    dev.put(0)
+}
+
+/// `cuCtxGetFlags`
+pub(crate) fn ctx_get_flags(flags: Caller<u32>) -> Answer {
+    let context = current::alive()?;
+    flags.put(context.flags.load(Ordering::Relaxed) | FLAG_MAP_HOST)
+}
+
+/// `cuCtxSetFlags`
+pub(crate) fn ctx_set_flags(flags: u32) -> Answer {
+    check_flags(flags)?;
+    current::alive()?.set_flags(flags);
+    Ok(())
+}
+
+/// `cuCtxGetId`
+pub(crate) fn ctx_get_id(ctx: Handle, ctx_id: Caller<u64>) -> Answer {
+    let context = named_or_current(ctx)?;
+    ctx_id.put(context.identity)
+}
+
+/// `cuCtxSynchronize`
+pub(crate) fn ctx_synchronize_v1() -> Answer {
+    current::alive()?.synchronize()
+}
+
+/// `cuCtxSynchronize_v2`
+pub(crate) fn ctx_synchronize(ctx: Handle) -> Answer {
+    named_or_current(ctx)?.synchronize()
+}
+
+/// `cuCtxGetLimit`
+pub(crate) fn ctx_get_limit(pvalue: Caller<usize>, limit: i32) -> Answer {
+    pvalue.required()?;
+    let context = current::alive()?;
+    let limits = *context.limits.lock().unwrap_or_else(PoisonError::into_inner);
+    let value = match limit {
+        0 => limits.stack,
+        1 => limits.printf,
+        2 => limits.heap,
+        3 => limits.sync_depth,
+        4 => limits.pending_launches,
+        5 => limits.fetch_granularity,
+        6 => limits.persisting_l2,
+        7..=10 => return Err(Code::UNSUPPORTED_LIMIT),
+        _ => return Err(Code::INVALID_VALUE),
+    };
+    pvalue.put(value)
+}
+
+/// `cuCtxSetLimit`
+pub(crate) fn ctx_set_limit(limit: i32, value: usize) -> Answer {
+    let context = current::current()?;
+    let mut limits = context.limits.lock().unwrap_or_else(PoisonError::into_inner);
+    let slot = match limit {
+        0 => &mut limits.stack,
+        1 => &mut limits.printf,
+        2 => &mut limits.heap,
+        3 => &mut limits.sync_depth,
+        4 => &mut limits.pending_launches,
+        5 => &mut limits.fetch_granularity,
+        6 => &mut limits.persisting_l2,
+        7..=10 => return Err(Code::UNSUPPORTED_LIMIT),
+        _ => return Err(Code::INVALID_VALUE),
+    };
+    if limit > 2 {
+        *slot = value;
+        return Ok(());
+    }
+    let message = ContextSetLimit {
+        context: context.handle(),
+        value: value as u64,
+        limit: limit.cast_unsigned(),
+        ..ContextSetLimit::default()
+    };
+    let (reply, _) = state::driver()?.session.call(&message, &[])?;
+    *slot = usize::try_from(reply.value).unwrap_or(usize::MAX);
+    Ok(())
+}
+
+/// `cuCtxGetCacheConfig`
+pub(crate) fn ctx_get_cache_config(pconfig: Caller<i32>) -> Answer {
+    pconfig.put(current::alive()?.cache_config.load(Ordering::Relaxed))
+}
+
+/// `cuCtxSetCacheConfig`: a preference; this device has one kind of fast memory.
+pub(crate) fn ctx_set_cache_config(config: i32) -> Answer {
+    if !(0..=3).contains(&config) {
+        return Err(Code::INVALID_VALUE);
+    }
+    current::alive()?.cache_config.store(config, Ordering::Relaxed);
+    Ok(())
+}
+
+/// `cuCtxGetSharedMemConfig`
+pub(crate) fn ctx_get_shared_mem_config(p_config: Caller<i32>) -> Answer {
+    p_config.put(current::alive()?.shared_config.load(Ordering::Relaxed))
+}
+
+/// `cuCtxSetSharedMemConfig`: without effect, as on every board since Maxwell.
+pub(crate) fn ctx_set_shared_mem_config(config: i32) -> Answer {
+    if !(0..=2).contains(&config) {
+        return Err(Code::INVALID_VALUE);
+    }
+    current::alive()?.shared_config.store(config, Ordering::Relaxed);
+    Ok(())
+}
+
+/// `cuCtxGetApiVersion`
+pub(crate) fn ctx_get_api_version(ctx: Handle, version: Caller<u32>) -> Answer {
+    let context = named_or_current(ctx)?;
+    version.put(context.api_version)
+}
+
+/// Stream priorities that a context knows: least urgent, most urgent.
+pub(crate) const PRIORITIES: (i32, i32) = (0, -5);
+
+/// `cuCtxGetStreamPriorityRange`
+pub(crate) fn ctx_get_stream_priority_range(least: Caller<i32>, greatest: Caller<i32>) -> Answer {
+    current::alive()?;
+    least.put_if_wanted(PRIORITIES.0);
+    greatest.put_if_wanted(PRIORITIES.1);
+    Ok(())
+}
+
+/// `cuCtxResetPersistingL2Cache`: nothing persists.
+pub(crate) fn ctx_reset_persisting_l2_cache() -> Answer {
+    current::alive().map(drop)
+}
+
+/// `cuCtxEnablePeerAccess`: the only other contexts are on the same device.
+pub(crate) fn ctx_enable_peer_access(peer_context: Handle, flags: u32) -> Answer {
+    if flags != 0 {
+        return Err(Code::INVALID_VALUE);
+    }
+    current::alive()?;
+    context(peer_context)?;
+    Err(Code::PEER_ACCESS_UNSUPPORTED)
+}
+
+/// `cuCtxDisablePeerAccess`
+pub(crate) fn ctx_disable_peer_access(peer_context: Handle) -> Answer {
+    current::alive()?;
+    context(peer_context)?;
+    Err(Code::PEER_ACCESS_NOT_ENABLED)
+}
+
+/// `cuCtxGetExecAffinity`
+pub(crate) fn ctx_get_exec_affinity(_out: Caller<CUexecAffinityParam>, _kind: i32) -> Answer {
+    current::alive()?;
+    Err(Code::UNSUPPORTED_EXEC_AFFINITY)
+}
+
+/// Waits until the worker has looked at everything that was posted.
+pub(crate) fn fence(driver: &Driver) -> Answer {
+    let message = Ping {
+        value: driver.next_identity(),
+    };
+    driver.session.call(&message, &[])?;
+    Ok(())
+}

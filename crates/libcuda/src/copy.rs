@@ -1,0 +1,645 @@
+//! Copies between host and device.
+//!
+//! ```text
+//!   pinned host   ◀──── one message, the worker copies in place ────▶ device
+//!   pageable host ─ small: in the message ─────────────────────────▶ device
+//!                 ─ large: chunk k+1 into staging while the worker moves chunk k ─▶ device
+//!   pageable host ◀ chunk k out of staging while the worker fills chunk k+1 ─────── device
+//! ```
+//!
+//! What CUDA finds at once is found here: null pointers, lengths beyond an allocation, pitches below the width.
+
+use crate::abi::DefaultStream;
+use crate::code::{Answer, Code};
+use crate::current;
+use crate::state::{self, Driver};
+use crate::stream::{self, Stream};
+use crate::types::{CUDA_MEMCPY2D, Caller, Handle, c_void};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use tessera_channel::Staging;
+use tessera_wire::messages::{CopyIn, CopyOut, CopyWithin};
+use tessera_wire::{PLACE_PINNED, PLACE_STAGING, PLACE_TAIL};
+
+/// Pageable copies up to this many bytes travel inside the message.
+const INLINE_BYTES: usize = 16 << 10;
+/// Pieces of a large pageable copy: small enough to stay in a cache between the two copies, large enough that a message per piece
+/// does not count.
+const CHUNK_BYTES: usize = 512 << 10;
+/// Pieces of one copy under way at once.
+const CHUNKS_AHEAD: usize = 4;
+
+/// Extent of a copy: `height` rows of `width` bytes.
+#[derive(Clone, Copy, Debug)]
+struct Extent {
+    width: usize,
+    height: usize,
+}
+
+/// One side of a copy: address of the first row, bytes from row to row.
+#[derive(Clone, Copy, Debug)]
+struct Side {
+    address: u64,
+    pitch: usize,
+    place: Place,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Device,
+    Pinned,
+    Pageable,
+}
+
+impl Extent {
+    fn is_empty(self) -> bool {
+        self.width == 0 || self.height == 0
+    }
+
+    fn bytes(self) -> Answer<usize> {
+        self.width.checked_mul(self.height).ok_or(Code::INVALID_VALUE)
+    }
+
+    /// Bytes from the first to behind the last, for a pitch.
+    fn span(self, pitch: usize) -> Answer<usize> {
+        let rows = self.height.checked_sub(1).ok_or(Code::INVALID_VALUE)?;
+        pitch
+            .checked_mul(rows)
+            .and_then(|bytes| bytes.checked_add(self.width))
+            .ok_or(Code::INVALID_VALUE)
+    }
+}
+
+impl Side {
+    /// A side that must be device-accessible memory.
+    fn device(driver: &Driver, address: u64, pitch: usize, extent: Extent) -> Answer<Self> {
+        let side = Self::any(driver, address, pitch, extent)?;
+        if side.place == Place::Pageable {
+            Err(Code::INVALID_VALUE)
+        } else {
+            Ok(side)
+        }
+    }
+
+    /// A side that may be anything: the address says what it is.
+    fn any(driver: &Driver, address: u64, pitch: usize, extent: Extent) -> Answer<Self> {
+        if address == 0 || (extent.height > 1 && pitch < extent.width) {
+            return Err(Code::INVALID_VALUE);
+        }
+        let bytes = extent.span(pitch)? as u64;
+        let end = address.checked_add(bytes).ok_or(Code::INVALID_VALUE)?;
+        let place = match driver.ranges.covering(address, bytes) {
+            Some(range) if range.is_host() => Place::Pinned,
+            Some(_) => Place::Device,
+            None => {
+                let arena = driver.session.welcome();
+                let outside =
+                    end <= arena.arena_base || address >= arena.arena_base.saturating_add(arena.arena_bytes);
+                if !outside {
+                    return Err(Code::INVALID_VALUE);
+                }
+                Place::Pageable
+            }
+        };
+        Ok(Self {
+            address,
+            pitch,
+            place,
+        })
+    }
+
+    /// The same side as plain host memory of the program, for pinned memory too.
+    fn pointer(self) -> *mut u8 {
+        std::ptr::with_exposed_provenance_mut(usize::try_from(self.address).unwrap_or(0))
+    }
+}
+
+/// Copies `from` to `to` in stream order. Says the sequence number of the last operation and whether host memory of the program's
+/// is still in use by it.
+fn copy(driver: &Driver, stream: &Arc<Stream>, to: Side, from: Side, extent: Extent) -> Answer<Option<u64>> {
+    match (to.place, from.place) {
+        (Place::Device, Place::Pageable) => {
+            copy_in(driver, stream, to, from, extent)?;
+            Ok(None)
+        }
+        (Place::Pageable, Place::Device) => {
+            copy_out(driver, stream, to, from, extent)?;
+            Ok(None)
+        }
+        (Place::Device, Place::Pinned) => pinned_in(driver, stream, to, from, extent).map(Some),
+        (Place::Pinned, Place::Device) => pinned_out(driver, stream, to, from, extent).map(Some),
+        (Place::Device, Place::Device) => {
+            device_to_device(driver, stream, to, from, extent)?;
+            Ok(None)
+        }
+        (Place::Pinned, Place::Pinned) => device_to_device(driver, stream, to, from, extent).map(Some),
+        (_, Place::Pageable) | (Place::Pageable, _) => {
+            stream.synchronize()?;
+            host_to_host(to, from, extent);
+            Ok(None)
+        }
+    }
+}
+
+fn device_to_device(driver: &Driver, stream: &Stream, to: Side, from: Side, extent: Extent) -> Answer<u64> {
+    stream.submit(driver, &[], |seq| CopyWithin {
+        stream: stream.handle(),
+        seq,
+        destination: to.address,
+        destination_pitch: to.pitch as u64,
+        source: from.address,
+        source_pitch: from.pitch as u64,
+        width: extent.width as u64,
+        height: extent.height as u64,
+    })
+}
+
+fn pinned_in(driver: &Driver, stream: &Stream, to: Side, from: Side, extent: Extent) -> Answer<u64> {
+    stream.submit(driver, &[], |seq| CopyIn {
+        stream: stream.handle(),
+        seq,
+        destination: to.address,
+        destination_pitch: to.pitch as u64,
+        source: from.address,
+        source_pitch: from.pitch as u64,
+        width: extent.width as u64,
+        height: extent.height as u64,
+        place: PLACE_PINNED,
+        ..CopyIn::default()
+    })
+}
+
+fn pinned_out(driver: &Driver, stream: &Stream, to: Side, from: Side, extent: Extent) -> Answer<u64> {
+    stream.submit(driver, &[], |seq| CopyOut {
+        stream: stream.handle(),
+        seq,
+        destination: to.address,
+        destination_pitch: to.pitch as u64,
+        source: from.address,
+        source_pitch: from.pitch as u64,
+        width: extent.width as u64,
+        height: extent.height as u64,
+        place: PLACE_PINNED,
+        ..CopyOut::default()
+    })
+}
+
+fn host_to_host(to: Side, from: Side, extent: Extent) {
+    for row in 0..extent.height {
+        // SAFETY: both sides are host memory for which the program promised `height` rows; it may let them overlap.
+        unsafe {
+            std::ptr::copy(
+                from.pointer().add(row * from.pitch),
+                to.pointer().add(row * to.pitch),
+                extent.width,
+            );
+        }
+    }
+}
+
+/// A piece of a pageable copy: rows that lie packed in staging.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    /// Bytes from the start of the first row on either side; together with the row it says where the piece begins.
+    row: usize,
+    column: usize,
+    extent: Extent,
+}
+
+/// Cuts a copy into pieces of at most [`CHUNK_BYTES`]: several whole rows, or a part of one.
+fn pieces(to: Side, from: Side, extent: Extent) -> Vec<Piece> {
+    // Rows that touch each other on both sides are one long row.
+    let extent = match extent.bytes() {
+        Ok(bytes) if extent.height > 1 && to.pitch == extent.width && from.pitch == extent.width => Extent {
+            width: bytes,
+            height: 1,
+        },
+        _ => extent,
+    };
+    let mut list = Vec::new();
+    if extent.width > CHUNK_BYTES {
+        for row in 0..extent.height {
+            for column in (0..extent.width).step_by(CHUNK_BYTES) {
+                let width = CHUNK_BYTES.min(extent.width - column);
+                list.push(Piece {
+                    row,
+                    column,
+                    extent: Extent { width, height: 1 },
+                });
+            }
+        }
+        return list;
+    }
+    let rows = (CHUNK_BYTES / extent.width).max(1);
+    for row in (0..extent.height).step_by(rows) {
+        let height = rows.min(extent.height - row);
+        list.push(Piece {
+            row,
+            column: 0,
+            extent: Extent {
+                width: extent.width,
+                height,
+            },
+        });
+    }
+    list
+}
+
+impl Piece {
+    /// Where the piece begins on a side.
+    fn offset(&self, side: Side) -> usize {
+        self.row * side.pitch + self.column
+    }
+
+    fn bytes(&self) -> usize {
+        self.extent.width * self.extent.height
+    }
+
+    /// Packs the program's rows at `packed`.
+    ///
+    /// # Safety
+    /// `packed` has room for [`Piece::bytes`] bytes.
+    unsafe fn pack(&self, from: Side, packed: *mut u8) {
+        for row in 0..self.extent.height {
+            // SAFETY: the program promised the rows of the source; the caller promised the room.
+            unsafe {
+                std::ptr::copy_nonoverlapping(
+                    from.pointer().add(self.offset(from) + row * from.pitch),
+                    packed.add(row * self.extent.width),
+                    self.extent.width,
+                );
+            }
+        }
+    }
+
+    /// Unpacks to the program's rows.
+    ///
+    /// # Safety
+    /// `packed` has [`Piece::bytes`] bytes.
+    unsafe fn unpack(&self, to: Side, packed: *const u8) {
+        for row in 0..self.extent.height {
+            // SAFETY: the program promised the rows of the destination; the caller promised the bytes.
+            unsafe {
+                std::ptr::copy_nonoverlapping(
+                    packed.add(row * self.extent.width),
+                    to.pointer().add(self.offset(to) + row * to.pitch),
+                    self.extent.width,
+                );
+            }
+        }
+    }
+}
+
+fn stage(driver: &Driver, bytes: usize) -> Answer<Staging> {
+    driver
+        .session
+        .staging()
+        .allocate(bytes as u64, driver.session.records())
+        .map_err(|error| tessera_guest::Failure::from(error).into())
+}
+
+/// Pageable host to device; the program's memory is not looked at any more when this returns.
+fn copy_in(driver: &Driver, stream: &Stream, to: Side, from: Side, extent: Extent) -> Answer {
+    let message = |piece: &Piece, source: u64, place: u32| {
+        let destination = to.address + piece.offset(to) as u64;
+        let extent = piece.extent;
+        move |seq| CopyIn {
+            stream: stream.handle(),
+            seq,
+            destination,
+            destination_pitch: to.pitch as u64,
+            source,
+            source_pitch: extent.width as u64,
+            width: extent.width as u64,
+            height: extent.height as u64,
+            place,
+            ..CopyIn::default()
+        }
+    };
+    if extent.bytes()? <= INLINE_BYTES {
+        let mut packed = [0u8; INLINE_BYTES];
+        let piece = Piece {
+            row: 0,
+            column: 0,
+            extent,
+        };
+        // SAFETY: the array holds INLINE_BYTES bytes, and the piece has no more.
+        unsafe { piece.pack(from, packed.as_mut_ptr()) };
+        let tail = packed.get(..piece.bytes()).unwrap_or_default();
+        stream.submit(driver, tail, message(&piece, 0, PLACE_TAIL))?;
+        return Ok(());
+    }
+    for piece in pieces(to, from, extent) {
+        let staging = stage(driver, piece.bytes())?;
+        // SAFETY: the piece of staging was allocated with this many bytes.
+        unsafe { piece.pack(from, staging.range().as_ptr()) };
+        let seq = stream.submit(driver, &[], message(&piece, staging.offset(), PLACE_STAGING))?;
+        driver
+            .session
+            .staging()
+            .release_after(staging, stream.record(), seq);
+    }
+    Ok(())
+}
+
+/// Device to pageable host; waits until everything is there.
+fn copy_out(driver: &Driver, stream: &Stream, to: Side, from: Side, extent: Extent) -> Answer {
+    let mut ahead: VecDeque<(Piece, Staging, u64)> = VecDeque::with_capacity(CHUNKS_AHEAD);
+    let mut todo = pieces(to, from, extent).into_iter();
+    loop {
+        while ahead.len() < CHUNKS_AHEAD {
+            let Some(piece) = todo.next() else { break };
+            let staging = stage(driver, piece.bytes())?;
+            let seq = stream.submit(driver, &[], |seq| CopyOut {
+                stream: stream.handle(),
+                seq,
+                destination: staging.offset(),
+                destination_pitch: piece.extent.width as u64,
+                source: from.address + piece.offset(from) as u64,
+                source_pitch: from.pitch as u64,
+                width: piece.extent.width as u64,
+                height: piece.extent.height as u64,
+                place: PLACE_STAGING,
+                ..CopyOut::default()
+            })?;
+            ahead.push_back((piece, staging, seq));
+        }
+        let Some((piece, staging, seq)) = ahead.pop_front() else {
+            return Ok(());
+        };
+        if let Err(code) = stream.wait(seq) {
+            // The worker may still write to these pieces: they are free only when the stream has passed them.
+            for (_, staging, seq) in ahead {
+                driver
+                    .session
+                    .staging()
+                    .release_after(staging, stream.record(), seq);
+            }
+            return Err(code);
+        }
+        // SAFETY: the piece of staging was allocated with this many bytes.
+        unsafe { piece.unpack(to, staging.range().as_ptr()) };
+    }
+}
+
+/// When the call returns.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Return {
+    /// When pinned memory is free to use again.
+    WhenDone,
+    AtOnce,
+}
+
+fn run(
+    default: DefaultStream,
+    stream: Handle,
+    until: Return,
+    sides: impl FnOnce(&Driver) -> Answer<(Side, Side, Extent)>,
+) -> Answer {
+    let driver = state::driver()?;
+    current::with_current(|_| Ok(()))?;
+    let stream = stream::stream(default, stream)?;
+    let (to, from, extent) = sides(driver)?;
+    let pending = copy(driver, &stream, to, from, extent)?;
+    match (until, pending) {
+        (Return::WhenDone, Some(seq)) => stream.wait(seq),
+        _ => Ok(()),
+    }
+}
+
+fn linear(
+    default: DefaultStream,
+    stream: Handle,
+    until: Return,
+    (to, to_device): (u64, bool),
+    (from, from_device): (u64, bool),
+    bytes: usize,
+) -> Answer {
+    if bytes == 0 {
+        return current::current().map(drop);
+    }
+    run(default, stream, until, |driver| {
+        let extent = Extent {
+            width: bytes,
+            height: 1,
+        };
+        let side = |address, device: bool| {
+            if device {
+                Side::device(driver, address, bytes, extent)
+            } else {
+                Side::any(driver, address, bytes, extent)
+            }
+        };
+        Ok((side(to, to_device)?, side(from, from_device)?, extent))
+    })
+}
+
+/// `cuMemcpy`
+pub(crate) fn memcpy(default: DefaultStream, dst: u64, src: u64, bytes: usize) -> Answer {
+    linear(default, 0, Return::WhenDone, (dst, false), (src, false), bytes)
+}
+
+/// `cuMemcpyAsync`
+pub(crate) fn memcpy_async(
+    default: DefaultStream,
+    dst: u64,
+    src: u64,
+    bytes: usize,
+    stream: Handle,
+) -> Answer {
+    linear(default, stream, Return::AtOnce, (dst, false), (src, false), bytes)
+}
+
+/// `cuMemcpyHtoD`
+pub(crate) fn memcpy_htod(default: DefaultStream, dst: u64, src: Caller<c_void>, bytes: usize) -> Answer {
+    linear(
+        default,
+        0,
+        Return::WhenDone,
+        (dst, true),
+        (src.address(), false),
+        bytes,
+    )
+}
+
+/// `cuMemcpyHtoDAsync`
+pub(crate) fn memcpy_htod_async(
+    default: DefaultStream,
+    dst: u64,
+    src: Caller<c_void>,
+    bytes: usize,
+    stream: Handle,
+) -> Answer {
+    linear(
+        default,
+        stream,
+        Return::AtOnce,
+        (dst, true),
+        (src.address(), false),
+        bytes,
+    )
+}
+
+/// `cuMemcpyDtoH`
+pub(crate) fn memcpy_dtoh(default: DefaultStream, dst: Caller<c_void>, src: u64, bytes: usize) -> Answer {
+    linear(
+        default,
+        0,
+        Return::WhenDone,
+        (dst.address(), false),
+        (src, true),
+        bytes,
+    )
+}
+
+/// `cuMemcpyDtoHAsync`: to pageable memory it returns when the bytes are there, as documented.
+pub(crate) fn memcpy_dtoh_async(
+    default: DefaultStream,
+    dst: Caller<c_void>,
+    src: u64,
+    bytes: usize,
+    stream: Handle,
+) -> Answer {
+    linear(
+        default,
+        stream,
+        Return::AtOnce,
+        (dst.address(), false),
+        (src, true),
+        bytes,
+    )
+}
+
+/// `cuMemcpyDtoD`
+pub(crate) fn memcpy_dtod(default: DefaultStream, dst: u64, src: u64, bytes: usize) -> Answer {
+    linear(default, 0, Return::AtOnce, (dst, true), (src, true), bytes)
+}
+
+/// `cuMemcpyDtoDAsync`
+pub(crate) fn memcpy_dtod_async(
+    default: DefaultStream,
+    dst: u64,
+    src: u64,
+    bytes: usize,
+    stream: Handle,
+) -> Answer {
+    linear(default, stream, Return::AtOnce, (dst, true), (src, true), bytes)
+}
+
+/// `CUmemorytype`
+mod memory_type {
+    pub(super) const HOST: i32 = 1;
+    pub(super) const DEVICE: i32 = 2;
+    pub(super) const ARRAY: i32 = 3;
+    pub(super) const UNIFIED: i32 = 4;
+}
+
+/// One side of a 2D copy: its base, moved to the first byte that counts.
+fn side_2d(
+    driver: &Driver,
+    kind: i32,
+    (host, device): (Caller<c_void>, u64),
+    (x, y): (usize, usize),
+    pitch: usize,
+    extent: Extent,
+) -> Answer<Side> {
+    let base = match kind {
+        memory_type::HOST => host.address(),
+        memory_type::DEVICE | memory_type::UNIFIED => device,
+        memory_type::ARRAY => return Err(Code::NOT_SUPPORTED),
+        _ => return Err(Code::INVALID_VALUE),
+    };
+    let pitch = if pitch == 0 { extent.width } else { pitch };
+    let offset = y
+        .checked_mul(pitch)
+        .and_then(|bytes| bytes.checked_add(x))
+        .ok_or(Code::INVALID_VALUE)?;
+    if base == 0 || x.checked_add(extent.width).is_none_or(|end| end > pitch) {
+        return Err(Code::INVALID_VALUE);
+    }
+    let address = base.checked_add(offset as u64).ok_or(Code::INVALID_VALUE)?;
+    if kind == memory_type::DEVICE {
+        Side::device(driver, address, pitch, extent)
+    } else {
+        Side::any(driver, address, pitch, extent)
+    }
+}
+
+fn copy_2d(default: DefaultStream, p_copy: Caller<CUDA_MEMCPY2D>, stream: Handle, until: Return) -> Answer {
+    let copy = p_copy.get()?;
+    let extent = Extent {
+        width: copy.width,
+        height: copy.height,
+    };
+    if extent.is_empty() {
+        return current::current().map(drop);
+    }
+    run(default, stream, until, |driver| {
+        let to = side_2d(
+            driver,
+            copy.destination_type,
+            (copy.destination_host, copy.destination_device),
+            (copy.destination_x, copy.destination_y),
+            copy.destination_pitch,
+            extent,
+        )?;
+        let from = side_2d(
+            driver,
+            copy.source_type,
+            (copy.source_host, copy.source_device),
+            (copy.source_x, copy.source_y),
+            copy.source_pitch,
+            extent,
+        )?;
+        Ok((to, from, extent))
+    })
+}
+
+/// `cuMemcpy2D`
+pub(crate) fn memcpy_2d(default: DefaultStream, p_copy: Caller<CUDA_MEMCPY2D>) -> Answer {
+    copy_2d(default, p_copy, 0, Return::WhenDone)
+}
+
+/// `cuMemcpy2DUnaligned`: any pitch will do here, so it is the same.
+pub(crate) fn memcpy_2d_unaligned(default: DefaultStream, p_copy: Caller<CUDA_MEMCPY2D>) -> Answer {
+    copy_2d(default, p_copy, 0, Return::WhenDone)
+}
+
+/// `cuMemcpy2DAsync`
+pub(crate) fn memcpy_2d_async(
+    default: DefaultStream,
+    p_copy: Caller<CUDA_MEMCPY2D>,
+    stream: Handle,
+) -> Answer {
+    copy_2d(default, p_copy, stream, Return::AtOnce)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn side(pitch: usize) -> Side {
+        Side {
+            address: 0x1000,
+            pitch,
+            place: Place::Pageable,
+        }
+    }
+
+    #[test]
+    fn pieces_cover_a_copy_once() {
+        for (width, height, pitch) in [
+            (1, 1, 1),
+            (CHUNK_BYTES + 1, 1, CHUNK_BYTES + 1),
+            (1000, 3000, 1024),
+            (1000, 3000, 1000),
+            (CHUNK_BYTES * 2 + 7, 3, CHUNK_BYTES * 3),
+        ] {
+            let extent = Extent { width, height };
+            let list = pieces(side(pitch), side(width), extent);
+            let total: usize = list.iter().map(Piece::bytes).sum();
+            assert_eq!(total, width * height);
+            assert!(list.iter().all(|piece| piece.bytes() <= CHUNK_BYTES));
+        }
+    }
+}

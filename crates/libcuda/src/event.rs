@@ -1,0 +1,188 @@
+//! Events.
+//!
+//! An event is a completion record whose value is the sequence number of the newest record that was reached, with its time.
+
+use crate::abi::DefaultStream;
+use crate::code::{Answer, Code};
+use crate::context::{Core, Record, fence};
+use crate::current;
+use crate::printf;
+use crate::state::{self, Driver};
+use crate::stream;
+use crate::types::{Caller, Handle};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tessera_wire::messages::{EventCreate, EventDestroy, EventRecord};
+
+const FLAG_DISABLE_TIMING: u32 = 2;
+const FLAG_INTERPROCESS: u32 = 4;
+const FLAGS_KNOWN: u32 = 7;
+const NANOSECONDS_PER_MILLISECOND: f64 = 1e6;
+
+/// An event.
+#[derive(Debug)]
+pub(crate) struct Event {
+    handle: Handle,
+    core: Arc<Core>,
+    record: Record,
+    flags: u32,
+    /// Sequence number of the newest record posted; 0: never recorded.
+    posted: AtomicU64,
+}
+
+impl Event {
+    /// Whether the newest record was reached; an event that was never recorded counts as reached.
+    pub(crate) fn is_done(&self, driver: &Driver) -> bool {
+        let posted = self.posted.load(Ordering::Acquire);
+        posted == 0 || driver.session.records().value(self.record.0) >= posted
+    }
+
+    fn wait(&self, driver: &Driver) -> Answer {
+        let posted = self.posted.load(Ordering::Acquire);
+        if posted == 0 {
+            return Ok(());
+        }
+        for _ in 0..2 {
+            let progress = driver
+                .session
+                .records()
+                .wait(self.record.0, posted)
+                .map_err(|error| Code::from(tessera_guest::Failure::from(error)))?;
+            if progress.value >= posted {
+                return self.core.check();
+            }
+            self.core.check()?;
+            // The record may still show what its last user left: let the worker see the creation first.
+            fence(driver)?;
+        }
+        Err(Code::CONTEXT_IS_DESTROYED)
+    }
+}
+
+fn event(handle: Handle) -> Answer<(&'static Driver, Arc<Event>)> {
+    let driver = state::driver()?;
+    let event = driver.events.get(handle)?;
+    event.core.check()?;
+    Ok((driver, event))
+}
+
+/// `cuEventCreate`
+pub(crate) fn event_create(ph_event: Caller<Handle>, flags: u32) -> Answer {
+    let driver = state::driver()?;
+    ph_event.required()?;
+    let context = current::current()?;
+    if flags & !FLAGS_KNOWN != 0 {
+        return Err(Code::INVALID_VALUE);
+    }
+    if flags & FLAG_INTERPROCESS != 0 {
+        // Documented: it needs timing switched off. Sharing events between processes is not served yet; the event itself is.
+        if flags & FLAG_DISABLE_TIMING == 0 {
+            return Err(Code::INVALID_VALUE);
+        }
+    }
+    let event = driver.events.insert(|handle| {
+        let record = Record::allocate(driver)?;
+        let message = EventCreate {
+            context: context.handle(),
+            event: handle,
+            token: record.0.token,
+            completion: record.0.index,
+            flags,
+        };
+        driver.session.post(&message, &[])?;
+        Ok(Event {
+            handle,
+            core: Arc::clone(&context.core),
+            record,
+            flags,
+            posted: AtomicU64::new(0),
+        })
+    })?;
+    context.children().events.insert(event.handle);
+    ph_event.put(event.handle)
+}
+
+/// `cuEventDestroy`: returns at once; a record that is queued still runs.
+pub(crate) fn event_destroy(h_event: Handle) -> Answer {
+    let driver = state::driver()?;
+    let event = driver.events.remove(h_event)?;
+    if let Ok(context) = driver.contexts.get(event.core.handle) {
+        context.children().events.remove(&h_event);
+    }
+    Ok(driver.session.post(&EventDestroy { event: h_event }, &[])?)
+}
+
+/// `cuEventRecord`
+pub(crate) fn event_record(default: DefaultStream, h_event: Handle, handle: Handle) -> Answer {
+    event_record_with_flags(default, h_event, handle, 0)
+}
+
+/// `cuEventRecordWithFlags`
+pub(crate) fn event_record_with_flags(
+    default: DefaultStream,
+    h_event: Handle,
+    handle: Handle,
+    flags: u32,
+) -> Answer {
+    // 1 says that the event is external to a capture; outside one it changes nothing.
+    if flags > 1 {
+        return Err(Code::INVALID_VALUE);
+    }
+    let (driver, event) = event(h_event)?;
+    let stream = stream::stream(default, handle)?;
+    if stream.core.handle != event.core.handle {
+        return Err(Code::INVALID_HANDLE);
+    }
+    let seq = stream.submit(driver, &[], |seq| EventRecord {
+        stream: stream.handle(),
+        seq,
+        event: h_event,
+    })?;
+    event.posted.fetch_max(seq, Ordering::Release);
+    Ok(())
+}
+
+/// `cuEventQuery`
+pub(crate) fn event_query(h_event: Handle) -> Answer {
+    let (driver, event) = event(h_event)?;
+    if event.is_done(driver) {
+        return Ok(());
+    }
+    Err(if driver.session.is_alive() {
+        Code::NOT_READY
+    } else {
+        Code::DEVICE_UNAVAILABLE
+    })
+}
+
+/// `cuEventSynchronize`
+pub(crate) fn event_synchronize(h_event: Handle) -> Answer {
+    let (driver, event) = event(h_event)?;
+    let result = event.wait(driver);
+    printf::drain(driver, &event.core);
+    result
+}
+
+/// `cuEventElapsedTime`, both versions.
+pub(crate) fn event_elapsed_time(p_milliseconds: Caller<f32>, h_start: Handle, h_end: Handle) -> Answer {
+    p_milliseconds.required()?;
+    let (driver, start) = event(h_start)?;
+    let (_, end) = event(h_end)?;
+    for event in [&start, &end] {
+        if event.flags & FLAG_DISABLE_TIMING != 0 || event.posted.load(Ordering::Acquire) == 0 {
+            return Err(Code::INVALID_HANDLE);
+        }
+    }
+    if !start.is_done(driver) || !end.is_done(driver) {
+        return Err(Code::NOT_READY);
+    }
+    let time = |event: &Event| driver.session.records().progress(event.record.0).time;
+    let (from, to) = (time(&start), time(&end));
+    let nanoseconds = if to >= from {
+        (to - from) as f64
+    } else {
+        -((from - to) as f64)
+    };
+    #[allow(clippy::cast_possible_truncation, reason = "CUDA answers in single precision")]
+    p_milliseconds.put((nanoseconds / NANOSECONDS_PER_MILLISECOND) as f32)
+}

@@ -1,0 +1,366 @@
+//! Launches.
+//!
+//! Everything that CUDA reports at once is checked here, against what the board and the function say; then the launch is posted and
+//! not waited for.
+
+use crate::abi::DefaultStream;
+use crate::code::{Answer, Code};
+use crate::context::Context;
+use crate::current;
+use crate::device::attribute;
+use crate::function::Function;
+use crate::hostfn;
+use crate::objects::{Kind, is_kind};
+use crate::occupancy;
+use crate::state::{self, Driver};
+use crate::stream;
+use crate::types::{CUhostFn, CUlaunchConfig, Caller, Handle, c_void};
+use std::sync::Arc;
+use tessera_wire::LAUNCH_COOPERATIVE;
+use tessera_wire::messages::Launch;
+
+/// Parameter blocks up to this many bytes are gathered on the stack.
+const SMALL_BLOCK: usize = 512;
+/// Largest parameter block that CUDA has.
+const LARGEST_BLOCK: usize = 32_764;
+
+/// `CU_LAUNCH_PARAM_*`: entries of `extra`.
+mod extra {
+    pub(super) const END: u64 = 0;
+    pub(super) const BUFFER_POINTER: u64 = 1;
+    pub(super) const BUFFER_SIZE: u64 = 2;
+}
+
+/// `CU_LAUNCH_ATTRIBUTE_*`
+mod launch_attribute {
+    pub(super) const COOPERATIVE: i32 = 2;
+    pub(super) const CLUSTER_DIMENSION: i32 = 4;
+}
+
+/// Shape of a launch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    pub(crate) grid: [u32; 3],
+    pub(crate) block: [u32; 3],
+    pub(crate) shared_bytes: u32,
+    pub(crate) cooperative: bool,
+}
+
+/// Where the parameters are.
+#[derive(Clone, Copy)]
+pub(crate) enum Parameters<'a> {
+    /// As the launch functions take them.
+    Given {
+        pointers: Caller<Caller<c_void>>,
+        extra: Caller<Caller<c_void>>,
+    },
+    /// A block that is laid out already.
+    Block(&'a [u8]),
+}
+
+fn check_dimensions(driver: &Driver, shape: &Shape) -> Answer {
+    const GRID: [i32; 3] = [
+        attribute::MAX_GRID_DIM_X,
+        attribute::MAX_GRID_DIM_Y,
+        attribute::MAX_GRID_DIM_Z,
+    ];
+    const BLOCK: [i32; 3] = [
+        attribute::MAX_BLOCK_DIM_X,
+        attribute::MAX_BLOCK_DIM_Y,
+        attribute::MAX_BLOCK_DIM_Z,
+    ];
+    let fits = |extents: [u32; 3], limits: [i32; 3]| {
+        extents
+            .iter()
+            .zip(limits)
+            .all(|(&extent, limit)| extent != 0 && extent <= driver.limit(limit))
+    };
+    if fits(shape.grid, GRID) && fits(shape.block, BLOCK) {
+        Ok(())
+    } else {
+        Err(Code::INVALID_VALUE)
+    }
+}
+
+fn check_shape(driver: &Driver, function: &Function, shape: &Shape) -> Answer {
+    check_dimensions(driver, shape)?;
+    // Three extents of at most 2^10 or so: no overflow in 64 bits.
+    let threads: u64 = shape.block.iter().map(|&extent| u64::from(extent)).product();
+    if threads > u64::from(driver.limit(attribute::MAX_THREADS_PER_BLOCK)) {
+        return Err(Code::INVALID_VALUE);
+    }
+    if threads > u64::from(function.max_threads()) {
+        return Err(Code::LAUNCH_OUT_OF_RESOURCES);
+    }
+    if shape.shared_bytes > function.dynamic_limit() {
+        return Err(Code::INVALID_VALUE);
+    }
+    if shape.cooperative {
+        let resident = occupancy::resident_blocks(
+            driver,
+            function,
+            u32::try_from(threads).unwrap_or(u32::MAX),
+            shape.shared_bytes,
+        );
+        let blocks: u64 = shape
+            .grid
+            .iter()
+            .fold(1u64, |blocks, &extent| blocks.saturating_mul(u64::from(extent)));
+        if blocks
+            > u64::from(resident).saturating_mul(u64::from(driver.limit(attribute::MULTIPROCESSOR_COUNT)))
+        {
+            return Err(Code::COOPERATIVE_LAUNCH_TOO_LARGE);
+        }
+    }
+    Ok(())
+}
+
+/// Gathers a parameter block.
+fn gather(
+    function: &Function,
+    pointers: Caller<Caller<c_void>>,
+    extra: Caller<Caller<c_void>>,
+    block: &mut [u8],
+) -> Answer {
+    if !extra.is_null() {
+        // Both ways at once are one too many.
+        if !pointers.is_null() {
+            return Err(Code::INVALID_VALUE);
+        }
+        return gather_extra(extra, block);
+    }
+    if function.parameters.is_empty() {
+        return Ok(());
+    }
+    pointers.required()?;
+    for (index, parameter) in function.parameters.iter().enumerate() {
+        let source = pointers.at(index)?.required()?;
+        let target = block
+            .get_mut(parameter.offset as usize..)
+            .and_then(|rest| rest.get_mut(..parameter.size as usize))
+            .ok_or(Code::UNKNOWN)?;
+        // SAFETY: the program promises that its pointer leads to a value of the parameter's size; the target was just measured.
+        unsafe { std::ptr::copy_nonoverlapping(source.bytes(), target.as_mut_ptr(), target.len()) };
+    }
+    Ok(())
+}
+
+fn gather_extra(extra: Caller<Caller<c_void>>, block: &mut [u8]) -> Answer {
+    let mut buffer = None;
+    let mut bytes = 0usize;
+    let mut index = 0;
+    loop {
+        match extra.at(index)?.address() {
+            extra::END => break,
+            extra::BUFFER_POINTER => buffer = Some(extra.at(index + 1)?),
+            extra::BUFFER_SIZE => bytes = extra.at(index + 1)?.cast::<usize>().get()?,
+            _ => return Err(Code::INVALID_VALUE),
+        }
+        index += 2;
+    }
+    let buffer = buffer.ok_or(Code::INVALID_VALUE)?;
+    if bytes < block.len() {
+        // A block cut short leaves parameters without a value.
+        return Err(Code::INVALID_VALUE);
+    }
+    if !block.is_empty() {
+        buffer.required()?;
+        // SAFETY: the program promises `bytes` readable bytes at its buffer, and the block is not longer.
+        unsafe { std::ptr::copy_nonoverlapping(buffer.bytes(), block.as_mut_ptr(), block.len()) };
+    }
+    Ok(())
+}
+
+/// Launches in the current context.
+pub(crate) fn launch(
+    default: DefaultStream,
+    handle: Handle,
+    shape: &Shape,
+    stream: Handle,
+    parameters: Parameters<'_>,
+) -> Answer {
+    let driver = state::driver()?;
+    current::with_current(|context| {
+        if is_kind(handle, Kind::Kernel) {
+            let function = driver.kernels.get(handle)?.function(driver, context)?;
+            return post(driver, context, default, &function, shape, stream, parameters);
+        }
+        driver.functions.with(handle, |function| {
+            post(driver, context, default, function, shape, stream, parameters)
+        })?
+    })
+}
+
+fn post(
+    driver: &Driver,
+    context: &Context,
+    default: DefaultStream,
+    function: &Arc<Function>,
+    shape: &Shape,
+    stream: Handle,
+    parameters: Parameters<'_>,
+) -> Answer {
+    if function.core.handle != context.handle() {
+        return Err(Code::INVALID_HANDLE);
+    }
+    check_shape(driver, function, shape)?;
+    let stream = stream::stream_in(context, default, stream)?;
+    if stream.core.handle != context.handle() {
+        return Err(Code::INVALID_HANDLE);
+    }
+    let message = |seq| Launch {
+        stream: stream.handle(),
+        seq,
+        function: function.handle,
+        grid: shape.grid,
+        block: shape.block,
+        shared_bytes: shape.shared_bytes,
+        flags: if shape.cooperative { LAUNCH_COOPERATIVE } else { 0 },
+    };
+    match parameters {
+        Parameters::Block(block) => stream.submit(driver, block, message)?,
+        Parameters::Given { pointers, extra } => {
+            let bytes = function.parameter_bytes as usize;
+            if bytes <= SMALL_BLOCK {
+                let mut block = [0u8; SMALL_BLOCK];
+                let block = block.get_mut(..bytes).unwrap_or_default();
+                gather(function, pointers, extra, block)?;
+                stream.submit(driver, block, message)?
+            } else if bytes <= LARGEST_BLOCK {
+                let mut block = vec![0u8; bytes];
+                gather(function, pointers, extra, &mut block)?;
+                stream.submit(driver, &block, message)?
+            } else {
+                return Err(Code::INVALID_VALUE);
+            }
+        }
+    };
+    Ok(())
+}
+
+/// `cuLaunchKernel`
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn launch_kernel(
+    default: DefaultStream,
+    f: Handle,
+    grid_x: u32,
+    grid_y: u32,
+    grid_z: u32,
+    block_x: u32,
+    block_y: u32,
+    block_z: u32,
+    shared_bytes: u32,
+    stream: Handle,
+    pointers: Caller<Caller<c_void>>,
+    extra: Caller<Caller<c_void>>,
+) -> Answer {
+    let shape = Shape {
+        grid: [grid_x, grid_y, grid_z],
+        block: [block_x, block_y, block_z],
+        shared_bytes,
+        cooperative: false,
+    };
+    launch(default, f, &shape, stream, Parameters::Given { pointers, extra })
+}
+
+/// `cuLaunchCooperativeKernel`
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn launch_cooperative_kernel(
+    default: DefaultStream,
+    f: Handle,
+    grid_x: u32,
+    grid_y: u32,
+    grid_z: u32,
+    block_x: u32,
+    block_y: u32,
+    block_z: u32,
+    shared_bytes: u32,
+    stream: Handle,
+    pointers: Caller<Caller<c_void>>,
+) -> Answer {
+    let shape = Shape {
+        grid: [grid_x, grid_y, grid_z],
+        block: [block_x, block_y, block_z],
+        shared_bytes,
+        cooperative: true,
+    };
+    let extra = Caller::null();
+    launch(default, f, &shape, stream, Parameters::Given { pointers, extra })
+}
+
+/// `cuLaunchKernelEx`
+pub(crate) fn launch_kernel_ex(
+    default: DefaultStream,
+    config: Caller<CUlaunchConfig>,
+    f: Handle,
+    pointers: Caller<Caller<c_void>>,
+    extra: Caller<Caller<c_void>>,
+) -> Answer {
+    let config = config.get()?;
+    let mut shape = Shape {
+        grid: config.grid,
+        block: config.block,
+        shared_bytes: config.shared_bytes,
+        cooperative: false,
+    };
+    for index in 0..config.attribute_count as usize {
+        let attribute = config.attributes.at(index)?;
+        match attribute.id {
+            launch_attribute::COOPERATIVE => {
+                shape.cooperative = attribute.value.first().is_some_and(|&on| on != 0)
+            }
+            // A cluster of one block is what every launch has; a real cluster is not served yet.
+            launch_attribute::CLUSTER_DIMENSION => {
+                let extents = attribute.value.iter().take(3);
+                if extents.clone().any(|&extent| extent > 1) {
+                    tessera_guest::log("a launch with thread block clusters is not supported yet");
+                    return Err(Code::NOT_SUPPORTED);
+                }
+            }
+            // Hints and orderings that a device may fulfil in a stricter way: priorities, programmatic serialisation, carve-outs.
+            _ => {}
+        }
+    }
+    launch(
+        default,
+        f,
+        &shape,
+        config.stream,
+        Parameters::Given { pointers, extra },
+    )
+}
+
+/// `cuLaunchHostFunc`
+pub(crate) fn launch_host_func_v1(
+    default: DefaultStream,
+    stream: Handle,
+    callback: CUhostFn,
+    user_data: Caller<c_void>,
+) -> Answer {
+    let callback = callback.ok_or(Code::INVALID_VALUE)?;
+    let stream = stream::stream(default, stream)?;
+    let data = user_data.address();
+    hostfn::enqueue(
+        &stream,
+        Box::new(move |_| {
+            // SAFETY: the program gave this function and its argument for exactly this call.
+            unsafe {
+                callback(std::ptr::with_exposed_provenance_mut(
+                    usize::try_from(data).unwrap_or(0),
+                ))
+            };
+        }),
+        false,
+    )
+}
+
+/// `cuLaunchHostFunc_v2`: the mode says whether waiting for it may block or spin, which the guest decides.
+pub(crate) fn launch_host_func(
+    default: DefaultStream,
+    stream: Handle,
+    callback: CUhostFn,
+    user_data: Caller<c_void>,
+    _sync_mode: u32,
+) -> Answer {
+    launch_host_func_v1(default, stream, callback, user_data)
+}

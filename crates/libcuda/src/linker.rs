@@ -1,0 +1,225 @@
+//! The linker: inputs are collected, linked once by the worker to find what is wrong with them, and handed back as one image.
+
+use crate::code::{Answer, Code};
+use crate::current;
+use crate::image::{self, Image};
+use crate::jit::Jit;
+use crate::module;
+use crate::state;
+use crate::types::{Caller, Handle, c_char, c_void};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tessera_fatbin::{Fatbin, best_ptx, pack_linked, unpack_linked};
+
+/// `CUjitInputType`
+mod input {
+    pub(super) const CUBIN: i32 = 0;
+    pub(super) const PTX: i32 = 1;
+    pub(super) const FATBINARY: i32 = 2;
+    pub(super) const OBJECT: i32 = 3;
+    pub(super) const LIBRARY: i32 = 4;
+}
+
+/// Begins a static library.
+const ARCHIVE: &[u8] = b"!<arch>\n";
+
+#[derive(Default)]
+struct State {
+    inputs: Vec<Image>,
+    /// What `cuLinkComplete` made; lives until the linker is destroyed, as documented.
+    output: Option<Vec<u8>>,
+}
+
+/// A link under way.
+pub(crate) struct Linker {
+    handle: Handle,
+    jit: Jit,
+    state: Mutex<State>,
+}
+
+impl Linker {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn refuse(&self, what: &str, code: Code) -> Code {
+        if self.jit.takes_errors() {
+            let _ = self.jit.fill("", what);
+        } else {
+            tessera_guest::log(&format!("linking: {what}"));
+        }
+        code
+    }
+
+    /// Adds one input.
+    fn add(&self, kind: i32, name: &str, bytes: Vec<u8>) -> Answer {
+        match kind {
+            input::PTX => self.add_text(name, bytes),
+            input::FATBINARY => {
+                for image in image::read_checked(&bytes)? {
+                    self.add_image(name, &image.bytes)?;
+                }
+                Ok(())
+            }
+            input::LIBRARY => self.add_library(name, &bytes),
+            input::CUBIN => Err(self.refuse(
+                &format!("{name} is native code (a cubin), which this device does not run; give PTX"),
+                Code::NO_BINARY_FOR_GPU,
+            )),
+            input::OBJECT => Err(self.refuse(
+                &format!("{name} is an object file, which cannot be linked yet; give PTX or a fatbin"),
+                Code::NOT_SUPPORTED,
+            )),
+            _ => Err(Code::INVALID_VALUE),
+        }
+    }
+
+    fn add_text(&self, name: &str, mut text: Vec<u8>) -> Answer {
+        // A text ends at its NUL, where it has one.
+        let end = text.iter().position(|&byte| byte == 0).unwrap_or(text.len());
+        text.truncate(end);
+        if text.is_empty() {
+            return Err(Code::INVALID_IMAGE);
+        }
+        self.state().inputs.push(Image {
+            name: name.to_owned(),
+            bytes: text,
+        });
+        Ok(())
+    }
+
+    /// Adds the text of a fatbin that fits the device best, or the texts of an earlier link.
+    fn add_image(&self, name: &str, bytes: &[u8]) -> Answer {
+        let broken =
+            |error: &dyn std::error::Error| self.refuse(&format!("{name}: {error}"), Code::INVALID_IMAGE);
+        match tessera_fatbin::Image::detect(bytes) {
+            tessera_fatbin::Image::Fatbin => {
+                let session = &state::driver()?.session;
+                let fatbin = Fatbin::parse(bytes).map_err(|error| broken(&error))?;
+                let entry = best_ptx(&fatbin, session.info().compute_capability)
+                    .map_err(|error| self.refuse(&format!("{name}: {error}"), Code::NO_BINARY_FOR_GPU))?;
+                let limit = usize::try_from(session.welcome().max_image_bytes).unwrap_or(usize::MAX);
+                let text = entry.bytes(limit).map_err(|error| broken(&error))?;
+                self.add_text(name, text.into_owned())
+            }
+            tessera_fatbin::Image::Linked => {
+                for (name, text) in unpack_linked(bytes).map_err(|error| broken(&error))? {
+                    self.add_text(name, text.to_vec())?;
+                }
+                Ok(())
+            }
+            _ => self.add_text(name, bytes.to_vec()),
+        }
+    }
+
+    /// Adds a static library. The device runtime library is a special case: every program built with relocatable device code names
+    /// it, few use anything of it, and what uses it fails when names are resolved.
+    fn add_library(&self, name: &str, bytes: &[u8]) -> Answer {
+        if !bytes.starts_with(ARCHIVE) {
+            return Err(Code::INVALID_IMAGE);
+        }
+        if name.contains("cudadevrt") {
+            return Ok(());
+        }
+        Err(self.refuse(
+            &format!("{name} is a static library, which cannot be linked yet; give PTX or a fatbin"),
+            Code::NOT_SUPPORTED,
+        ))
+    }
+}
+
+fn linker(handle: Handle) -> Answer<Arc<Linker>> {
+    state::driver()?.linkers.get(handle)
+}
+
+/// `cuLinkCreate`
+pub(crate) fn link_create(
+    num_options: u32,
+    options: Caller<i32>,
+    option_values: Caller<Caller<c_void>>,
+    state_out: Caller<Handle>,
+) -> Answer {
+    state_out.required()?;
+    current::current()?;
+    let jit = Jit::read(num_options, options, option_values)?;
+    let linker = state::driver()?.linkers.insert(|handle| {
+        Ok(Linker {
+            handle,
+            jit,
+            state: Mutex::new(State::default()),
+        })
+    })?;
+    state_out.put(linker.handle)
+}
+
+/// `cuLinkAddData`
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn link_add_data(
+    state: Handle,
+    kind: i32,
+    data: Caller<c_void>,
+    size: usize,
+    name: Caller<c_char>,
+    _num_options: u32,
+    _options: Caller<i32>,
+    _option_values: Caller<Caller<c_void>>,
+) -> Answer {
+    let linker = linker(state)?;
+    if size == 0 {
+        return Err(Code::INVALID_VALUE);
+    }
+    let bytes = data.copy_bytes(size)?;
+    let name = if name.is_null() {
+        "input".to_owned()
+    } else {
+        name.text()?
+    };
+    linker.add(kind, &name, bytes)
+}
+
+/// `cuLinkAddFile`
+pub(crate) fn link_add_file(
+    state: Handle,
+    kind: i32,
+    path: Caller<c_char>,
+    _num_options: u32,
+    _options: Caller<i32>,
+    _option_values: Caller<Caller<c_void>>,
+) -> Answer {
+    let linker = linker(state)?;
+    let path = path.text()?;
+    let bytes = std::fs::read(&path).map_err(|_| Code::FILE_NOT_FOUND)?;
+    linker.add(kind, &path, bytes)
+}
+
+/// `cuLinkComplete`: the result belongs to the linker.
+pub(crate) fn link_complete(
+    state: Handle,
+    cubin_out: Caller<Caller<c_void>>,
+    size_out: Caller<usize>,
+) -> Answer {
+    cubin_out.required()?;
+    let linker = linker(state)?;
+    let driver = state::driver()?;
+    let context = current::current()?;
+    let mut state = linker.state();
+    if state.inputs.is_empty() {
+        return Err(Code::INVALID_VALUE);
+    }
+    let log = module::check_link(driver, &context, &state.inputs, &linker.jit)?;
+    linker.jit.fill(&log, "")?;
+    let texts: Vec<(&str, &[u8])> = state
+        .inputs
+        .iter()
+        .map(|input| (input.name.as_str(), input.bytes.as_slice()))
+        .collect();
+    let output =
+        pack_linked(&texts).map_err(|error| linker.refuse(&error.to_string(), Code::OUT_OF_MEMORY))?;
+    size_out.put_if_wanted(output.len());
+    let output = state.output.insert(output);
+    cubin_out.put(Caller::from_raw(output.as_mut_ptr().cast()))
+}
+
+/// `cuLinkDestroy`
+pub(crate) fn link_destroy(state: Handle) -> Answer {
+    state::driver()?.linkers.remove(state).map(drop)
+}

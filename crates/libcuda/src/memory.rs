@@ -1,0 +1,264 @@
+//! Device memory and pinned host memory.
+
+use crate::code::{Answer, Code};
+use crate::context::Context;
+use crate::current;
+use crate::ranges::{Range, RangeKind};
+use crate::state::{self, Driver};
+use crate::types::{CUmemAllocationProp, Caller, Handle, c_void};
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tessera_wire::messages::{HostAlloc, HostFree, MemAlloc, MemFree, MemInfo};
+
+/// Rows of `cuMemAllocPitch` start at multiples of this; what boards report as texture pitch alignment is not above it.
+const PITCH_ALIGN: usize = 512;
+/// Granularity of virtual memory management on every board since Volta.
+const VMM_GRANULARITY: usize = 2 << 20;
+/// `CU_MEMHOSTALLOC_PORTABLE | DEVICEMAP | WRITECOMBINED`
+const HOST_FLAGS_KNOWN: u32 = 7;
+const HOST_PORTABLE: u32 = 1;
+/// `CU_MEMHOSTALLOC_DEVICEMAP`: with unified addressing every pinned page is mapped.
+const HOST_DEVICEMAP: u32 = 2;
+
+fn to_usize(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+/// `cuMemGetInfo`
+pub(crate) fn mem_get_info(free: Caller<usize>, total: Caller<usize>) -> Answer {
+    free.required()?;
+    total.required()?;
+    current::current()?;
+    let (reply, _) = state::driver()?.session.call(&MemInfo::default(), &[])?;
+    free.put(to_usize(reply.free))?;
+    total.put(to_usize(reply.total))
+}
+
+/// Allocates device memory for a context.
+pub(crate) fn allocate(driver: &Driver, context: &Context, bytes: usize, pool: Handle) -> Answer<u64> {
+    if bytes == 0 {
+        return Err(Code::INVALID_VALUE);
+    }
+    let message = MemAlloc {
+        context: context.handle(),
+        bytes: bytes as u64,
+        align: 0,
+    };
+    let (reply, _) = driver.session.call(&message, &[])?;
+    let kind = RangeKind::Device { pool };
+    driver
+        .ranges
+        .insert(context.range(driver, reply.address, bytes as u64, kind));
+    Ok(reply.address)
+}
+
+/// `cuMemAlloc`
+pub(crate) fn mem_alloc(dptr: Caller<u64>, bytesize: usize) -> Answer {
+    dptr.required()?;
+    let context = current::current()?;
+    dptr.put(allocate(state::driver()?, &context, bytesize, 0)?)
+}
+
+/// `cuMemAllocPitch`
+pub(crate) fn mem_alloc_pitch(
+    dptr: Caller<u64>,
+    p_pitch: Caller<usize>,
+    width_in_bytes: usize,
+    height: usize,
+    element_size_bytes: u32,
+) -> Answer {
+    dptr.required()?;
+    p_pitch.required()?;
+    if !matches!(element_size_bytes, 4 | 8 | 16) {
+        return Err(Code::INVALID_VALUE);
+    }
+    let context = current::current()?;
+    let pitch = width_in_bytes
+        .checked_next_multiple_of(PITCH_ALIGN)
+        .ok_or(Code::INVALID_VALUE)?;
+    let bytes = pitch.checked_mul(height).ok_or(Code::OUT_OF_MEMORY)?;
+    let address = allocate(state::driver()?, &context, bytes, 0)?;
+    p_pitch.put(pitch)?;
+    dptr.put(address)
+}
+
+/// `cuMemFree`: null is fine. The worker frees once the work that was queued before is done.
+pub(crate) fn mem_free(dptr: u64) -> Answer {
+    if dptr == 0 {
+        return Ok(());
+    }
+    let driver = state::driver()?;
+    current::current()?;
+    let range = driver
+        .ranges
+        .take(dptr, |range| matches!(range.kind, RangeKind::Device { .. }))
+        .ok_or(Code::INVALID_VALUE)?;
+    let message = MemFree {
+        context: range.context,
+        address: dptr,
+    };
+    driver.session.post(&message, &[])?;
+    crate::pool::freed(driver, &range);
+    Ok(())
+}
+
+/// `cuMemGetAddressRange`
+pub(crate) fn mem_get_address_range(pbase: Caller<u64>, psize: Caller<usize>, dptr: u64) -> Answer {
+    current::current()?;
+    let range = state::driver()?.ranges.find(dptr).ok_or(Code::NOT_FOUND)?;
+    pbase.put_if_wanted(range.base);
+    psize.put_if_wanted(to_usize(range.bytes));
+    Ok(())
+}
+
+/// `cuMemHostAlloc`
+pub(crate) fn mem_host_alloc(pp: Caller<Caller<c_void>>, bytesize: usize, flags: u32) -> Answer {
+    pp.required()?;
+    if flags & !HOST_FLAGS_KNOWN != 0 || bytesize == 0 {
+        return Err(Code::INVALID_VALUE);
+    }
+    let driver = state::driver()?;
+    let context = current::current()?;
+    let message = HostAlloc {
+        context: context.handle(),
+        bytes: bytesize as u64,
+        flags: if flags & HOST_PORTABLE != 0 {
+            tessera_wire::HOST_PORTABLE
+        } else {
+            0
+        },
+        ..HostAlloc::default()
+    };
+    let (reply, _) = driver.session.call(&message, &[])?;
+    let mapping = match driver.session.map_host(reply.address, reply.offset, reply.bytes) {
+        Ok(mapping) => mapping,
+        Err(failure) => {
+            driver.session.post(
+                &HostFree {
+                    address: reply.address,
+                },
+                &[],
+            )?;
+            return Err(failure.into());
+        }
+    };
+    driver
+        .pinned
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .insert(reply.address, mapping);
+    let kind = RangeKind::Host {
+        flags: flags | HOST_DEVICEMAP,
+    };
+    driver
+        .ranges
+        .insert(context.range(driver, reply.address, bytesize as u64, kind));
+    pp.put(Caller::from_raw(std::ptr::with_exposed_provenance_mut(to_usize(
+        reply.address,
+    ))))
+}
+
+/// `cuMemAllocHost`
+pub(crate) fn mem_alloc_host(pp: Caller<Caller<c_void>>, bytesize: usize) -> Answer {
+    mem_host_alloc(pp, bytesize, 0)
+}
+
+/// Takes the mapping of pinned memory out of this process.
+pub(crate) fn unmap_pinned(driver: &Driver, range: &Range) {
+    driver
+        .pinned
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .remove(&range.base);
+}
+
+/// `cuMemFreeHost`
+pub(crate) fn mem_free_host(p: Caller<c_void>) -> Answer {
+    if p.is_null() {
+        return Ok(());
+    }
+    let driver = state::driver()?;
+    let range = driver
+        .ranges
+        .take(p.address(), Range::is_host)
+        .ok_or(Code::INVALID_VALUE)?;
+    // Copies in flight may still use the memory: as documented, freeing waits for them.
+    if let Ok(context) = driver.contexts.get(range.context) {
+        for stream in context.streams() {
+            let _ = stream.settle();
+        }
+    }
+    unmap_pinned(driver, &range);
+    Ok(driver.session.post(&HostFree { address: range.base }, &[])?)
+}
+
+/// `cuMemHostGetDevicePointer`: guest and device use one address.
+pub(crate) fn mem_host_get_device_pointer(pdptr: Caller<u64>, p: Caller<c_void>, flags: u32) -> Answer {
+    pdptr.required()?;
+    if flags != 0 {
+        return Err(Code::INVALID_VALUE);
+    }
+    current::current()?;
+    host_range(p)?;
+    pdptr.put(p.address())
+}
+
+/// `cuMemHostGetFlags`
+pub(crate) fn mem_host_get_flags(p_flags: Caller<u32>, p: Caller<c_void>) -> Answer {
+    current::current()?;
+    let (_, flags) = host_range(p)?;
+    p_flags.put(flags)
+}
+
+fn host_range(p: Caller<c_void>) -> Answer<(Range, u32)> {
+    let range = state::driver()?
+        .ranges
+        .find(p.address())
+        .ok_or(Code::INVALID_VALUE)?;
+    match range.kind {
+        RangeKind::Host { flags } => Ok((range, flags)),
+        _ => Err(Code::INVALID_VALUE),
+    }
+}
+
+/// `cuMemHostRegister`: pages of the program's own cannot be shared with the worker after the fact.
+pub(crate) fn mem_host_register(p: Caller<c_void>, bytesize: usize, _flags: u32) -> Answer {
+    static LOGGED: AtomicBool = AtomicBool::new(false);
+    p.required()?;
+    if bytesize == 0 {
+        return Err(Code::INVALID_VALUE);
+    }
+    current::current()?;
+    if !LOGGED.swap(true, Ordering::Relaxed) {
+        tessera_guest::log(
+            "cuMemHostRegister is not supported: memory that a program has already allocated cannot be shared with the vGPU's worker; \
+             use cuMemHostAlloc",
+        );
+    }
+    Err(Code::NOT_SUPPORTED)
+}
+
+/// `cuMemHostUnregister`
+pub(crate) fn mem_host_unregister(p: Caller<c_void>) -> Answer {
+    p.required()?;
+    current::current()?;
+    Err(Code::HOST_MEMORY_NOT_REGISTERED)
+}
+
+/// `cuMemGetAllocationGranularity`
+pub(crate) fn mem_get_allocation_granularity(
+    granularity: Caller<usize>,
+    prop: Caller<CUmemAllocationProp>,
+    option: i32,
+) -> Answer {
+    const PINNED: i32 = 1;
+    const ON_DEVICE: i32 = 1;
+    let prop = prop.get()?;
+    if !(0..=1).contains(&option) || prop.kind != PINNED {
+        return Err(Code::INVALID_VALUE);
+    }
+    if prop.location.kind == ON_DEVICE && prop.location.id != 0 {
+        return Err(Code::INVALID_DEVICE);
+    }
+    granularity.put(VMM_GRANULARITY)
+}

@@ -1,0 +1,327 @@
+//! Modules: loading, and what they hold.
+
+use crate::code::{Answer, Code};
+use crate::context::{Context, Core};
+use crate::current;
+use crate::function::Function;
+use crate::image::{self, Image};
+use crate::jit::Jit;
+use crate::ranges::RangeKind;
+use crate::state::{self, Driver};
+use crate::types::{Caller, Handle, c_char, c_void};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tessera_guest::Failure;
+use tessera_wire::messages::{FunctionGet, FunctionList, GlobalGet, LinkCheck, ModuleLoad, ModuleUnload};
+use tessera_wire::{ImageList, NameList, PLACE_STAGING, PLACE_TAIL, ParameterList};
+
+/// Images up to this many bytes in all travel inside the message; longer ones rest in the staging heap.
+const INLINE_BYTES: usize = 64 << 10;
+/// `CU_MODULE_LAZY_LOADING`: with eager loading the runtime library would load every module and fetch every kernel at its start.
+const LOADING_LAZY: i32 = 2;
+
+/// A loaded module.
+pub(crate) struct Module {
+    pub(crate) handle: Handle,
+    pub(crate) core: Arc<Core>,
+    functions: Mutex<HashMap<String, Arc<Function>>>,
+}
+
+/// Sends images in whichever way they fit; `send` gets the tail.
+fn with_images<R>(
+    driver: &Driver,
+    images: &[Image],
+    send: impl FnOnce(&[u8]) -> Result<R, Failure>,
+) -> Result<R, Failure> {
+    let total: usize = images.iter().map(|image| image.bytes.len()).sum();
+    let mut list = ImageList::default();
+    let mut inline = Vec::new();
+    // Kept until the worker has answered: it reads them before that.
+    let mut staged = Vec::new();
+    for image in images {
+        let (place, offset) = if total <= INLINE_BYTES {
+            let offset = inline.len() as u64;
+            inline.extend_from_slice(&image.bytes);
+            (PLACE_TAIL, offset)
+        } else {
+            let records = driver.session.records();
+            let staging = driver
+                .session
+                .staging()
+                .allocate(image.bytes.len() as u64, records)?;
+            staging.write(0, &image.bytes)?;
+            let offset = staging.offset();
+            staged.push(staging);
+            (PLACE_STAGING, offset)
+        };
+        list.images.push(tessera_wire::Image {
+            place,
+            offset,
+            bytes: image.bytes.len() as u64,
+            name: &image.name,
+        });
+    }
+    list.inline = &inline;
+    send(&list.encode())
+}
+
+/// Puts the compiler's words where the program wants them, or else into the log.
+fn report(jit: &Jit, what: &str, failure: &Failure) -> Code {
+    if jit.takes_errors() {
+        let _ = jit.fill("", &failure.reason);
+    } else {
+        tessera_guest::log(&format!("{what}: {failure}"));
+    }
+    Code(failure.code)
+}
+
+/// Compiles and links images in the worker and throws the result away; gives the compiler's log.
+pub(crate) fn check_link(driver: &Driver, context: &Context, images: &[Image], jit: &Jit) -> Answer<String> {
+    let message = LinkCheck {
+        context: context.handle(),
+        max_registers: jit.max_registers,
+        flags: 0,
+    };
+    let (_, log) = with_images(driver, images, |tail| driver.session.call(&message, tail))
+        .map_err(|failure| report(jit, "linking", &failure))?;
+    Ok(String::from_utf8_lossy(&log).into_owned())
+}
+
+impl Module {
+    /// Loads images into a context and links them.
+    pub(crate) fn load(driver: &Driver, context: &Context, images: &[Image], jit: &Jit) -> Answer<Arc<Self>> {
+        let module = driver.modules.insert(|handle| {
+            let message = ModuleLoad {
+                context: context.handle(),
+                module: handle,
+                max_registers: jit.max_registers,
+                flags: 0,
+            };
+            let (_, log) = with_images(driver, images, |tail| driver.session.call(&message, tail))
+                .map_err(|failure| report(jit, "loading a module", &failure))?;
+            jit.fill(&String::from_utf8_lossy(&log), "")?;
+            Ok(Self {
+                handle,
+                core: Arc::clone(&context.core),
+                functions: Mutex::new(HashMap::new()),
+            })
+        })?;
+        context.children().modules.insert(module.handle);
+        Ok(module)
+    }
+
+    fn functions(&self) -> MutexGuard<'_, HashMap<String, Arc<Function>>> {
+        self.functions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A kernel by name; asking twice gives the same one.
+    pub(crate) fn function(&self, driver: &Driver, name: &str) -> Answer<Arc<Function>> {
+        let mut functions = self.functions();
+        if let Some(function) = functions.get(name) {
+            return Ok(Arc::clone(function));
+        }
+        let function = driver.functions.insert(|handle| {
+            let message = FunctionGet {
+                module: self.handle,
+                function: handle,
+            };
+            let (reply, tail) = driver
+                .session
+                .call(&message, name.as_bytes())
+                .map_err(|failure| {
+                    let code = Code::from(failure.clone());
+                    if code != Code::NOT_FOUND {
+                        tessera_guest::log(&format!("kernel {name}: {failure}"));
+                    }
+                    code
+                })?;
+            let parameters = ParameterList::decode(&tail).map_err(|_| Code::UNKNOWN)?;
+            Function::new(driver, handle, self, name, &reply, &parameters.0)
+        })?;
+        functions.insert(name.to_owned(), Arc::clone(&function));
+        Ok(function)
+    }
+
+    /// Names of all kernels.
+    pub(crate) fn names(&self, driver: &Driver) -> Answer<Vec<String>> {
+        let mut names = Vec::new();
+        loop {
+            let first = u32::try_from(names.len()).map_err(|_| Code::UNKNOWN)?;
+            let message = FunctionList {
+                module: self.handle,
+                first,
+                ..FunctionList::default()
+            };
+            let (reply, tail) = driver.session.call(&message, &[])?;
+            let piece = NameList::decode(&tail).map_err(|_| Code::UNKNOWN)?;
+            let empty = piece.0.is_empty();
+            names.extend(piece.0);
+            if empty || names.len() >= reply.total as usize {
+                return Ok(names);
+            }
+        }
+    }
+
+    /// Address and length of a variable.
+    pub(crate) fn global(&self, driver: &Driver, name: &str) -> Answer<(u64, u64)> {
+        let message = GlobalGet { module: self.handle };
+        let (reply, _) = driver.session.call(&message, name.as_bytes())?;
+        if driver.ranges.find(reply.address).is_none() {
+            driver.ranges.insert(crate::ranges::Range {
+                base: reply.address,
+                bytes: reply.bytes,
+                kind: RangeKind::Variable { module: self.handle },
+                context: self.core.handle,
+                identity: driver.next_identity(),
+            });
+        }
+        Ok((reply.address, reply.bytes))
+    }
+}
+
+/// Takes a module and its functions out of the tables; the worker knows already, or is told by the caller.
+pub(crate) fn forget(driver: &Driver, handle: Handle) {
+    let Ok(module) = driver.modules.remove(handle) else {
+        return;
+    };
+    for function in std::mem::take(&mut *module.functions()).into_values() {
+        let _ = driver.functions.remove(function.handle);
+    }
+    let of_module = RangeKind::Variable { module: handle };
+    driver.ranges.retain(|range| range.kind != of_module);
+}
+
+/// Unloads a module.
+pub(crate) fn unload(driver: &Driver, module: &Module) -> Answer {
+    if let Ok(context) = driver.contexts.get(module.core.handle) {
+        context.children().modules.remove(&module.handle);
+    }
+    forget(driver, module.handle);
+    Ok(driver.session.post(
+        &ModuleUnload {
+            module: module.handle,
+        },
+        &[],
+    )?)
+}
+
+fn load_current(out: Caller<Handle>, images: &[Image], jit: &Jit) -> Answer {
+    let driver = state::driver()?;
+    let context = current::current()?;
+    let module = Module::load(driver, &context, images, jit)?;
+    out.put(module.handle)
+}
+
+/// `cuModuleLoad`
+pub(crate) fn module_load(module: Caller<Handle>, fname: Caller<c_char>) -> Answer {
+    module.required()?;
+    let images = read_file(&fname.text()?)?;
+    load_current(module, &images, &Jit::default())
+}
+
+/// The images in a file.
+pub(crate) fn read_file(path: &str) -> Answer<Vec<Image>> {
+    let mut bytes = std::fs::read(path).map_err(|_| Code::FILE_NOT_FOUND)?;
+    // A text in a file has no NUL, and a container cut short must not be read past its end.
+    bytes.extend_from_slice(&[0; 64]);
+    let mut images = image::read_checked(&bytes)?;
+    if let Some(first) = images.first_mut() {
+        path.clone_into(&mut first.name);
+    }
+    Ok(images)
+}
+
+/// `cuModuleLoadData`
+pub(crate) fn module_load_data(module: Caller<Handle>, image: Caller<c_void>) -> Answer {
+    module_load_data_ex(module, image, 0, Caller::null(), Caller::null())
+}
+
+/// `cuModuleLoadDataEx`
+pub(crate) fn module_load_data_ex(
+    module: Caller<Handle>,
+    image: Caller<c_void>,
+    num_options: u32,
+    options: Caller<i32>,
+    option_values: Caller<Caller<c_void>>,
+) -> Answer {
+    module.required()?;
+    image.required()?;
+    current::current()?;
+    let jit = Jit::read(num_options, options, option_values)?;
+    load_current(module, &image::read(image)?, &jit)
+}
+
+/// `cuModuleLoadFatBinary`
+pub(crate) fn module_load_fat_binary(module: Caller<Handle>, fat_cubin: Caller<c_void>) -> Answer {
+    module_load_data(module, fat_cubin)
+}
+
+/// The module of this handle.
+pub(crate) fn module(handle: Handle) -> Answer<(&'static Driver, Arc<Module>)> {
+    let driver = state::driver()?;
+    let module = driver.modules.get(handle)?;
+    module.core.check()?;
+    Ok((driver, module))
+}
+
+/// `cuModuleUnload`
+pub(crate) fn module_unload(hmod: Handle) -> Answer {
+    let driver = state::driver()?;
+    let module = driver.modules.get(hmod)?;
+    module.core.check_alive()?;
+    unload(driver, &module)
+}
+
+/// `cuModuleGetLoadingMode`
+pub(crate) fn module_get_loading_mode(mode: Caller<i32>) -> Answer {
+    mode.put(LOADING_LAZY)
+}
+
+/// `cuModuleGetFunction`
+pub(crate) fn module_get_function(hfunc: Caller<Handle>, hmod: Handle, name: Caller<c_char>) -> Answer {
+    hfunc.required()?;
+    let name = name.text()?;
+    let (driver, module) = module(hmod)?;
+    hfunc.put(module.function(driver, &name)?.handle)
+}
+
+/// `cuModuleGetFunctionCount`
+pub(crate) fn module_get_function_count(count: Caller<u32>, hmod: Handle) -> Answer {
+    count.required()?;
+    let (driver, module) = module(hmod)?;
+    count.put(u32::try_from(module.names(driver)?.len()).unwrap_or(u32::MAX))
+}
+
+/// `cuModuleEnumerateFunctions`
+pub(crate) fn module_enumerate_functions(
+    functions: Caller<Handle>,
+    num_functions: u32,
+    hmod: Handle,
+) -> Answer {
+    functions.required()?;
+    let (driver, module) = module(hmod)?;
+    for (index, name) in module
+        .names(driver)?
+        .iter()
+        .take(num_functions as usize)
+        .enumerate()
+    {
+        functions.put_at(index, module.function(driver, name)?.handle)?;
+    }
+    Ok(())
+}
+
+/// `cuModuleGetGlobal`
+pub(crate) fn module_get_global(
+    dptr: Caller<u64>,
+    bytes: Caller<usize>,
+    hmod: Handle,
+    name: Caller<c_char>,
+) -> Answer {
+    let name = name.text()?;
+    let (driver, module) = module(hmod)?;
+    let (address, length) = module.global(driver, &name)?;
+    dptr.put_if_wanted(address);
+    bytes.put_if_wanted(usize::try_from(length).unwrap_or(usize::MAX));
+    Ok(())
+}

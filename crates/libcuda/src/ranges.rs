@@ -1,0 +1,131 @@
+//! What lies where in the arena: device memory, pinned host memory, variables of modules.
+//!
+//! The table serves the checks that CUDA makes when a copy or fill is asked for, and the pointer attributes. The worker has the
+//! last word: its page tables decide what a kernel may touch.
+
+use crate::types::Handle;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{PoisonError, RwLock};
+
+/// What a range is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RangeKind {
+    /// `cuMemAlloc` and its kin; of a pool, where it came from one.
+    Device {
+        /// The pool, 0 for none.
+        pool: Handle,
+    },
+    /// A variable of a module; `cuMemFree` refuses it.
+    Variable {
+        /// The module.
+        module: Handle,
+    },
+    /// `cuMemHostAlloc` with these flags.
+    Host {
+        /// As given.
+        flags: u32,
+    },
+}
+
+/// A range of the arena.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Range {
+    pub(crate) base: u64,
+    pub(crate) bytes: u64,
+    pub(crate) kind: RangeKind,
+    /// The context that made it.
+    pub(crate) context: Handle,
+    /// `CU_POINTER_ATTRIBUTE_BUFFER_ID`
+    pub(crate) identity: u64,
+}
+
+impl Range {
+    /// Bytes from `address` to the end, or `None` where it is not inside.
+    fn rest(&self, address: u64) -> Option<u64> {
+        let offset = address.checked_sub(self.base)?;
+        self.bytes.checked_sub(offset).filter(|&rest| rest > 0)
+    }
+
+    pub(crate) fn is_host(&self) -> bool {
+        matches!(self.kind, RangeKind::Host { .. })
+    }
+}
+
+/// All ranges of the process, by address.
+#[derive(Debug, Default)]
+pub(crate) struct Ranges(RwLock<BTreeMap<u64, Range>>);
+
+impl Ranges {
+    pub(crate) fn insert(&self, range: Range) {
+        let mut map = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        map.insert(range.base, range);
+    }
+
+    /// The range that holds `address`.
+    pub(crate) fn find(&self, address: u64) -> Option<Range> {
+        let map = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let (_, range) = map
+            .range((Bound::Unbounded, Bound::Included(address)))
+            .next_back()?;
+        range.rest(address).map(|_| *range)
+    }
+
+    /// The range that holds `bytes` bytes from `address`.
+    pub(crate) fn covering(&self, address: u64, bytes: u64) -> Option<Range> {
+        let range = self.find(address)?;
+        range.rest(address).filter(|&rest| rest >= bytes)?;
+        Some(range)
+    }
+
+    /// Takes the range that begins at `base` out, where `accept` agrees.
+    pub(crate) fn take(&self, base: u64, accept: impl FnOnce(&Range) -> bool) -> Option<Range> {
+        let mut map = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if !accept(map.get(&base)?) {
+            return None;
+        }
+        map.remove(&base)
+    }
+
+    /// Drops every range that `keep` does not want, and gives them back.
+    pub(crate) fn retain(&self, keep: impl Fn(&Range) -> bool) -> Vec<Range> {
+        let mut map = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let gone: Vec<Range> = map.values().filter(|range| !keep(range)).copied().collect();
+        for range in &gone {
+            map.remove(&range.base);
+        }
+        gone
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(base: u64, bytes: u64) -> Range {
+        Range {
+            base,
+            bytes,
+            kind: RangeKind::Device { pool: 0 },
+            context: 3,
+            identity: 1,
+        }
+    }
+
+    #[test]
+    fn addresses_find_their_range() {
+        let ranges = Ranges::default();
+        ranges.insert(range(0x1000, 0x100));
+        ranges.insert(range(0x2000, 0x10));
+        assert!(ranges.find(0xfff).is_none());
+        assert_eq!(ranges.find(0x10ff).map(|range| range.base), Some(0x1000));
+        assert!(ranges.find(0x1100).is_none());
+        assert!(ranges.covering(0x1080, 0x80).is_some());
+        assert!(ranges.covering(0x1080, 0x81).is_none());
+        assert!(ranges.covering(u64::MAX, u64::MAX).is_none());
+        assert!(ranges.take(0x1001, |_| true).is_none());
+        assert!(ranges.take(0x1000, |_| false).is_none());
+        assert!(ranges.take(0x1000, |_| true).is_some());
+        assert_eq!(ranges.retain(|_| false).len(), 1);
+    }
+}

@@ -1,0 +1,493 @@
+//! Streams.
+//!
+//! A stream is a completion record and the sequence number of the last operation posted to it. Sequence numbers rise over all
+//! streams of the process (the channel draws them), so a record never shows a number of an earlier user as new.
+//!
+//! ```text
+//!   post(seq) ─▶ posted = seq ─▶ worker ─▶ record.value = seq         query: value >= posted      wait: until then
+//!                                     └──▶ record.error (refused, once) or the context's fault (sticky)
+//! ```
+//!
+//! Host functions run on a thread of the guest: [`Gate`] counts those that were queued and have not run, and posting to a stream
+//! waits while there are some, which keeps the order that CUDA promises.
+
+use crate::abi::{DefaultStream, STREAM_LEGACY, STREAM_PER_THREAD};
+use crate::code::{Answer, Code};
+use crate::context::{Context, Core, PRIORITIES, Record, code_of, fence};
+use crate::current;
+use crate::event::Event;
+use crate::hostfn::Gate;
+use crate::printf;
+use crate::state::{self, Driver};
+use crate::types::{CUgraphEdgeData, Caller, Handle};
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tessera_channel::Progress;
+use tessera_wire::Posted;
+use tessera_wire::messages::{StreamCreate, StreamDestroy, StreamWaitEvent};
+
+const FLAG_NON_BLOCKING: u32 = 1;
+
+/// A stream.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    handle: Handle,
+    pub(crate) core: Arc<Core>,
+    record: Record,
+    flags: u32,
+    priority: i32,
+    identity: u64,
+    posted: AtomicU64,
+    /// Sequence number of the refused operation that was reported last.
+    reported: AtomicU64,
+    pub(crate) gate: Gate,
+}
+
+/// Where handles of streams that programs never see start: legacy and per-thread streams. The channel's handles are 64-bit; table
+/// handles use 60 bits above a kind that is never 0.
+const HIDDEN: Handle = 1 << 63;
+
+impl Stream {
+    fn create(
+        driver: &Driver,
+        core: &Arc<Core>,
+        handle: Handle,
+        flags: u32,
+        wire_flags: u32,
+        priority: i32,
+    ) -> Answer<Self> {
+        let record = Record::allocate(driver)?;
+        let message = StreamCreate {
+            context: core.handle,
+            stream: handle,
+            token: record.0.token,
+            completion: record.0.index,
+            flags: wire_flags,
+            priority,
+            ..StreamCreate::default()
+        };
+        driver.session.post(&message, &[])?;
+        Ok(Self {
+            handle,
+            core: Arc::clone(core),
+            record,
+            flags,
+            priority,
+            identity: driver.next_identity(),
+            posted: AtomicU64::new(0),
+            reported: AtomicU64::new(0),
+            gate: Gate::default(),
+        })
+    }
+
+    /// The legacy stream of a new context.
+    pub(crate) fn create_legacy(driver: &Driver, core: &Arc<Core>) -> Answer<Arc<Self>> {
+        let handle = HIDDEN | (driver.next_identity() << 4);
+        Self::create(driver, core, handle, 0, tessera_wire::STREAM_LEGACY, 0).map(Arc::new)
+    }
+
+    fn create_per_thread(driver: &Driver, context: &Context) -> Answer<Arc<Self>> {
+        let handle = HIDDEN | (driver.next_identity() << 4);
+        let stream = Self::create(driver, &context.core, handle, 0, 0, 0).map(Arc::new)?;
+        context.children().streams.push(Arc::downgrade(&stream));
+        Ok(stream)
+    }
+
+    pub(crate) fn handle(&self) -> Handle {
+        self.handle
+    }
+
+    pub(crate) fn record(&self) -> tessera_channel::Completion {
+        self.record.0
+    }
+
+    pub(crate) fn is_blocking(&self) -> bool {
+        self.flags & FLAG_NON_BLOCKING == 0
+    }
+
+    /// Posts an operation; `build` gets its sequence number, which is given back.
+    #[inline]
+    pub(crate) fn submit<M: Posted>(
+        &self,
+        driver: &Driver,
+        tail: &[u8],
+        build: impl FnOnce(u64) -> M,
+    ) -> Answer<u64> {
+        self.gate.pass(self)?;
+        let seq = driver.session.post_with(tail, build)?;
+        self.posted.fetch_max(seq, Ordering::Release);
+        Ok(seq)
+    }
+
+    /// Whether everything posted so far has completed.
+    pub(crate) fn query(&self) -> Answer {
+        let driver = state::driver()?;
+        self.core.check()?;
+        let posted = self.posted.load(Ordering::Acquire);
+        if !self.gate.is_open() {
+            return Err(Code::NOT_READY);
+        }
+        if driver.session.records().value(self.record.0) < posted {
+            // A worker that is gone completes nothing: a program that polls must hear of it, not wait for ever.
+            return Err(if driver.session.is_alive() {
+                Code::NOT_READY
+            } else {
+                Code::DEVICE_UNAVAILABLE
+            });
+        }
+        self.refused(&driver.session.records().progress(self.record.0))
+    }
+
+    /// The error of an operation that the worker refused, reported once.
+    fn refused(&self, progress: &Progress) -> Answer {
+        if progress.error == 0
+            || self.reported.fetch_max(progress.error_seq, Ordering::Relaxed) >= progress.error_seq
+        {
+            return Ok(());
+        }
+        Err(code_of(progress.error))
+    }
+
+    /// Waits until operation `seq` has completed.
+    pub(crate) fn wait(&self, seq: u64) -> Answer {
+        let driver = state::driver()?;
+        let records = driver.session.records();
+        for attempt in 0.. {
+            let progress = records
+                .wait(self.record.0, seq)
+                .map_err(|error| Code::from(tessera_guest::Failure::from(error)))?;
+            if progress.value >= seq {
+                return self.core.check().and(self.refused(&progress));
+            }
+            self.core.check()?;
+            if attempt > 0 {
+                // Neither done nor at fault nor destroyed by us: the worker has let go of the stream.
+                return Err(match progress.fault {
+                    0 => Code::CONTEXT_IS_DESTROYED,
+                    fault => code_of(fault),
+                });
+            }
+            // The record may still show what its last user left: let the worker see the creation first.
+            fence(driver)?;
+        }
+        Err(Code::UNKNOWN)
+    }
+
+    /// Waits for everything posted so far.
+    pub(crate) fn wait_posted(&self) -> Answer {
+        self.wait(self.posted.load(Ordering::Acquire))
+    }
+
+    /// Waits for everything posted so far, host functions included.
+    pub(crate) fn synchronize(&self) -> Answer {
+        self.gate.wait()?;
+        self.wait_posted()
+    }
+
+    /// Waits like [`Stream::synchronize`], for a context that is being destroyed.
+    pub(crate) fn settle(&self) -> Answer {
+        let driver = state::driver()?;
+        driver
+            .session
+            .records()
+            .wait(self.record.0, self.posted.load(Ordering::Acquire))
+            .map(drop)
+            .map_err(|error| Code::from(tessera_guest::Failure::from(error)))
+    }
+
+    fn destroy(&self, driver: &Driver) -> Answer {
+        Ok(driver.session.post(&StreamDestroy { stream: self.handle }, &[])?)
+    }
+}
+
+/// The calling thread's own default streams, one per context.
+struct PerThread(Vec<Arc<Stream>>);
+
+impl Drop for PerThread {
+    fn drop(&mut self) {
+        let Ok(driver) = state::driver() else { return };
+        for stream in self.0.iter().filter(|stream| stream.core.check_alive().is_ok()) {
+            let _ = stream.destroy(driver);
+        }
+    }
+}
+
+thread_local! {
+    static PER_THREAD: RefCell<PerThread> = const { RefCell::new(PerThread(Vec::new())) };
+}
+
+fn per_thread(context: &Context) -> Answer<Arc<Stream>> {
+    let driver = state::driver()?;
+    PER_THREAD
+        .try_with(|streams| {
+            let mut streams = streams.try_borrow_mut().map_err(|_| Code::INVALID_CONTEXT)?;
+            if let Some(stream) = streams
+                .0
+                .iter()
+                .find(|stream| stream.core.handle == context.handle())
+            {
+                return Ok(Arc::clone(stream));
+            }
+            streams.0.retain(|stream| stream.core.check_alive().is_ok());
+            let stream = Stream::create_per_thread(driver, context)?;
+            streams.0.push(Arc::clone(&stream));
+            Ok(stream)
+        })
+        .unwrap_or(Err(Code::INVALID_CONTEXT))
+}
+
+/// The stream that a handle names in a context.
+pub(crate) fn stream_in(context: &Context, default: DefaultStream, handle: Handle) -> Answer<Arc<Stream>> {
+    match default.resolve(handle) {
+        STREAM_LEGACY => Ok(Arc::clone(&context.legacy)),
+        STREAM_PER_THREAD => per_thread(context),
+        handle => {
+            let stream = state::driver()?.streams.get(handle)?;
+            stream.core.check()?;
+            Ok(stream)
+        }
+    }
+}
+
+/// The stream that a handle names; 0, 1 and 2 need a current context.
+pub(crate) fn stream(default: DefaultStream, handle: Handle) -> Answer<Arc<Stream>> {
+    match default.resolve(handle) {
+        STREAM_LEGACY | STREAM_PER_THREAD => {
+            current::with_current(|context| stream_in(context, default, handle))
+        }
+        handle => {
+            let stream = state::driver()?.streams.get(handle)?;
+            stream.core.check()?;
+            Ok(stream)
+        }
+    }
+}
+
+/// `cuStreamCreate`: looks at its flags before it looks for a driver.
+pub(crate) fn stream_create(ph_stream: Caller<Handle>, flags: u32) -> Answer {
+    if flags & !FLAG_NON_BLOCKING != 0 {
+        return Err(Code::INVALID_VALUE);
+    }
+    stream_create_with_priority(ph_stream, flags, 0)
+}
+
+/// `cuStreamCreateWithPriority`: a priority out of range is clamped, as documented.
+pub(crate) fn stream_create_with_priority(ph_stream: Caller<Handle>, flags: u32, priority: i32) -> Answer {
+    let driver = state::driver()?;
+    if flags & !FLAG_NON_BLOCKING != 0 {
+        return Err(Code::INVALID_VALUE);
+    }
+    ph_stream.required()?;
+    let context = current::current()?;
+    let priority = priority.clamp(PRIORITIES.1, PRIORITIES.0);
+    let wire_flags = if flags & FLAG_NON_BLOCKING != 0 {
+        tessera_wire::STREAM_NON_BLOCKING
+    } else {
+        0
+    };
+    let stream = driver
+        .streams
+        .insert(|handle| Stream::create(driver, &context.core, handle, flags, wire_flags, priority))?;
+    context.children().streams.push(Arc::downgrade(&stream));
+    ph_stream.put(stream.handle)
+}
+
+/// `cuStreamDestroy`: returns at once; queued work still runs.
+pub(crate) fn stream_destroy(stream: Handle) -> Answer {
+    let driver = state::driver()?;
+    // The default streams are nobody's to destroy.
+    if stream <= STREAM_PER_THREAD {
+        return Err(Code::INVALID_HANDLE);
+    }
+    let stream = driver.streams.remove(stream)?;
+    stream.core.check_alive()?;
+    stream.gate.wait()?;
+    stream.destroy(driver)
+}
+
+/// `cuStreamSynchronize`
+pub(crate) fn stream_synchronize(default: DefaultStream, handle: Handle) -> Answer {
+    let stream = stream(default, handle)?;
+    let context = current::top();
+    let mut result = Ok(());
+    // The legacy stream's last operation is done when the blocking streams before it are; an idle legacy stream still waits for them.
+    if default.resolve(handle) == STREAM_LEGACY
+        && let Some(context) = &context
+    {
+        for other in context.streams().iter().filter(|other| other.is_blocking()) {
+            result = result.and(other.synchronize());
+        }
+    }
+    let result = result.and(stream.synchronize());
+    printf::drain(state::driver()?, &stream.core);
+    result
+}
+
+/// `cuStreamQuery`
+pub(crate) fn stream_query(default: DefaultStream, handle: Handle) -> Answer {
+    stream(default, handle)?.query()
+}
+
+/// `cuStreamWaitEvent`
+pub(crate) fn stream_wait_event(
+    default: DefaultStream,
+    handle: Handle,
+    h_event: Handle,
+    flags: u32,
+) -> Answer {
+    // 1 says that the event is external to a capture; outside one it changes nothing.
+    if flags > 1 {
+        return Err(Code::INVALID_VALUE);
+    }
+    let driver = state::driver()?;
+    let stream = stream(default, handle)?;
+    let event: Arc<Event> = driver.events.get(h_event)?;
+    if event.is_done(driver) {
+        return Ok(());
+    }
+    stream.submit(driver, &[], |seq| StreamWaitEvent {
+        stream: stream.handle,
+        seq,
+        event: h_event,
+    })?;
+    Ok(())
+}
+
+/// `cuStreamGetPriority`
+pub(crate) fn stream_get_priority(default: DefaultStream, handle: Handle, priority: Caller<i32>) -> Answer {
+    priority.put(stream(default, handle)?.priority)
+}
+
+/// `cuStreamGetFlags`
+pub(crate) fn stream_get_flags(default: DefaultStream, handle: Handle, flags: Caller<u32>) -> Answer {
+    flags.put(stream(default, handle)?.flags)
+}
+
+/// `cuStreamGetId`
+pub(crate) fn stream_get_id(default: DefaultStream, handle: Handle, stream_id: Caller<u64>) -> Answer {
+    stream_id.put(stream(default, handle)?.identity)
+}
+
+/// `cuStreamGetDevice`
+pub(crate) fn stream_get_device(default: DefaultStream, handle: Handle, device: Caller<i32>) -> Answer {
+    stream(default, handle)?;
+    device.put(0)
+}
+
+/// `cuStreamGetCtx`
+pub(crate) fn stream_get_ctx_v1(default: DefaultStream, handle: Handle, pctx: Caller<Handle>) -> Answer {
+    pctx.put(stream(default, handle)?.core.handle)
+}
+
+/// `cuStreamGetCtx_v2`: there are no green contexts.
+pub(crate) fn stream_get_ctx(
+    default: DefaultStream,
+    handle: Handle,
+    pctx: Caller<Handle>,
+    green: Caller<Handle>,
+) -> Answer {
+    green.put_if_wanted(0);
+    stream_get_ctx_v1(default, handle, pctx)
+}
+
+/// `CU_STREAM_CAPTURE_STATUS_NONE`: capture cannot be begun, so nothing captures.
+const CAPTURE_NONE: i32 = 0;
+
+/// `cuStreamIsCapturing`
+pub(crate) fn stream_is_capturing(
+    default: DefaultStream,
+    handle: Handle,
+    capture_status: Caller<i32>,
+) -> Answer {
+    stream(default, handle)?;
+    capture_status.put(CAPTURE_NONE)
+}
+
+/// `cuStreamGetCaptureInfo`
+pub(crate) fn stream_get_capture_info_v1(
+    default: DefaultStream,
+    handle: Handle,
+    status: Caller<i32>,
+    id: Caller<u64>,
+) -> Answer {
+    stream_is_capturing(default, handle, status)?;
+    id.put_if_wanted(0);
+    Ok(())
+}
+
+/// `cuStreamGetCaptureInfo_v2`
+pub(crate) fn stream_get_capture_info_v2(
+    default: DefaultStream,
+    handle: Handle,
+    status: Caller<i32>,
+    id: Caller<u64>,
+    graph: Caller<Handle>,
+    dependencies: Caller<Caller<Handle>>,
+    count: Caller<usize>,
+) -> Answer {
+    stream_get_capture_info_v1(default, handle, status, id)?;
+    graph.put_if_wanted(0);
+    dependencies.put_if_wanted(Caller::null());
+    count.put_if_wanted(0);
+    Ok(())
+}
+
+/// `cuStreamGetCaptureInfo_v3`
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn stream_get_capture_info(
+    default: DefaultStream,
+    handle: Handle,
+    status: Caller<i32>,
+    id: Caller<u64>,
+    graph: Caller<Handle>,
+    dependencies: Caller<Caller<Handle>>,
+    edges: Caller<Caller<CUgraphEdgeData>>,
+    count: Caller<usize>,
+) -> Answer {
+    stream_get_capture_info_v2(default, handle, status, id, graph, dependencies, count)?;
+    edges.put_if_wanted(Caller::null());
+    Ok(())
+}
+
+/// `cuThreadExchangeStreamCaptureMode`: swaps the thread's mode; needs no initialised driver.
+pub(crate) fn thread_exchange_stream_capture_mode(mode: Caller<i32>) -> Answer {
+    thread_local! {
+        static MODE: std::cell::Cell<i32> = const { std::cell::Cell::new(0) };
+    }
+    let wanted = mode.get()?;
+    if !(0..=2).contains(&wanted) {
+        return Err(Code::INVALID_VALUE);
+    }
+    mode.put(MODE.with(|current| current.replace(wanted)))
+}
+
+/// `cuStreamAddCallback`
+pub(crate) fn stream_add_callback(
+    default: DefaultStream,
+    handle: Handle,
+    callback: crate::types::CUstreamCallback,
+    user_data: Caller<std::ffi::c_void>,
+    flags: u32,
+) -> Answer {
+    let callback = callback.ok_or(Code::INVALID_VALUE)?;
+    if flags != 0 {
+        return Err(Code::INVALID_VALUE);
+    }
+    let stream = stream(default, handle)?;
+    let data = user_data.address();
+    crate::hostfn::enqueue(
+        &stream,
+        Box::new(move |status| {
+            // SAFETY: the program gave this function and its argument for exactly this call.
+            unsafe {
+                callback(
+                    handle,
+                    status,
+                    std::ptr::with_exposed_provenance_mut(usize::try_from(data).unwrap_or(0)),
+                )
+            };
+        }),
+        true,
+    )
+}

@@ -1,0 +1,157 @@
+//! C types of the driver API that handlers take.
+//!
+//! Handles (`CUcontext`, `CUstream`, ...) are numbers here: they are looked up in tables and never followed as pointers.
+
+#![allow(non_camel_case_types, clippy::upper_case_acronyms)]
+
+pub(crate) use crate::caller::Caller;
+pub(crate) use std::ffi::{c_char, c_void};
+
+/// Any opaque handle.
+pub(crate) type Handle = u64;
+
+/// `CUuuid`
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CUuuid {
+    pub(crate) bytes: [u8; 16],
+}
+
+/// `CUhostFn`
+pub(crate) type CUhostFn = Option<unsafe extern "C" fn(*mut c_void)>;
+/// `CUstreamCallback`
+pub(crate) type CUstreamCallback = Option<unsafe extern "C" fn(Handle, i32, *mut c_void)>;
+/// `CUoccupancyB2DSize`
+pub(crate) type CUoccupancyB2DSize = Option<unsafe extern "C" fn(i32) -> usize>;
+/// `CUlogsCallback`
+pub(crate) type CUlogsCallback = Option<unsafe extern "C" fn(*mut c_void, i32, *const c_char, usize)>;
+
+/// `CUlaunchConfig`
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct CUlaunchConfig {
+    pub(crate) grid: [u32; 3],
+    pub(crate) block: [u32; 3],
+    pub(crate) shared_bytes: u32,
+    pub(crate) stream: Handle,
+    pub(crate) attributes: Caller<CUlaunchAttribute>,
+    pub(crate) attribute_count: u32,
+}
+
+/// `CUlaunchAttribute`: an identifier, and a value of 64 bytes whose first numbers matter here.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct CUlaunchAttribute {
+    pub(crate) id: i32,
+    pub(crate) padding: u32,
+    pub(crate) value: [u32; 16],
+}
+
+/// `CUmemLocation`
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CUmemLocation {
+    pub(crate) kind: i32,
+    pub(crate) id: i32,
+}
+
+/// `CUmemPoolProps`
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct CUmemPoolProps {
+    pub(crate) alloc_type: i32,
+    pub(crate) handle_types: i32,
+    pub(crate) location: CUmemLocation,
+    pub(crate) security: Caller<c_void>,
+    pub(crate) max_bytes: usize,
+    pub(crate) usage: u16,
+    pub(crate) rest: [u8; 54],
+}
+
+/// `CUmemAccessDesc`
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CUmemAccessDesc {
+    pub(crate) location: CUmemLocation,
+    pub(crate) flags: i32,
+}
+
+/// `CUmemAllocationProp`, up to what is looked at.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct CUmemAllocationProp {
+    pub(crate) kind: i32,
+    pub(crate) handle_types: i32,
+    pub(crate) location: CUmemLocation,
+}
+
+/// `CUDA_MEMCPY2D`
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct CUDA_MEMCPY2D {
+    pub(crate) source_x: usize,
+    pub(crate) source_y: usize,
+    pub(crate) source_type: i32,
+    pub(crate) source_host: Caller<c_void>,
+    pub(crate) source_device: u64,
+    pub(crate) source_array: Handle,
+    pub(crate) source_pitch: usize,
+    pub(crate) destination_x: usize,
+    pub(crate) destination_y: usize,
+    pub(crate) destination_type: i32,
+    pub(crate) destination_host: Caller<c_void>,
+    pub(crate) destination_device: u64,
+    pub(crate) destination_array: Handle,
+    pub(crate) destination_pitch: usize,
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+}
+
+/// `CUdevprop`
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct CUdevprop {
+    pub(crate) max_threads_per_block: i32,
+    pub(crate) max_threads: [i32; 3],
+    pub(crate) max_grid: [i32; 3],
+    pub(crate) shared_bytes: i32,
+    pub(crate) constant_bytes: i32,
+    pub(crate) simd_width: i32,
+    pub(crate) memory_pitch: i32,
+    pub(crate) registers: i32,
+    pub(crate) clock_khz: i32,
+    pub(crate) texture_align: i32,
+}
+
+/// `CUexecAffinityParam`
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct CUexecAffinityParam {
+    pub(crate) kind: i32,
+    pub(crate) sm_count: u32,
+}
+
+/// `CUctxCreateParams`
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct CUctxCreateParams {
+    pub(crate) affinity: Caller<CUexecAffinityParam>,
+    pub(crate) affinity_count: i32,
+    pub(crate) graphics: Caller<c_void>,
+}
+
+/// `CUgraphEdgeData`
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct CUgraphEdgeData {
+    pub(crate) bytes: [u8; 8],
+}
+
+const _: () = {
+    assert!(size_of::<CUlaunchConfig>() == 56);
+    assert!(size_of::<CUlaunchAttribute>() == 72);
+    assert!(size_of::<CUmemPoolProps>() == 88);
+    assert!(size_of::<CUDA_MEMCPY2D>() == 128);
+    assert!(size_of::<CUdevprop>() == 56);
+    assert!(size_of::<CUctxCreateParams>() == 24);
+};
