@@ -1,0 +1,37 @@
+//! Measures what SPECIFICATION.md promises. Each mode prints one line of JSON per figure; `cargo xtask bench` runs them, sets the
+//! floors beside the figures and writes `docs/benchmarks.md`.
+//!
+//! * `tessera-bench guest` runs inside `tessera run`: calls, launches and copies through `libcuda.so.1`.
+//! * `tessera-bench kernels guest|device PTX` runs the same ten kernels through the guest driver, or on the device in-process.
+#![deny(
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::ptr_as_ptr
+)]
+#![allow(clippy::print_stdout, reason = "the figures are the output")]
+
+mod driver;
+mod floor;
+mod guest;
+mod kernels;
+mod stats;
+
+use anyhow::{Result, bail};
+
+/// One figure: nanoseconds, with the floor measured in the same run.
+fn figure(name: &str, nanoseconds: f64, floor_name: &str, floor: f64) {
+    println!(
+        "{}",
+        serde_json::json!({ "name": name, "ns": nanoseconds, "floor": floor_name, "floor_ns": floor })
+    );
+}
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["guest"] => guest::run(),
+        ["kernels", "guest", ptx] => kernels::in_guest(ptx),
+        ["kernels", "device", ptx] => kernels::in_process(ptx),
+        _ => bail!("usage: tessera-bench guest | kernels guest PTX | kernels device PTX"),
+    }
+}
