@@ -12,7 +12,7 @@ use crate::modifier::{
 };
 use crate::module::{Param, Symbol, Variable};
 use crate::opcode::Opcode;
-use crate::special::{Component, SpecialReg};
+use crate::special::SpecialReg;
 use crate::types::Type;
 
 /// A register. Only registers that the text mentions exist: `%r<100000>` costs nothing by itself.
@@ -170,8 +170,8 @@ pub enum Operand {
     Table(TableId),
     /// The `.callprototype` of an indirect call.
     Proto(ProtoId),
-    /// `[a, b, ...]` with more than one element: texture and tensor operands. Elements are operands; an address is
-    /// [`Operand::Mem`], coordinates are [`Operand::Vec`].
+    /// `[a, b, ...]` with more than one element: texture, surface and tensor operands. The first element is
+    /// [`Operand::Mem`]; coordinates are [`Operand::Vec`] or a register, a sampler is a register or symbol.
     Bracket(Box<[Operand]>),
     /// A part of a register, possibly negated: video instructions (`-a.b3`, `a.h1`).
     Part {
@@ -214,11 +214,13 @@ pub enum Part {
     Byte(u8),
     /// `.h0`, `.h1`
     Half(u8),
-    /// `.b3210`-like selection of four bytes of the pair (a, b), or `.h10`: the digits, highest first.
+    /// Several bytes or halves: a selection from the pair (a, b) like `.b7654`, or a mask of a destination like `.b20`.
     Select {
-        /// Lanes, highest first; unused ones 0.
+        /// The digits as written; those from `count` on are 0.
         lanes: [u8; 4],
-        /// Bytes (4 lanes) or halves (2 lanes).
+        /// How many digits there are: 2 to 4.
+        count: u8,
+        /// Halves (`.h`), else bytes (`.b`).
         halves: bool,
     },
 }
@@ -307,6 +309,14 @@ impl Inst {
         self.mods.contains(&Mod::Flag(flag))
     }
 
+    /// All state spaces in order: `cp.async.ca.shared.global` has two, destination first.
+    pub fn spaces(&self) -> impl Iterator<Item = Space> {
+        self.mods.iter().filter_map(|m| match *m {
+            Mod::Space(space) => Some(space),
+            _ => None,
+        })
+    }
+
     /// The opcode with its modifiers as it would be printed.
     #[must_use]
     pub fn spelling(&self) -> String {
@@ -338,16 +348,5 @@ impl Body {
     pub fn reg_name(&self, reg: RegId) -> &str {
         let Range { start, end } = self.regs[reg].name;
         self.names.get(start as usize..end as usize).unwrap_or("")
-    }
-}
-
-/// Which component a name like `.x` or `.r` (colour spelling) selects.
-pub(crate) fn component(name: &[u8]) -> Option<Component> {
-    match name {
-        b"x" | b"r" => Some(Component::X),
-        b"y" | b"g" => Some(Component::Y),
-        b"z" | b"b" => Some(Component::Z),
-        b"w" | b"a" => Some(Component::W),
-        _ => None,
     }
 }

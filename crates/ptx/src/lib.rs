@@ -14,18 +14,24 @@ pub mod body;
 mod error;
 pub mod id;
 pub mod isa;
+mod lexer;
+pub mod limits;
+mod link;
 pub mod modifier;
 pub mod module;
 mod names;
 mod opcode;
 mod parse;
+mod print;
 mod special;
 mod spelled;
 mod types;
+pub mod verify;
 
 pub use body::{Address, Block, Body, Guard, Inst, Operand, Part, Prototype, Reg, Table};
 pub use error::{Error, ErrorKind, Loc};
 pub use id::{BlockId, FuncId, Id, IdVec, InstId, LocalId, ProtoId, RegId, TableId, UnitId, VarId};
+pub use link::{LinkError, Place, link};
 pub use modifier::{Flag, Mod, Space};
 pub use module::{
     FuncKind, Function, Initializer, Linkage, Module, Param, PtrInfo, Relocation, SourceFile, Symbol, Target,
@@ -33,5 +39,6 @@ pub use module::{
 };
 pub use opcode::Opcode;
 pub use parse::parse_module;
+pub use print::{print_body, print_module};
 pub use special::{Component, SpecialKind, SpecialReg};
 pub use types::{Type, TypeClass};

@@ -154,11 +154,10 @@ spelled! {
 spelled! {
     /// Every other modifier: its presence is all it says.
     Flag {
-        Abs = "abs", AccF16 = "acc::f16", AccF32 = "acc::f32", Aligned = "aligned", Approx = "approx",
-         Async = "async", AsyncGeneric = "async::generic",
-        Ashift = "ashift", BOp = "b", BlockScale = "block_scale",
-        Block16 = "block16", Block32 = "block32", BulkGroup = "bulk_group", Bulk = "bulk",
-        Cc = "cc", Clamp = "clamp", Cluster0213 = "warpx2::02_13", Cluster0123 = "warpx2::01_23", WarpX4 = "warpx4",
+        AccF16 = "acc::f16", AccF32 = "acc::f32", Abs = "abs", Aligned = "aligned", Alias = "alias",
+        Approx = "approx", Ashift = "ashift", Async = "async", AsyncGeneric = "async::generic",
+        B1024 = "b1024", Base = "base", Block16 = "block16", Block32 = "block32",
+        BlockScale = "block_scale", BulkGroup = "bulk_group", Cc = "cc", Clamp = "clamp",
         CollectorAFill = "collector::a::fill", CollectorAUse = "collector::a::use",
         CollectorALastuse = "collector::a::lastuse", CollectorADiscard = "collector::a::discard",
         CollectorB0Fill = "collector::b0::fill", CollectorB0Use = "collector::b0::use",
@@ -169,31 +168,33 @@ spelled! {
         CollectorB2Lastuse = "collector::b2::lastuse", CollectorB2Discard = "collector::b2::discard",
         CollectorB3Fill = "collector::b3::fill", CollectorB3Use = "collector::b3::use",
         CollectorB3Lastuse = "collector::b3::lastuse", CollectorB3Discard = "collector::b3::discard",
-        CpMask = "cp_mask", CtaGroup1 = "cta_group::1", CtaGroup2 = "cta_group::2", Dec = "dec",
-        Exclusive = "exclusive", ExpectTx = "expect_tx", Fractional = "fractional", Ftz = "ftz", Full = "full",
-        FirstCtaid = "get_first_ctaid", FirstCtaidX = "get_first_ctaid::x", FirstCtaidY = "get_first_ctaid::y",
-        FirstCtaidZ = "get_first_ctaid::z", Idx = "idx", IgnoreOob = "ignore_oob",
-        Im2col = "im2col", Im2colNoOffs = "im2col_no_offs", Im2colW = "im2col::w", Im2colW128 = "im2col::w::128",
-        Inc = "inc", IsCanceled = "is_canceled", Left = "l", Right = "r",
-        MbarrierArriveOne = "mbarrier::arrive::one",
-        MbarrierCompleteTx = "mbarrier::complete_tx::bytes", MbarrierInit = "mbarrier_init",
+        CpMask = "cp_mask", CtaGroup1 = "cta_group::1", CtaGroup2 = "cta_group::2", Cvt = "cvt",
+        Dec = "dec", ExpectTx = "expect_tx", FirstCtaid = "get_first_ctaid",
+        FirstCtaidX = "get_first_ctaid::x", FirstCtaidY = "get_first_ctaid::y",
+        FirstCtaidZ = "get_first_ctaid::z", Formatted = "p", Fractional = "fractional", Ftz = "ftz",
+        Full = "full", Grad = "grad", IgnoreOob = "ignore_oob", Im2col = "im2col",
+        Im2colNoOffs = "im2col_no_offs", Im2colW = "im2col::w", Im2colW128 = "im2col::w::128", Inc = "inc",
+        IsCanceled = "is_canceled", Left = "l", Level = "level", Mask = "mask",
+        MbarrierArriveOne = "mbarrier::arrive::one", MbarrierCompleteTx = "mbarrier::complete_tx::bytes",
         MulticastCluster = "multicast::cluster", MulticastClusterAll = "multicast::cluster::all",
-        NanFlag = "NaN", Nc = "nc", NoComplete = "noComplete", NoFtz = "noftz", NoInc = "noinc",
-        SyncRestrictCta = "sync_restrict::shared::cta", SyncRestrictCluster = "sync_restrict::shared::cluster",
-        Oob = "oob", Pack16b = "pack::16b", Parity = "parity", POp = "p", PhaseParity = "phaseParity",
-        Range = "range", Read = "read", Relu = "relu", Sat = "sat", Satfinite = "satfinite",
-        ScaleVec1 = "scale_vec::1X", ScaleVec2 = "scale_vec::2X", ScaleVec4 = "scale_vec::4X",
-        ShiftAmt = "shiftamt", Sp = "sp", SpOrdered = "sp::ordered_metadata",
-        Sync = "sync", Tensormap = "tensormap", TensormapGeneric = "tensormap::generic",
-        Tile = "tile", TileGather4 = "tile::gather4", TileScatter4 = "tile::scatter4",
-        To = "to", Trans = "trans", Trap = "trap", Uni = "uni", Unified = "unified", Unpack16b = "unpack::16b",
-        WaitLd = "wait::ld", WaitSt = "wait::st", Wrap = "wrap", XorSign = "xorsign", Zero = "zero",
-        ByteMask0 = "b0", ByteMask1 = "b1", ByteMask2 = "b2", ByteMask3 = "b3",
-        ByteMask10 = "b10", ByteMask20 = "b20", ByteMask21 = "b21", ByteMask30 = "b30", ByteMask31 = "b31",
-        ByteMask32 = "b32", ByteMask210 = "b210", ByteMask310 = "b310", ByteMask320 = "b320", ByteMask321 = "b321",
-        ByteMask3210 = "b3210", HalfMask0 = "h0", HalfMask1 = "h1", HalfMask10 = "h10",
-        ShrSeven = "shr7", ShrFifteen = "shr15", Po = "po",
+        Nan = "NaN", Nc = "nc", NoComplete = "noComplete", NoFtz = "noftz", NoInc = "noinc", Oob = "oob",
+        Pack16b = "pack::16b", Parity = "parity", Po = "po", Range = "range", Read = "read", Relu = "relu",
+        Right = "r", Sat = "sat", Satfinite = "satfinite", ScaleVec1 = "scale_vec::1X",
+        ScaleVec2 = "scale_vec::2X", ScaleVec4 = "scale_vec::4X", ScaledN2Ue8m0 = "scaled::n2::ue8m0",
+        ShiftAmt = "shiftamt", Shr7 = "shr7", Shr15 = "shr15", Sp = "sp",
+        SpOrdered = "sp::ordered_metadata", Sync = "sync",
+        SyncRestrictCluster = "sync_restrict::shared::cluster",
+        SyncRestrictCta = "sync_restrict::shared::cta", Tensormap = "tensormap",
+        TensormapGeneric = "tensormap::generic", Tile = "tile", TileGather4 = "tile::gather4",
+        TileScatter4 = "tile::scatter4", To = "to", Trans = "trans", Trap = "trap", Unformatted = "b",
+        Uni = "uni", Unified = "unified", Unpack16b = "unpack::16b", WarpX2x0123 = "warpx2::01_23",
+        WarpX2x0213 = "warpx2::02_13", WarpX4 = "warpx4", Wrap = "wrap", XorSign = "xorsign",
+        Zero = "zero",
     }
+}
+spelled! {
+    /// Colour component that `tld4` gathers.
+    TexComponent { R = "r", G = "g", B = "b", A = "a" }
 }
 
 /// Shape of a matrix operation: `.m16n8k16`, or `.m8n8` with `k` zero.
@@ -235,6 +236,7 @@ pub enum Mod {
     Field(TensormapField),
     Tmem(TmemShape),
     Kind(Kind),
+    Component(TexComponent),
     Shape(Shape),
     Flag(Flag),
 }
@@ -283,5 +285,5 @@ categories! {
     Type(Type), Rounding(Rounding), Space(Space), Vec(VecWidth), Count(Count), Cache(CacheOp), Hint(CacheHint),
     Semantics(Semantics), Scope(Scope), Cmp(CmpOp), Bool(BoolOp), Atom(AtomOp), Vote(VoteMode), Shfl(ShflMode),
     Half(MulHalf), Geometry(Geometry), Layout(Layout), Fragment(Fragment), Test(TestOp), Prmt(PrmtMode),
-    Query(Query), Field(TensormapField), Tmem(TmemShape), Kind(Kind), Flag(Flag),
+    Query(Query), Field(TensormapField), Tmem(TmemShape), Kind(Kind), Component(TexComponent), Flag(Flag),
 }

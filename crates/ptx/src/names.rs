@@ -4,5 +4,5 @@ use std::collections::HashMap;
 
 use crate::module::Symbol;
 
-/// What the names of one text stand for.
-pub(crate) type NameMap = HashMap<Box<[u8]>, Symbol>;
+/// A map from names of a text. The hasher is seeded per process, so a hostile text cannot choose colliding names.
+pub(crate) type NameMap = HashMap<Box<[u8]>, Symbol, foldhash::fast::RandomState>;

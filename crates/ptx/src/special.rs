@@ -101,3 +101,48 @@ impl std::fmt::Display for SpecialReg {
         }
     }
 }
+
+/// Which component a name like `.x` or `.r` (colour spelling) selects.
+pub(crate) fn component_named(name: &[u8]) -> Option<Component> {
+    match name {
+        b"x" | b"r" => Some(Component::X),
+        b"y" | b"g" => Some(Component::Y),
+        b"z" | b"b" => Some(Component::Z),
+        b"w" | b"a" => Some(Component::W),
+        _ => None,
+    }
+}
+
+/// The special register that `%name` is, without its component.
+pub(crate) fn special_named(name: &[u8]) -> Option<SpecialReg> {
+    let text = std::str::from_utf8(name.strip_prefix(b"%")?).ok()?;
+    let (stem, suffix) = match text.strip_suffix("_64") {
+        Some(stem) if stem.starts_with("pm") => (stem, "_64"),
+        _ => (text, ""),
+    };
+    let plain = |kind| SpecialReg {
+        kind,
+        component: None,
+        index: 0,
+    };
+    let exact = SpecialKind::ALL
+        .iter()
+        .find(|kind| kind.as_str() == text && kind.max_index().is_none());
+    if let Some(kind) = exact {
+        return Some(plain(*kind));
+    }
+    let prefix = stem.trim_end_matches(|c: char| c.is_ascii_digit());
+    let digits = stem.get(prefix.len()..)?;
+    let index: u8 = digits
+        .parse()
+        .ok()
+        .filter(|_| digits == "0" || !digits.starts_with('0'))?;
+    let kind = match (prefix, suffix) {
+        ("envreg", "") => SpecialKind::Envreg,
+        ("pm", "") => SpecialKind::Pm,
+        ("pm", "_64") => SpecialKind::Pm64,
+        ("reserved_smem_offset_", "") => SpecialKind::ReservedSmemOffset,
+        _ => return None,
+    };
+    (index <= kind.max_index()?).then_some(SpecialReg { index, ..plain(kind) })
+}

@@ -1,28 +1,66 @@
-//! The parser.
+//! The parser: module scope at once, function bodies on demand.
 
-use crate::body::Body;
-use crate::error::{Error, ErrorKind, Loc};
-use crate::id::FuncId;
+pub(crate) mod body;
+pub(crate) mod cursor;
+mod expr;
+mod init;
+mod inst;
+mod module;
+mod operand;
+mod scope;
+pub(crate) mod signature;
+mod variable;
+
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind};
+use crate::lexer::Token;
 use crate::module::Module;
 
-pub(crate) fn parse_body(module: &Module, func: FuncId) -> Result<Body, Error> {
-    let loc = module.funcs[func].loc;
-    Err(Error::new(
-        ErrorKind::Invalid("the parser is not built yet".into()),
-        loc,
-        b"",
-    ))
-}
+pub(crate) use body::parse_body;
+use cursor::Cursor;
 
-/// Parses a module: headers, variables and the extents of bodies. Bodies are parsed by [`Module::body`].
+/// Parses a module: directives, variables, function headers and the extents of bodies. Bodies are parsed by
+/// [`Module::body`]. Trailing NUL bytes are ignored.
 ///
 /// # Errors
-/// The first error of the text.
-pub fn parse_module(text: impl Into<std::sync::Arc<[u8]>>) -> Result<Module, Error> {
-    let text = text.into();
-    Err(Error::new(
-        ErrorKind::Invalid("the parser is not built yet".into()),
-        Loc::default(),
-        &text,
-    ))
+/// The first error of the text at module scope.
+pub fn parse_module(text: impl Into<Arc<[u8]>>) -> Result<Module, Error> {
+    let module = module::parse(text.into())?;
+    crate::verify::verify_module(&module)?;
+    Ok(module)
+}
+
+/// `.pragma "a", "b";`
+fn pragma(cursor: &mut Cursor<'_>) -> Result<Vec<Box<str>>, Error> {
+    cursor.advance()?;
+    let mut strings = vec![cursor.string()?];
+    while cursor.eat(b',')? {
+        strings.push(cursor.string()?);
+    }
+    cursor.expect(b';')?;
+    Ok(strings)
+}
+
+/// `.section name { ... }`: debugging information, which nothing here uses.
+fn section(cursor: &mut Cursor<'_>) -> Result<(), Error> {
+    cursor.advance()?;
+    match cursor.token {
+        Token::Directive(_) | Token::Ident(_) => cursor.advance()?,
+        _ => return Err(cursor.syntax("expected the name of the section")),
+    }
+    if !cursor.at(b'{') {
+        return Err(cursor.syntax("expected '{'"));
+    }
+    cursor.lexer.skip_block()?;
+    cursor.advance()
+}
+
+/// An error for a name that nothing declares.
+fn undeclared(cursor: &Cursor<'_>, name: &[u8]) -> Error {
+    Error::new(
+        ErrorKind::Undeclared(String::from_utf8_lossy(name).into()),
+        cursor.loc,
+        name,
+    )
 }
