@@ -140,7 +140,7 @@ impl Catalogue {
     }
 
     /// All types of that name, `H100-20C` or `NVIDIA H100-20C`, with their boards; more than one for a few `DC-` types.
-    pub fn types_named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a Board, &'a VgpuType)> {
+    pub fn types_named<'a>(&'a self, name: &str) -> impl Iterator<Item = (&'a Board, &'a VgpuType)> {
         self.boards()
             .iter()
             .filter_map(move |board| Some((board, board.find_type(name)?)))

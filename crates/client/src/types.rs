@@ -125,7 +125,9 @@ pub struct GpuType {
 pub struct Creatable {
     /// How many, one after the other, if only this type is created.
     pub count: u32,
-    /// Why none.
+    /// Why none, in a few words.
+    pub summary: Option<String>,
+    /// Why none, and what to do.
     pub reason: Option<String>,
 }
 

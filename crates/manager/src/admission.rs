@@ -57,6 +57,20 @@ pub enum Refusal {
     },
 }
 
+impl Refusal {
+    /// The reason in a few words, for tables.
+    pub fn summary(&self) -> String {
+        match self {
+            Self::MigIsOff { .. } => "MIG mode is off".to_owned(),
+            Self::OtherSize { held_mib, .. } => {
+                format!("equal-size mode, the vGPUs there have {held_mib} MiB")
+            }
+            Self::MaximumReached { .. } => "as many as the GPU takes are there".to_owned(),
+            Self::NoFrameBuffer { free_mib, .. } => format!("only {free_mib} MiB are left"),
+        }
+    }
+}
+
 /// Whether a vGPU of the type may be created on a GPU of the board that holds vGPUs of these frame buffer sizes (MiB).
 ///
 /// # Errors

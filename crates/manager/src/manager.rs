@@ -274,6 +274,7 @@ impl Manager {
                 max_per_gpu: vgpu_type.max_per_gpu,
                 creatable: Creatable {
                     count,
+                    summary: (count == 0).then(|| refusal.summary()),
                     reason: (count == 0).then(|| refusal.to_string()),
                 },
             }

@@ -1,0 +1,269 @@
+//! What users type. The help texts here are also the manual page and `docs/cli.md`.
+
+use clap::{Args, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+use std::{ffi::OsString, path::PathBuf};
+use tessera_client::ComputeCapability;
+use tessera_manager::GpuDeclaration;
+
+/// Share GPUs: vGPUs with frame buffer, time and faults of their own, for unmodified CUDA programs
+#[derive(Debug, Parser)]
+#[command(name = "tessera", version, max_term_width = 100, after_long_help = EXIT_CODES)]
+pub(crate) struct Arguments {
+    /// Print JSON instead of tables
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Quick start:
+  tessera run -- ./my_cuda_program          one program on a vGPU of its own, nothing to set up
+  tessera manager --gpu H100 &              a lasting host with a software H100
+  tessera vgpu create --type H100-20C --name train
+  tessera run --vgpu train -- python3 train.py
+  tessera vgpu list --watch
+
+Exit codes:
+  0  done
+  1  failed; the message says what and why
+  2  the command line is wrong
+  3  no manager answers
+  4  the object does not exist
+  5  refused: no room, taken, or against the GPU's rules
+`tessera run` ends with the program's own code, or with
+  128 + N  when signal N ended the program
+  125      when there was no vGPU to run it on
+  126      when the program cannot be executed
+  127      when the program does not exist
+
+Environment:
+  TESSERA_RUN_DIR    where the manager's socket is
+                     [root: /run/tessera; others: $XDG_RUNTIME_DIR/tessera]
+  TESSERA_STATE_DIR  where the manager keeps its state
+                     [root: /var/lib/tessera; others: ~/.local/state/tessera]
+  TESSERA_LIB_DIR    where the guest libraries are
+                     [../lib/tessera beside the directory of this program]
+  TESSERA_LOG        what is logged, like `debug` [warn; for the manager and workers info]";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a program on a vGPU
+    #[command(after_long_help = RUN_HELP)]
+    Run(RunOptions),
+    /// Run the manager of this host
+    #[command(after_long_help = MANAGER_HELP)]
+    Manager(ManagerOptions),
+    /// Show physical GPUs and boards
+    #[command(subcommand)]
+    Gpu(GpuCommand),
+    /// Show the vGPU types of GPUs or of a board
+    #[command(after_long_help = TYPES_HELP)]
+    Types(TypesOptions),
+    /// Create, show and delete vGPUs
+    #[command(subcommand)]
+    Vgpu(VgpuCommand),
+    /// Show what happened on this host
+    #[command(
+        after_long_help = "Example:\n  tessera events --follow      what died, when and why, as it happens"
+    )]
+    Events(EventsOptions),
+    /// Print completions for a shell
+    #[command(
+        after_long_help = "Example:\n  tessera completions bash > ~/.local/share/bash-completion/completions/tessera"
+    )]
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Print the manual page
+    #[command(
+        after_long_help = "Examples:\n  tessera man | man -l -\n  tessera man --directory ~/.local/share/man/man1"
+    )]
+    Man {
+        /// Write the pages of all commands into this directory instead
+        #[arg(long, value_name = "DIRECTORY", value_hint = ValueHint::DirPath)]
+        directory: Option<PathBuf>,
+    },
+    /// Be the worker of a vGPU; the manager starts it
+    #[command(hide = true)]
+    Worker(WorkerOptions),
+    /// Print docs/cli.md
+    #[command(hide = true)]
+    Docs,
+}
+
+const RUN_HELP: &str = "\
+Without --vgpu the vGPU is made for this run and deleted afterwards, also when the program fails
+or is interrupted. It is made by the manager that runs on this host; where none runs, tessera is
+its own manager for as long as the program takes, with one software GPU.
+
+The program finds its vGPU by two variables: LD_LIBRARY_PATH leads to Tessera's libcuda.so.1 and
+libnvidia-ml.so.1, and TESSERA_VGPU_SOCKET to the vGPU. Variables by which some frameworks are
+told to hand over PTX (CUPY_COMPILE_WITH_PTX, TRITON_PTXAS_PATH and the like) are set too, unless
+they are set already.
+
+Examples:
+  tessera run -- ./my_cuda_program
+  tessera run --board l40s --type L40S-24C -- ./vector_add
+  tessera run --compute-capability 12.0 -- python3 kernels.py
+  tessera run --vgpu train -- python3 train.py --epochs 3";
+
+#[derive(Debug, Args)]
+pub(crate) struct RunOptions {
+    /// vGPU type, like H100-20C; without it the largest on an empty GPU, else the size that the GPU's vGPUs have
+    #[arg(long = "type", short = 't', value_name = "TYPE", conflicts_with = "vgpu")]
+    pub(crate) vgpu_type: Option<String>,
+    /// Run on this vGPU: its name, UUID or the unique start of one
+    #[arg(long, value_name = "VGPU", conflicts_with_all = ["board", "compute_capability", "private"])]
+    pub(crate) vgpu: Option<String>,
+    /// Board to run on, like l40s or "H100 80GB"; `tessera gpu boards` shows all [without a manager: h100-pcie-80gb]
+    #[arg(long, value_name = "BOARD")]
+    pub(crate) board: Option<String>,
+    /// Compute capability to report instead of the board's, like 12.0
+    #[arg(long, value_name = "X.Y")]
+    pub(crate) compute_capability: Option<ComputeCapability>,
+    /// Do not use the host's manager, even if one runs
+    #[arg(long)]
+    pub(crate) private: bool,
+    /// The program and its arguments
+    #[arg(trailing_var_arg = true, required = true, value_name = "PROGRAM", value_hint = ValueHint::CommandWithArguments)]
+    pub(crate) program: Vec<OsString>,
+}
+
+const MANAGER_HELP: &str = "\
+The manager stays in the foreground; SIGTERM or Ctrl-C ends it. Its workers, and so the guests, go
+on without it: the next manager takes them back. With --stop-workers they end with it, and the next
+manager starts new ones with empty vGPUs.
+
+GPUs are declared in order, by --gpu or in the configuration, and keep their UUIDs while they stay.
+Without any declaration the manager has the GPUs that it had before; the first time, one
+h100-pcie-80gb.
+
+Examples:
+  tessera manager
+  tessera manager --gpu H100 --gpu l40s=2
+  tessera manager --config /etc/tessera/manager.toml
+
+A configuration:
+  executors = 4                   # threads of each worker
+  [[gpu]]
+  board = \"h100-pcie-80gb\"
+  count = 2";
+
+#[derive(Debug, Args)]
+pub(crate) struct ManagerOptions {
+    /// A software GPU to have: BOARD, or BOARD=COUNT for several; may be repeated
+    #[arg(long = "gpu", value_name = "BOARD[=COUNT]")]
+    pub(crate) gpus: Vec<GpuDeclaration>,
+    /// Configuration file, TOML
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
+    /// Threads that execute kernels, in each worker [default: one per processor]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) executors: Option<u32>,
+    /// Stop the workers when the manager ends
+    #[arg(long)]
+    pub(crate) stop_workers: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GpuCommand {
+    /// List the physical GPUs of this host
+    List,
+    /// List the boards that a software GPU can stand for
+    Boards,
+}
+
+const TYPES_HELP: &str = "\
+Without an option: the types of this host's GPUs, with how many of each can be created now.
+--board needs no manager.
+
+Examples:
+  tessera types --creatable
+  tessera types --gpu 0
+  tessera types --board l40s --json";
+
+#[derive(Debug, Args)]
+pub(crate) struct TypesOptions {
+    /// Only the types of this GPU: its number or UUID
+    #[arg(long, value_name = "GPU", conflicts_with = "board")]
+    pub(crate) gpu: Option<String>,
+    /// The types of a board of the catalogue
+    #[arg(long, value_name = "BOARD", conflicts_with = "creatable")]
+    pub(crate) board: Option<String>,
+    /// Only those of which one can be created now
+    #[arg(long)]
+    pub(crate) creatable: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VgpuCommand {
+    /// Create a vGPU
+    #[command(
+        after_long_help = "Examples:\n  tessera vgpu create --type H100-20C --name train\n  id=$(tessera vgpu create -t H100-20C)"
+    )]
+    Create(CreateOptions),
+    /// List the vGPUs
+    #[command(
+        visible_alias = "ls",
+        after_long_help = "Examples:\n  tessera vgpu list --watch\n  tessera vgpu list --json"
+    )]
+    List(ListOptions),
+    /// Show a vGPU
+    Show {
+        /// Its name, UUID or the unique start of one
+        vgpu: String,
+    },
+    /// Delete vGPUs; guests that are connected get an error
+    #[command(visible_alias = "rm")]
+    Delete {
+        /// Names, UUIDs or unique starts of UUIDs
+        #[arg(required = true, value_name = "VGPU")]
+        vgpus: Vec<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateOptions {
+    /// vGPU type, like H100-20C; `tessera types --creatable` shows what there is
+    #[arg(long = "type", short = 't', value_name = "TYPE")]
+    pub(crate) vgpu_type: String,
+    /// A name to call it by
+    #[arg(long, short = 'n', value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// GPU to create it on: number or UUID [default: the first with room]
+    #[arg(long, value_name = "GPU")]
+    pub(crate) gpu: Option<String>,
+    /// Compute capability to report instead of the board's, like 12.0
+    #[arg(long, value_name = "X.Y")]
+    pub(crate) compute_capability: Option<ComputeCapability>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListOptions {
+    /// Show again and again, until Ctrl-C
+    #[arg(long, short = 'w')]
+    pub(crate) watch: bool,
+    /// Seconds between two looks
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, requires = "watch")]
+    pub(crate) interval: f64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EventsOptions {
+    /// Go on as events happen, until Ctrl-C
+    #[arg(long, short = 'f')]
+    pub(crate) follow: bool,
+    /// Only events with a higher number
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub(crate) after: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WorkerOptions {
+    /// End when this process, which must be the parent, ends
+    #[arg(long, value_name = "PID")]
+    pub(crate) with_parent: Option<u32>,
+}
