@@ -93,7 +93,7 @@ fn main() {
     let mut arguments = Arguments::from_args();
     // Each test is several processes; the machine is shared.
     arguments.test_threads.get_or_insert(2);
-    let trials = tests
+    let trials = TESTS
         .iter()
         .map(|&(name, test)| Trial::test(name, test))
         .collect();
