@@ -22,7 +22,7 @@ use crate::task::QUANTUM;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tessera_device::{DeviceError, DevicePtr, Dim3, Launch};
+use tessera_device::{DeviceError, DevicePtr, Dim3, Fault, FaultKind, Launch};
 use tessera_engine::{Cta, Env, Exit, Geometry, LaunchError, Why};
 use tessera_mmu::PAGE_BYTES;
 
@@ -264,6 +264,11 @@ impl Kernel {
                     progress = true;
                     None
                 }
+                Exit::Yielded(Why::GridBarrier) if self.workspace.is_none() => {
+                    local.pool.recycle(cta);
+                    context.poison(self.no_grid_barrier());
+                    return;
+                }
                 Exit::Yielded(why) => {
                     self.park(number, cta, why);
                     progress |= matches!(why, Why::Fuel | Why::GridBarrier);
@@ -331,6 +336,14 @@ impl Kernel {
         }
         env.fuel = FUEL;
         cta.run(&mut local.worker, &env)
+    }
+
+    fn no_grid_barrier(&self) -> Fault {
+        Fault {
+            kind: FaultKind::LaunchFailed,
+            place: format!("kernel {}", self.launch.program().name()),
+            detail: "a grid-wide barrier in a launch that is not cooperative".to_owned(),
+        }
     }
 
     fn park(&self, number: u64, cta: Cta, why: Why) {

@@ -10,10 +10,20 @@ use tessera_device::{
     ParameterInfo, PtxText,
 };
 use tessera_engine::{CompileError, Program, Symbols};
-use tessera_ptx::{FuncId, Id, Linkage, Relocation, Space, Symbol, VarId, Variable, Variant};
+use tessera_ptx::{FuncId, Id, LinkError, Linkage, Relocation, Space, Symbol, VarId, Variable, Variant};
 
 /// Code handles of functions (what `mov.u64 %rd, function` gives) are their numbers behind this; nothing is mapped there.
 const CODE_BASE: u64 = 0x0000_0300_0000_0000;
+
+/// Functions without a body that the engine supplies.
+const SUPPLIED: &[&str] = &[
+    "vprintf",
+    "__assertfail",
+    "malloc",
+    "free",
+    "cudaCGGetIntrinsicHandle",
+    "cudaCGSynchronize",
+];
 
 /// Addresses of a module's symbols.
 struct Layout {
@@ -105,9 +115,10 @@ pub(crate) fn load(
         check_target(context, text.name, &parsed)?;
         modules.push(parsed);
     }
-    let Ok([module]) = <[_; 1]>::try_from(modules) else {
-        return Err(DeviceError::NotSupported("linking of several texts".to_owned()));
-    };
+    let module = tessera_ptx::link(modules, SUPPLIED).map_err(|error| match error {
+        LinkError::Body(error) => DeviceError::InvalidPtx(error.to_string()),
+        _ => DeviceError::Link(error.to_string()),
+    })?;
     let mut layout = Layout::new(&module)?;
     if layout.bytes > 0 {
         layout.base = context.alloc(layout.bytes, layout.align, Kind::Internal)?;
