@@ -2,6 +2,7 @@
 
 use crate::refusal::Refusal;
 use tessera_channel::Session;
+use tessera_fatbin::{Fatbin, FatbinError, Image, best_ptx, unpack_linked};
 use tessera_wire::{CudaCode, ImageList, PLACE_STAGING};
 
 /// A PTX text with a name for messages.
@@ -39,20 +40,140 @@ pub(crate) fn fetch(channel: &Session, tail: &[u8], limit: u64) -> Result<Vec<(S
     Ok(images)
 }
 
-/// The PTX text of every image that suits a device of this compute capability, at most `limit` bytes in all.
+/// The PTX texts of all images that a device of this compute capability can run, at most `limit` bytes in all.
 pub(crate) fn texts(
     images: &[(String, Vec<u8>)],
-    _compute_capability: (u32, u32),
-    _limit: u64,
+    capability: (u32, u32),
+    limit: u64,
 ) -> Result<Vec<Text>, Refusal> {
-    images
-        .iter()
-        .map(|(name, bytes)| {
-            let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
-            Ok(Text {
-                name: name.clone(),
-                text: bytes.get(..end).unwrap_or_default().to_vec(),
-            })
-        })
-        .collect()
+    let mut collected = Collected {
+        texts: Vec::new(),
+        left: usize::try_from(limit).unwrap_or(usize::MAX),
+        limit,
+    };
+    for (name, bytes) in images {
+        collected.image(name, bytes, capability)?;
+    }
+    if collected.texts.is_empty() {
+        let reason = "None of the images holds PTX, which is what this device compiles";
+        return Err(Refusal::new(CudaCode::NoBinaryForGpu, reason));
+    }
+    Ok(collected.texts)
+}
+
+struct Collected {
+    texts: Vec<Text>,
+    left: usize,
+    limit: u64,
+}
+
+fn shown(name: &str) -> &str {
+    if name.is_empty() { "image" } else { name }
+}
+
+impl Collected {
+    fn add(&mut self, name: &str, text: &[u8]) -> Result<(), Refusal> {
+        // NUL padding behind the text is no part of it.
+        let used = text
+            .iter()
+            .rposition(|&byte| byte != 0)
+            .map_or(0, |last| last + 1);
+        let text = text.get(..used).unwrap_or_default();
+        self.left = self.left.checked_sub(text.len()).ok_or_else(|| {
+            let reason = format!("Unpacked, the images have more than {} bytes", self.limit);
+            Refusal::new(CudaCode::OutOfMemory, reason)
+        })?;
+        self.texts.push(Text {
+            name: name.to_owned(),
+            text: text.to_vec(),
+        });
+        Ok(())
+    }
+
+    fn image(&mut self, name: &str, bytes: &[u8], capability: (u32, u32)) -> Result<(), Refusal> {
+        let invalid =
+            |error: FatbinError| Refusal::new(CudaCode::InvalidImage, format!("{}: {error}", shown(name)));
+        match Image::detect(bytes) {
+            Image::Ptx => self.add(name, bytes),
+            Image::Fatbin => {
+                let fatbin = Fatbin::parse(bytes).map_err(invalid)?;
+                let entry = best_ptx(&fatbin, capability).map_err(|error| {
+                    Refusal::new(CudaCode::NoBinaryForGpu, format!("{}: {error}", shown(name)))
+                })?;
+                let text = entry.bytes(self.left).map_err(invalid)?;
+                self.add(if entry.name.is_empty() { name } else { entry.name }, &text)
+            }
+            Image::Linked => {
+                for (name, text) in unpack_linked(bytes).map_err(invalid)? {
+                    self.add(name, text)?;
+                }
+                Ok(())
+            }
+            Image::Cubin => Err(Refusal::new(
+                CudaCode::NoBinaryForGpu,
+                format!(
+                    "{} is machine code (SASS), which only a GPU of its own kind runs; this device compiles PTX. Build with PTX, for \
+                     instance `nvcc -gencode arch=compute_80,code=compute_80`",
+                    shown(name)
+                ),
+            )),
+            // Device libraries hold machine code; what needs them is left with an undefined name, which the linker tells.
+            Image::Archive => {
+                tracing::info!(name = shown(name), "library without PTX is left out of the link");
+                Ok(())
+            }
+            Image::Unknown => Err(Refusal::new(
+                CudaCode::InvalidImage,
+                format!("{} is neither PTX nor a fatbin", shown(name)),
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tessera_fatbin::builder::{NewEntry, fatbin};
+    use tessera_fatbin::{Compression, pack_linked};
+
+    const OLD: &[u8] = b".version 7.0\n.target sm_80\n// old";
+    const NEW: &[u8] = b".version 7.8\n.target sm_90\n// new";
+
+    fn run(bytes: Vec<u8>, limit: u64) -> Result<Vec<Text>, Refusal> {
+        texts(&[("a.cu".to_owned(), bytes)], (9, 0), limit)
+    }
+
+    #[test]
+    fn every_kind_of_image_yields_its_text() {
+        let plain = run([OLD, b"\0\0"].concat(), 1000).unwrap();
+        assert_eq!((plain[0].name.as_str(), plain[0].text.as_slice()), ("a.cu", OLD));
+        for compression in [Compression::None, Compression::Lz4, Compression::Zstd] {
+            let entries = [
+                NewEntry::ptx(80, OLD),
+                NewEntry::ptx(90, NEW),
+                NewEntry::ptx(120, OLD),
+            ];
+            let packed = fatbin(&entries.map(|entry| entry.packed(compression)));
+            assert_eq!(run(packed, 1000).unwrap()[0].text, NEW, "{compression:?}");
+        }
+        let linked = pack_linked(&[("one", OLD), ("two", NEW)]).unwrap();
+        let linked = run(linked, 1000).unwrap();
+        assert_eq!((linked.len(), linked[1].name.as_str()), (2, "two"));
+    }
+
+    #[test]
+    fn what_cannot_run_is_refused_with_the_right_code() {
+        let code = |bytes: Vec<u8>, limit| run(bytes, limit).unwrap_err().code;
+        assert_eq!(code(b"\x7fELF....".to_vec(), 1000), CudaCode::NoBinaryForGpu);
+        assert_eq!(
+            code(fatbin(&[NewEntry::ptx(120, OLD)]), 1000),
+            CudaCode::NoBinaryForGpu
+        );
+        assert_eq!(code(b"!<arch>\n".to_vec(), 1000), CudaCode::NoBinaryForGpu);
+        assert_eq!(code(b"hello".to_vec(), 1000), CudaCode::InvalidImage);
+        let mut cut = fatbin(&[NewEntry::ptx(80, OLD)]);
+        cut.truncate(40);
+        assert_eq!(code(cut, 1000), CudaCode::InvalidImage);
+        assert_eq!(code(OLD.to_vec(), 10), CudaCode::OutOfMemory);
+    }
 }
