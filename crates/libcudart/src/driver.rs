@@ -198,29 +198,31 @@ fn beside_us() -> Option<CString> {
     CString::new(driver.as_os_str().as_bytes()).ok()
 }
 
-/// Opens and initialises the driver on the first call; later calls repeat the first result.
-pub(crate) fn driver() -> Result<&'static Driver, Error> {
-    static DRIVER: OnceLock<Result<Driver, Error>> = OnceLock::new();
-    DRIVER
-        .get_or_init(|| {
-            let library = beside_us()
-                .and_then(|path| Library::open(&path))
-                .or_else(|| Library::open(c"libcuda.so.1"))
-                .ok_or(Error::INSUFFICIENT_DRIVER)?;
-            let driver = Driver::bind(library);
-            driver.cuInit(0)?;
-            let mut version = 0;
-            driver.cuDriverGetVersion(Out::local(&mut version))?;
-            if version / 1000 < crate::version::major() {
-                return Err(Error::INSUFFICIENT_DRIVER);
-            }
-            Ok(driver)
-        })
-        .as_ref()
-        .map_err(|error| *error)
+/// The driver library, initialised or not; nothing where there is none.
+pub(crate) fn opened() -> Option<&'static Driver> {
+    static DRIVER: OnceLock<Option<Driver>> = OnceLock::new();
+    let open = || {
+        let library = beside_us()
+            .and_then(|path| Library::open(&path))
+            .or_else(|| Library::open(c"libcuda.so.1"))?;
+        Some(Driver::bind(library))
+    };
+    DRIVER.get_or_init(open).as_ref()
 }
 
-/// The driver, if it could be opened; does not initialise anything more than [`driver`] does.
-pub(crate) fn if_available() -> Option<&'static Driver> {
-    driver().ok()
+/// The driver, initialised on the first call; later calls repeat the first result.
+pub(crate) fn driver() -> Result<&'static Driver, Error> {
+    static INITIALISED: OnceLock<Result<(), Error>> = OnceLock::new();
+    let driver = opened().ok_or(Error::INSUFFICIENT_DRIVER)?;
+    let initialise = || {
+        driver.cuInit(0)?;
+        let mut version = 0;
+        driver.cuDriverGetVersion(Out::local(&mut version))?;
+        if version / 1000 < crate::version::major() {
+            Err(Error::INSUFFICIENT_DRIVER)
+        } else {
+            Ok(())
+        }
+    };
+    INITIALISED.get_or_init(initialise).map(|()| driver)
 }

@@ -1,7 +1,7 @@
 //! Errors of the runtime API.
 
 use crate::abi::Out;
-use crate::driver::if_available;
+use crate::driver::opened;
 use std::ffi::{CStr, c_char};
 use std::num::NonZeroI32;
 
@@ -231,8 +231,7 @@ extern "C" fn cudaGetErrorString(code: i32) -> *const c_char {
         return text.as_ptr();
     }
     let mut text: *const c_char = std::ptr::null();
-    let known =
-        if_available().is_some_and(|driver| driver.cuGetErrorString(code, Out::local(&mut text)).is_ok());
+    let known = opened().is_some_and(|driver| driver.cuGetErrorString(code, Out::local(&mut text)).is_ok());
     if known && !text.is_null() {
         return text;
     }

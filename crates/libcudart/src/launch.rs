@@ -28,7 +28,9 @@ impl Launch {
     /// Whether no device could take these dimensions: more than the limits that all compute capabilities share, or nothing.
     fn is_impossible(&self) -> bool {
         let (grid, block) = (self.grid, self.block);
-        let threads = u64::from(block.x).saturating_mul(u64::from(block.y)).saturating_mul(u64::from(block.z));
+        let threads = u64::from(block.x)
+            .saturating_mul(u64::from(block.y))
+            .saturating_mul(u64::from(block.z));
         let blocks_fit = (1..=0x7FFF_FFFF).contains(&grid.x)
             && (1..=0xFFFF).contains(&grid.y)
             && (1..=0xFFFF).contains(&grid.z);
@@ -190,8 +192,16 @@ mod tests {
     #[test]
     fn impossible_dimensions_are_told_from_other_values() {
         let launch = |grid: [u32; 3], block: [u32; 3]| Launch {
-            grid: Dim3 { x: grid[0], y: grid[1], z: grid[2] },
-            block: Dim3 { x: block[0], y: block[1], z: block[2] },
+            grid: Dim3 {
+                x: grid[0],
+                y: grid[1],
+                z: grid[2],
+            },
+            block: Dim3 {
+                x: block[0],
+                y: block[1],
+                z: block[2],
+            },
             shared_bytes: 0,
             stream: std::ptr::null_mut(),
             arguments: std::ptr::null_mut(),

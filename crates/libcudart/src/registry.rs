@@ -139,7 +139,7 @@ pub(crate) fn remove_binary(handle: Address) {
     let Some(Ok(library)) = binary.library.get() else {
         return;
     };
-    if let Some(driver) = crate::driver::if_available() {
+    if let Some(driver) = crate::driver::opened() {
         // At the end of a process the context may be gone already; there is nobody left to tell.
         let _ = driver.cuLibraryUnload(std::ptr::with_exposed_provenance_mut(*library));
     }
