@@ -43,8 +43,8 @@ pub trait Carrier: Send + Sync {
     /// The stream ends ([`ChannelError::Disconnected`]) or carries no frame.
     fn receive(&self) -> Result<Received, ChannelError>;
 
-    /// Waits until the stream ends or anything arrives on it, which after Hello is an error of the other side.
-    fn wait_for_end(&self);
+    /// Waits until the stream ends. `silent`: nothing more may arrive on it, and if something does, that is the end too.
+    fn wait_for_end(&self, silent: bool);
 
     /// Whether the other side is still there; never waits.
     fn is_open(&self) -> bool;
@@ -178,11 +178,15 @@ impl Carrier for UnixCarrier {
         Ok(received)
     }
 
-    fn wait_for_end(&self) {
+    fn wait_for_end(&self, silent: bool) {
         let mut waits = [
             libc::pollfd {
                 fd: self.stream.as_raw_fd(),
-                events: libc::POLLIN | libc::POLLRDHUP,
+                events: if silent {
+                    libc::POLLIN | libc::POLLRDHUP
+                } else {
+                    libc::POLLRDHUP
+                },
                 revents: 0,
             },
             libc::pollfd {

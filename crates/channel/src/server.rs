@@ -355,7 +355,8 @@ impl Session {
 
     /// Waits for the end of the control stream, then closes the session and makes sure that the dispatcher notices.
     pub fn watch(&self) {
-        self.carrier.wait_for_end();
+        // With an aperture, messages come through the ring and nothing but the end through the stream.
+        self.carrier.wait_for_end(self.has_aperture());
         self.close();
         // A guest that is malicious and shares its memory with another process can undo the wake-up in the aperture, so it is
         // repeated until the dispatcher has confirmed.

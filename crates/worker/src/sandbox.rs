@@ -206,3 +206,93 @@ pub(crate) fn enter_calls() -> Result<(), WorkerError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::ErrorKind;
+
+    /// Not a test of its own: enters the sandbox and tries to get out. Says what went wrong and exits with 1.
+    #[test]
+    #[ignore = "runs in the child of the test below"]
+    fn probe() {
+        let file = std::fs::File::open("/proc/self/status").unwrap();
+        let work = || {
+            enter_files().unwrap();
+            let before = std::fs::read("/etc/passwd").map(|_| ());
+            enter_calls().unwrap();
+            let denied = |what: &str, result: std::io::Result<()>| {
+                let kind = result.err().map(|error| error.kind());
+                assert_eq!(kind, Some(ErrorKind::PermissionDenied), "{what}");
+            };
+            denied("a file, by landlock alone", before);
+            denied("a file", std::fs::File::open("/etc/passwd").map(|_| ()));
+            denied(
+                "a new file",
+                std::fs::File::create("/tmp/tessera-sandbox").map(|_| ()),
+            );
+            denied(
+                "a TCP socket",
+                std::net::TcpStream::connect("127.0.0.1:1").map(|_| ()),
+            );
+            denied(
+                "a UDP socket",
+                std::net::UdpSocket::bind("127.0.0.1:0").map(|_| ()),
+            );
+            denied(
+                "a unix socket",
+                std::os::unix::net::UnixStream::connect("/tmp/x").map(|_| ()),
+            );
+            denied(
+                "a program",
+                std::process::Command::new("/bin/true").status().map(|_| ()),
+            );
+            // SAFETY: fork makes a process only if the filter lets it; the child would leave at once.
+            let child = unsafe { libc::fork() };
+            if child == 0 {
+                // SAFETY: leaves the child without running anything of the parent's.
+                unsafe { libc::_exit(1) };
+            }
+            denied(
+                "a process",
+                if child < 0 {
+                    Err(std::io::Error::last_os_error())
+                } else {
+                    Ok(())
+                },
+            );
+            // SAFETY: asks for memory that could be executed; nothing is done with it.
+            let code = unsafe {
+                libc::mmap(
+                    std::ptr::null_mut(),
+                    4096,
+                    libc::PROT_READ | libc::PROT_EXEC,
+                    libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                    -1,
+                    0,
+                )
+            };
+            assert_eq!(code, libc::MAP_FAILED, "executable memory");
+            // What a worker needs still works: threads, descriptors that were open, memory.
+            let thread = std::thread::Builder::new().name("inside".into());
+            assert_eq!(
+                thread.spawn(|| vec![1u8; 1 << 20].len()).unwrap().join().unwrap(),
+                1 << 20
+            );
+            assert!(std::io::read_to_string(file).unwrap().contains("Name:"));
+        };
+        let inside = std::thread::spawn(work).join();
+        // The harness would write files and start threads on its way out.
+        std::process::exit(i32::from(inside.is_err()) * 3 + 7);
+    }
+
+    #[test]
+    fn there_is_no_way_out() {
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "sandbox::tests::probe", "--ignored", "--nocapture"])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(7), "{said}");
+    }
+}

@@ -158,6 +158,10 @@ fn enter(
         pending.refuse(CudaCode::OutOfMemory, &reason);
         return None;
     }
+    if vgpu.is_closing() {
+        pending.refuse(CudaCode::Deinitialized, "The vGPU is being shut down");
+        return None;
+    }
     let offer = Offer {
         welcome: limits::welcome(&vgpu.limits, &vgpu.arena),
         layout: vgpu.limits.layout,

@@ -199,6 +199,13 @@ impl Vgpu {
         }
     }
 
+    pub(crate) fn is_closing(&self) -> bool {
+        self.sessions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .closing
+    }
+
     pub(crate) fn session_count(&self) -> usize {
         self.sessions
             .lock()

@@ -32,7 +32,9 @@ fn config(directory: &Path) -> WorkerConfig {
 #[test]
 #[ignore = "runs in the child of the tests below"]
 fn worker_process() {
-    let Some(directory) = std::env::var_os(PROBE) else { return };
+    let Some(directory) = std::env::var_os(PROBE) else {
+        return;
+    };
     // A thread made before the sandbox would be left out of its first half, and the test harness has one: it only waits.
     let probes = std::thread::spawn(move || {
         tessera_worker::run(config(Path::new(&directory))).unwrap();
@@ -69,9 +71,7 @@ impl Worker {
         line.push('\n');
         (&stream).write_all(line.as_bytes()).unwrap();
         let mut answer = String::new();
-        BufReader::new(&stream)
-            .read_line(&mut answer)
-            .unwrap();
+        BufReader::new(&stream).read_line(&mut answer).unwrap();
         serde_json::from_str(&answer).unwrap()
     }
 }
@@ -108,11 +108,17 @@ fn every_thread_of_a_worker_is_confined_and_it_serves() {
     assert_eq!(status.pid, worker.child.id());
     let pid = worker.child.id();
     let filters = of_threads(pid, "Seccomp:");
-    assert!(filters.len() >= 4, "executor, two listeners and the main thread: {filters:?}");
+    assert!(
+        filters.len() >= 4,
+        "executor, two listeners and the main thread: {filters:?}"
+    );
     // 2 is filter mode.
     assert!(filters.iter().all(|mode| mode == "2"), "{filters:?}");
     // The harness's own threads had landlock too late for nothing: they open no file. The filter holds for them as well.
-    assert!(matches!(worker.ask(&Request::Shutdown(())), Response::ShuttingDown(())));
+    assert!(matches!(
+        worker.ask(&Request::Shutdown(())),
+        Response::ShuttingDown(())
+    ));
     assert!(worker.child.wait().unwrap().success());
 }
 
@@ -122,8 +128,9 @@ fn a_bad_line_on_the_control_socket_is_answered() {
     let stream = UnixStream::connect(worker.directory.path().join(CONTROL_SOCKET)).unwrap();
     (&stream).write_all(b"{\"status\":3}\n").unwrap();
     let mut answer = String::new();
-    BufReader::new(&stream)
-        .read_line(&mut answer)
-        .unwrap();
-    assert!(matches!(serde_json::from_str(&answer).unwrap(), Response::Error(_)));
+    BufReader::new(&stream).read_line(&mut answer).unwrap();
+    assert!(matches!(
+        serde_json::from_str(&answer).unwrap(),
+        Response::Error(_)
+    ));
 }
