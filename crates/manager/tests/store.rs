@@ -75,7 +75,7 @@ proptest! {
             if kind == 7 && !rows.is_empty() {
                 delete(&mut store, which.get(&rows).uuid);
             } else {
-                let wanted: &str = which.get(&types);
+                let wanted = *which.get(&types);
                 let _ = reserve(&mut store, wanted); // refusals are part of the game
             }
             check_ledger(&mut store)?;
