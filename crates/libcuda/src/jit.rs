@@ -64,7 +64,7 @@ impl Jit {
                 }
                 option::WALL_TIME => values.put_at(index, Caller::null())?,
                 // The rest steers code generation that this device has not, or gives hints.
-                0..=option::LAST => {}
+                1..=option::LAST => {}
                 _ => return Err(Code::INVALID_VALUE),
             }
         }

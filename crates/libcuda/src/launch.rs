@@ -307,7 +307,7 @@ pub(crate) fn launch_kernel_ex(
         let attribute = config.attributes.at(index)?;
         match attribute.id {
             launch_attribute::COOPERATIVE => {
-                shape.cooperative = attribute.value.first().is_some_and(|&on| on != 0)
+                shape.cooperative = attribute.value.first().is_some_and(|&on| on != 0);
             }
             // A cluster of one block is what every launch has; a real cluster is not served yet.
             launch_attribute::CLUSTER_DIMENSION => {
@@ -347,7 +347,7 @@ pub(crate) fn launch_host_func_v1(
             unsafe {
                 callback(std::ptr::with_exposed_provenance_mut(
                     usize::try_from(data).unwrap_or(0),
-                ))
+                ));
             };
         }),
         false,

@@ -35,7 +35,7 @@ mod event;
     clippy::missing_safety_doc,
     clippy::too_many_arguments,
     unused_qualifications,
-    clippy::large_stack_frames,
+    clippy::redundant_closure,
     reason = "generated: names and shapes are those of the C API"
 )]
 mod exports {

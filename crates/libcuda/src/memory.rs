@@ -39,6 +39,10 @@ pub(crate) fn allocate(driver: &Driver, context: &Context, bytes: usize, pool: H
     if bytes == 0 {
         return Err(Code::INVALID_VALUE);
     }
+    // More than there is can only be out of memory, whatever else the size breaks.
+    if bytes as u64 > driver.info().memory_bytes {
+        return Err(Code::OUT_OF_MEMORY);
+    }
     let message = MemAlloc {
         context: context.handle(),
         bytes: bytes as u64,

@@ -485,7 +485,7 @@ pub(crate) fn stream_add_callback(
                     handle,
                     status,
                     std::ptr::with_exposed_provenance_mut(usize::try_from(data).unwrap_or(0)),
-                )
+                );
             };
         }),
         true,

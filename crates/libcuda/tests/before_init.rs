@@ -14,7 +14,11 @@ fn states_before_init_are_those_of_the_real_driver() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stdout}{stderr}");
     // One line says why there is no device and what to do, however often the program asks.
-    assert_eq!(stderr.matches("TESSERA_VGPU_SOCKET is not set").count(), 1, "{stderr}");
+    assert_eq!(
+        stderr.matches("TESSERA_VGPU_SOCKET is not set").count(),
+        1,
+        "{stderr}"
+    );
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
 }
 
@@ -27,6 +31,10 @@ fn a_dead_socket_is_no_device() {
     drop(std::os::unix::net::UnixListener::bind(&socket).expect("a socket can be made"));
     let output = common::run(&program, &[], Some(&socket));
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}{stderr}", String::from_utf8_lossy(&output.stdout));
+    assert!(
+        output.status.success(),
+        "{}{stderr}",
+        String::from_utf8_lossy(&output.stdout)
+    );
     assert!(stderr.contains("no worker answers"), "{stderr}");
 }

@@ -22,7 +22,12 @@ impl Lookups {
         let old = library.symbol("cuGetProcAddress");
         assert!(!new.is_null() && !old.is_null());
         // SAFETY: the library exports these two with the signatures of the driver API.
-        let (new, old) = unsafe { (std::mem::transmute::<*mut c_void, Lookup2>(new), std::mem::transmute::<*mut c_void, Lookup1>(old)) };
+        let (new, old) = unsafe {
+            (
+                std::mem::transmute::<*mut c_void, Lookup2>(new),
+                std::mem::transmute::<*mut c_void, Lookup1>(old),
+            )
+        };
         Self { library, new, old }
     }
 
@@ -56,7 +61,10 @@ fn exported_symbols_are_those_of_the_table() {
         .lines()
         .filter_map(|line| line.split(' ').next().map(str::to_owned))
         .collect();
-    let table: BTreeSet<String> = tessera_api::symbols().expect("the table reads").into_iter().collect();
+    let table: BTreeSet<String> = tessera_api::symbols()
+        .expect("the table reads")
+        .into_iter()
+        .collect();
     assert_eq!(exported, table);
 }
 
@@ -96,7 +104,12 @@ fn lookups_follow_the_rule() {
                 match expected {
                     Some(entry) => {
                         let address = lookups.library.symbol(&entry.symbol);
-                        assert_eq!((pointer, status), (address, 0), "{} {version} {flags}", function.name);
+                        assert_eq!(
+                            (pointer, status),
+                            (address, 0),
+                            "{} {version} {flags}",
+                            function.name
+                        );
                         assert_eq!((old_result, old_pointer), (0, address));
                     }
                     None => {
@@ -113,9 +126,24 @@ fn lookups_follow_the_rule() {
 #[test]
 fn names_that_are_no_names_are_not_found() {
     let lookups = Lookups::open();
-    for name in ["", "cuMemAlloc_v2", "cuMemcpyHtoDAsync_v2_ptsz", "cudbgGetAPI", "cuSubgridCreate", "memcpy"] {
-        assert_eq!(lookups.ask(name, 13050, 0), (0, std::ptr::null_mut(), 1), "{name}");
-        assert_eq!(lookups.ask_old(name, 13050, 0), (500, std::ptr::dangling_mut()), "{name}");
+    for name in [
+        "",
+        "cuMemAlloc_v2",
+        "cuMemcpyHtoDAsync_v2_ptsz",
+        "cudbgGetAPI",
+        "cuSubgridCreate",
+        "memcpy",
+    ] {
+        assert_eq!(
+            lookups.ask(name, 13050, 0),
+            (0, std::ptr::null_mut(), 1),
+            "{name}"
+        );
+        assert_eq!(
+            lookups.ask_old(name, 13050, 0),
+            (500, std::ptr::dangling_mut()),
+            "{name}"
+        );
     }
     assert_eq!(lookups.ask("cuInit", 13050, 4), (1, std::ptr::dangling_mut(), -1));
     assert_eq!(lookups.ask_old("cuInit", 13050, 8), (1, std::ptr::dangling_mut()));

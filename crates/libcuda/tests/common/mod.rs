@@ -10,10 +10,13 @@ pub(crate) fn library_path() -> PathBuf {
     let test = std::env::current_exe().expect("the test has a path");
     let deps = test.parent().expect("it lies in a directory");
     let name = "libtessera_libcuda.so";
-    [deps.join(name), deps.parent().expect("deps has a parent").join(name)]
-        .into_iter()
-        .find(|path| path.is_file())
-        .expect("cargo builds the library before its tests")
+    [
+        deps.join(name),
+        deps.parent().expect("deps has a parent").join(name),
+    ]
+    .into_iter()
+    .find(|path| path.is_file())
+    .expect("cargo builds the library before its tests")
 }
 
 /// The library, opened in this process.
@@ -26,7 +29,8 @@ unsafe impl Sync for Library {}
 
 impl Library {
     pub(crate) fn open() -> Self {
-        let path = CString::new(library_path().into_os_string().into_encoded_bytes()).expect("a path without NUL");
+        let path =
+            CString::new(library_path().into_os_string().into_encoded_bytes()).expect("a path without NUL");
         // SAFETY: opening the library runs no code of ours but constructors of the Rust runtime.
         let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
         assert!(!handle.is_null(), "the library opens");
@@ -59,7 +63,11 @@ pub(crate) fn compile(source: &Path, directory: &Path) -> PathBuf {
         .args(["-lcuda", "-Wl,-rpath,$ORIGIN"])
         .output()
         .expect("a C compiler runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     program
 }
 

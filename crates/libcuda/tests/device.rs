@@ -1,0 +1,82 @@
+//! C programs against the shared library and a worker that serves in this process.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use tessera_control::{GUEST_SOCKET, WorkerConfig};
+use tessera_worker::{Running, run_unconfined};
+
+/// A worker with a vGPU of 1 GiB.
+struct Device {
+    directory: tempfile::TempDir,
+    worker: Option<Running>,
+}
+
+impl Device {
+    fn start(arena_index: u32) -> Self {
+        let directory = tempfile::tempdir().expect("a directory can be made");
+        let config = WorkerConfig {
+            uuid: "7e55e7a0-0000-4000-8000-000000000001".into(),
+            board: "H100 PCIe 80GB".into(),
+            vgpu_type: "H100-4C".into(),
+            device_name: "NVIDIA H100-4C".into(),
+            gpu_uuid: "GPU-7e55e7a0-0000-4000-8000-0000000000ff".into(),
+            pci_bus_id: "00000000:06:00.0".into(),
+            frame_buffer_bytes: 1 << 30,
+            arena_index,
+            compute_capability: None,
+            executors: Some(2),
+            directory: directory.path().to_owned(),
+        };
+        let worker = run_unconfined(config).expect("the worker starts");
+        Self {
+            directory,
+            worker: Some(worker),
+        }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.directory.path().join(GUEST_SOCKET)
+    }
+
+    fn run(&self, name: &str, arguments: &[&str]) -> std::process::Output {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c").join(name);
+        let program = common::compile(&source, self.directory.path());
+        common::run(&program, arguments, Some(&self.socket()))
+    }
+
+    fn passes(&self, name: &str) -> String {
+        let output = self.run(name, &[]);
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            output.status.success(),
+            "{stdout}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        if let Some(worker) = self.worker.take() {
+            worker.stop();
+        }
+    }
+}
+
+#[test]
+fn memory_keeps_what_is_copied() {
+    Device::start(1).passes("memory.c");
+}
+
+#[test]
+fn contexts_streams_and_wrong_handles() {
+    let log = Device::start(2).passes("contexts.c");
+    // Logged once by name, however often it is called.
+    assert_eq!(
+        log.matches("cuGraphCreate is not supported yet").count(),
+        1,
+        "{log}"
+    );
+}
