@@ -195,6 +195,15 @@ impl<'a> Lexer<'a> {
         matches!((self.byte(1), self.byte(2)), (Some(b'1'..=b'5'), Some(b'd')))
     }
 
+    /// Whether a single colon comes next: the identifier before it is a label.
+    pub(crate) fn colon_follows(&self) -> bool {
+        let rest = self.text.get(self.pos..).unwrap_or_default();
+        let mut rest = rest
+            .iter()
+            .skip_while(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n'));
+        rest.next() == Some(&b':') && rest.next() != Some(&b':')
+    }
+
     fn slice(&self, start: usize) -> &'a [u8] {
         self.text.get(start..self.pos).unwrap_or_default()
     }

@@ -150,7 +150,7 @@ impl<'a> BodyParser<'a> {
                     self.cursor.advance()?;
                 }
                 Token::Directive(_) => self.directive()?,
-                Token::Ident(_) if self.cursor.peek()? == Token::Punct(b':') => self.label()?,
+                Token::Ident(_) if self.cursor.lexer.colon_follows() => self.label()?,
                 _ => self.instruction()?,
             }
         }

@@ -219,7 +219,7 @@ impl BodyPrinter<'_> {
             Operand::Special(special) => put(out, format_args!("{special}")),
             Operand::Label(block) => match self.names {
                 Names::Original => {
-                    out.push_str(self.body.blocks.get(*block).map_or("?", |block| &block.label))
+                    out.push_str(self.body.blocks.get(*block).map_or("?", |block| &block.label));
                 }
                 Names::Unique => out.push_str(&label(*block)),
             },

@@ -25,10 +25,17 @@ pub fn print_module(module: &Module) -> Result<String, Error> {
         put(&mut out, format_args!("{}", linkage(var.linkage)));
         variable(&mut out, module, var, &var_name(module, id));
     }
-    for (id, func) in module.funcs.iter().filter(|(_, func)| func.defined) {
-        header(&mut out, module, id, func);
-        out.push('\n');
-        out.push_str(&super::print_body(module, id, module.body(id)?));
+    // Functions before kernels, as they are declared above: so the order is the same when the text is parsed again.
+    for kind in [FuncKind::Func, FuncKind::Entry] {
+        for (id, func) in module
+            .funcs
+            .iter()
+            .filter(|(_, func)| func.defined && func.kind == kind)
+        {
+            header(&mut out, module, id, func);
+            out.push('\n');
+            out.push_str(&super::print_body(module, id, module.body(id)?));
+        }
     }
     for (id, func) in module.funcs.iter() {
         if let Some(target) = func.alias_of {
@@ -164,9 +171,9 @@ pub(crate) fn variable(out: &mut String, module: &Module, var: &Variable, name: 
     put(out, format_args!(" .{} {name}", var.ty));
     for dim in &var.dims {
         if *dim == 0 {
-            out.push_str("[]")
+            out.push_str("[]");
         } else {
-            put(out, format_args!("[{dim}]"))
+            put(out, format_args!("[{dim}]"));
         }
     }
     if let Some(init) = &var.init {
