@@ -309,16 +309,19 @@ pub fn f32_to_f64(a: f32, ftz: bool, sat: bool) -> f64 {
     f64::from_bits(if a.is_nan() { nan } else { f64::from(a).to_bits() })
 }
 
-/// `cvt.rnd{.ftz}{.sat}.f32.f64`
+/// `cvt.rnd{.ftz}{.sat}.f32.f64`. A NaN keeps sign and leading payload, quieted, as the vendor's assembler folds it.
 #[inline(always)]
 #[must_use]
 pub fn f64_to_f32(a: f64, rnd: Rounding, ftz: bool, sat: bool) -> f32 {
-    let r = float32::flush_if(rounding::f64_to_f32(a, rnd), ftz);
-    if sat {
-        float32::saturate(r)
+    let scaled = if ftz {
+        rounding::f64_to_f32(a * f64::from(float32::SCALE), rnd)
     } else {
-        float32::canonical(r)
-    }
+        0.0
+    };
+    let r = float32::finish_scaled(rounding::f64_to_f32(a, rnd), scaled, ftz, sat);
+    let bits = a.to_bits();
+    let nan = ((bits >> 32) as u32 & 0x8000_0000) | 0x7fc0_0000 | ((bits >> 29) as u32 & 0x3f_ffff);
+    f32::from_bits(if a.is_nan() & !sat { nan } else { r.to_bits() })
 }
 
 /// `cvt.rnd.f16.f64`

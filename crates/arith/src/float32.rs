@@ -1,7 +1,10 @@
 //! Single precision: `add sub mul fma div rcp sqrt min max abs neg copysign`, exact in every rounding mode.
 //!
-//! `ftz` flushes subnormal operands and results to zero of the same sign (a result is flushed by what it is after rounding);
-//! `sat` clamps the result to [0, 1], NaN to +0.
+//! `ftz` flushes subnormal operands and results to zero of the same sign; `sat` clamps the result to [0, 1], NaN to +0.
+//!
+//! A result is flushed if it would be below 2^-126 when rounded to 24 bits with an unbounded exponent. That differs from looking
+//! at the rounded result only just below 2^-126, where rounding to a subnormal's fewer bits gives 2^-126; the vendor's assembler,
+//! folding constants, shows which it is.
 
 use crate::{Rounding, rounding};
 
@@ -44,10 +47,26 @@ pub const fn saturate(a: f32) -> f32 {
     if low < 1.0 { low } else { 1.0 }
 }
 
-/// What every arithmetic result goes through.
+/// What every arithmetic result goes through that is exact where it is subnormal.
 #[inline(always)]
 const fn finish(r: f32, ftz: bool, sat: bool) -> f32 {
     let r = flush_if(r, ftz);
+    if sat { saturate(r) } else { canonical(r) }
+}
+
+/// 2^24, which takes the results in question out of the subnormal range.
+pub(crate) const SCALE: f32 = 16_777_216.0;
+
+/// As [`finish`] for results that are rounded where they are subnormal. `scaled` is the result times [`SCALE`], rounded by itself.
+#[inline(always)]
+pub(crate) fn finish_scaled(r: f32, scaled: f32, ftz: bool, sat: bool) -> f32 {
+    // 2^-126 * 2^24. Where scaling overflows the result is not tiny, and NaN and infinity compare as not tiny.
+    let tiny = scaled.abs() < f32::from_bits((127 - 102) << 23);
+    let r = f32::from_bits(if ftz & tiny {
+        r.to_bits() & SIGN
+    } else {
+        r.to_bits()
+    });
     if sat { saturate(r) } else { canonical(r) }
 }
 
@@ -77,30 +96,39 @@ pub fn sub(a: f32, b: f32, rnd: Rounding, ftz: bool, sat: bool) -> f32 {
 #[inline(always)]
 #[must_use]
 pub fn mul(a: f32, b: f32, rnd: Rounding, ftz: bool, sat: bool) -> f32 {
-    finish(
-        rounding::mul_f32(flush_if(a, ftz), flush_if(b, ftz), rnd),
-        ftz,
-        sat,
-    )
+    let (a, b) = (flush_if(a, ftz), flush_if(b, ftz));
+    let scaled = if ftz {
+        rounding::mul_f32(a * SCALE, b, rnd)
+    } else {
+        0.0
+    };
+    finish_scaled(rounding::mul_f32(a, b, rnd), scaled, ftz, sat)
 }
 
 /// `fma.rnd{.ftz}{.sat}.f32` and `mad.rnd{.ftz}{.sat}.f32`
 #[inline(always)]
 #[must_use]
 pub fn fma(a: f32, b: f32, c: f32, rnd: Rounding, ftz: bool, sat: bool) -> f32 {
-    let r = rounding::fma_f32(flush_if(a, ftz), flush_if(b, ftz), flush_if(c, ftz), rnd);
-    finish(r, ftz, sat)
+    let (a, b, c) = (flush_if(a, ftz), flush_if(b, ftz), flush_if(c, ftz));
+    let scaled = if ftz {
+        rounding::fma_f32(a * SCALE, b, c * SCALE, rnd)
+    } else {
+        0.0
+    };
+    finish_scaled(rounding::fma_f32(a, b, c, rnd), scaled, ftz, sat)
 }
 
 /// `div.rnd{.ftz}.f32`; the approximate forms are in [`crate::approx`].
 #[inline(always)]
 #[must_use]
 pub fn div(a: f32, b: f32, rnd: Rounding, ftz: bool) -> f32 {
-    finish(
-        rounding::div_f32(flush_if(a, ftz), flush_if(b, ftz), rnd),
-        ftz,
-        false,
-    )
+    let (a, b) = (flush_if(a, ftz), flush_if(b, ftz));
+    let scaled = if ftz {
+        rounding::div_f32(a * SCALE, b, rnd)
+    } else {
+        0.0
+    };
+    finish_scaled(rounding::div_f32(a, b, rnd), scaled, ftz, false)
 }
 
 /// `rcp.rnd{.ftz}.f32`

@@ -97,7 +97,9 @@ const fn flush_f16_if(a: u32, ftz: bool) -> u32 {
 #[inline(always)]
 fn finish_f16(r: f32, ftz: bool, sat: bool, relu: bool) -> u32 {
     let r = if sat { float32::saturate(r) } else { r };
-    let h = flush_f16_if(convert::f32_to_f16_rn(r), ftz);
+    // 2^-14 - 2^-26: from there on 11 bits with an unbounded exponent round to 2^-14, as with `.ftz` in `f32`.
+    let tiny = ftz & (r.abs() < f32::from_bits(0x387f_f000));
+    let h = convert::f32_to_f16_rn(if tiny { 0f32.copysign(r) } else { r });
     if relu { relu_half(h) } else { h }
 }
 

@@ -141,7 +141,7 @@ fn narrowing_and_back_of_every_half() {
 #[test]
 fn narrowing() {
     let mut random = Random(21);
-    for i in 0..400_000 {
+    for i in 0..80_000 {
         let x = match i % 5 {
             // The middle between two halves and its neighbours.
             0 => f32::from_bits(
@@ -236,6 +236,21 @@ fn expected(x: f64, y: f64, format: Format) -> [u32; 3] {
     ]
 }
 
+/// The result of `.ftz` on `f16`: zero where 11 bits with an unbounded exponent give less than 2^-14.
+fn flushed(r: u32, exact: Option<&Exact>) -> u32 {
+    let Some(exact) = exact.filter(|e| !e.is_zero()) else {
+        return r;
+    };
+    let wide = exact.round(
+        Format {
+            exponent_bits: 8,
+            fraction_bits: 10,
+        },
+        Rounding::Rn,
+    ) & 0x3ffff;
+    if wide < (127 - 14) << 10 { r & 0x8000 } else { r }
+}
+
 /// `.sat` by its definition.
 fn saturated(r: u32) -> u32 {
     if r & 0x8000 != 0 || h::is_nan_f16(r) {
@@ -265,7 +280,11 @@ fn arithmetic_f16() {
             "sat {x:e} * {y:e}"
         );
         let (fa, fb) = (h::flush_f16(a), h::flush_f16(b));
-        let [sum, difference, product] = expected(decode(fa, F16), decode(fb, F16), F16).map(h::flush_f16);
+        let (x, y) = (decode(fa, F16), decode(fb, F16));
+        let [sum, difference, product] = expected(x, y, F16);
+        let exact = (x.is_finite() && y.is_finite()).then(|| (Exact::of(x), Exact::of(y)));
+        let (sum, difference) = (h::flush_f16(sum), h::flush_f16(difference));
+        let product = flushed(product, exact.map(|(x, y)| x.mul(&y)).as_ref());
         assert_eq!(h::add_f16(p, q, true, false), sum, "ftz {x:e} + {y:e}");
         assert_eq!(h::sub_f16(p, q, true, false), difference, "ftz {x:e} - {y:e}");
         assert_eq!(h::mul_f16(p, q, true, false), product, "ftz {x:e} * {y:e}");
@@ -299,7 +318,7 @@ fn fused(x: f64, y: f64, z: f64, format: Format) -> u32 {
 #[test]
 fn fused_multiply_add() {
     let mut random = Random(24);
-    for i in 0..300_000 {
+    for i in 0..60_000 {
         let (a, b) = (random.u32() & 0xffff, random.u32() & 0xffff);
         for (format, multiply) in [
             (F16, h::mul_f16 as fn(u32, u32, bool, bool) -> u32),
@@ -327,10 +346,10 @@ fn fused_multiply_add() {
                     "{x:e} {y:e} {z:e}"
                 );
                 let [x, y, z] = [a, b, c].map(|x| decode(h::flush_f16(x), F16));
-                assert_eq!(
-                    h::fma_f16(a, b, c, true, false, false),
-                    h::flush_f16(fused(x, y, z, F16))
-                );
+                let finite = x.is_finite() && y.is_finite() && z.is_finite();
+                let exact = finite.then(|| Exact::of(x).mul(&Exact::of(y)).add(&Exact::of(z)));
+                let expected = flushed(fused(x, y, z, F16), exact.as_ref());
+                assert_eq!(h::fma_f16(a, b, c, true, false, false), expected);
             } else {
                 assert_eq!(h::fma_bf16(a, b, c, false), expected, "{x:e} {y:e} {z:e}");
                 assert_eq!(h::fma_bf16(a, b, c, true), relu, "{x:e} {y:e} {z:e}");
@@ -416,7 +435,7 @@ fn minimum_and_maximum() {
 #[test]
 fn tf32() {
     let mut random = Random(26);
-    for i in 0..200_000 {
+    for i in 0..60_000 {
         let x = if i % 2 == 0 {
             random.f32()
         } else {
@@ -425,9 +444,14 @@ fn tf32() {
         let got = |rnd| convert::f32_to_tf32(x, rnd);
         if !x.is_finite() {
             let expected = if x.is_nan() { 0x7fff_ffff } else { x.to_bits() };
+            let cut = if x.is_nan() {
+                x.to_bits() & !0x1fff
+            } else {
+                expected
+            };
             assert_eq!(
                 [Tf32Rounding::Rna, Tf32Rounding::Rn, Tf32Rounding::Rz].map(got),
-                [expected; 3]
+                [cut, expected, expected]
             );
             continue;
         }

@@ -146,16 +146,19 @@ pub enum Tf32Rounding {
 }
 
 /// `cvt.rnd.tf32.f32`: the encoding of an `f32` whose low 13 bits are zero.
+///
+/// `.rna` drops the low bits of a NaN (as the vendor's assembler folds it), the others make it canonical.
 #[inline(always)]
 #[must_use]
 pub const fn f32_to_tf32(a: f32, rnd: Tf32Rounding) -> u32 {
     let bits = a.to_bits();
-    let rounded = match rnd {
-        Tf32Rounding::Rna => bits.wrapping_add(0x1000) & !0x1fff,
+    let special = bits & 0x7f80_0000 == 0x7f80_0000;
+    match rnd {
+        Tf32Rounding::Rna => (if special { bits } else { bits.wrapping_add(0x1000) }) & !0x1fff,
+        _ if a.is_nan() => float32::NAN,
         Tf32Rounding::Rn => drop_bits(bits, 13, Rounding::Rn),
         Tf32Rounding::Rz => drop_bits(bits, 13, Rounding::Rz),
-    };
-    if a.is_nan() { float32::NAN } else { rounded }
+    }
 }
 
 /// What `cvt` to a narrow format does with the rounded value.
