@@ -151,7 +151,7 @@ fn fixed_bytes(fields: &[Field]) -> Result<u32, String> {
     let mut at = 0u32;
     for Field(name, kind, _) in fields {
         let (size, align) = layout(kind).ok_or_else(|| format!("field {name} has no wire type: {kind}"))?;
-        if at % align != 0 {
+        if !at.is_multiple_of(align) {
             return Err(format!("field {name} leaves a hole before it at byte {at}"));
         }
         at = at

@@ -16,7 +16,7 @@ pub struct Arena {
 
 fn at(address: u64) -> Result<*mut libc::c_void, ChannelError> {
     usize::try_from(address)
-        .map(|address| std::ptr::without_provenance_mut(address))
+        .map(std::ptr::without_provenance_mut)
         .map_err(|_| ChannelError::TooLarge("address"))
 }
 

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!  guest: Client                            aperture                             worker: Session
-//!  ┌──────────────┐   post, call   ┌───────────────────────────┐    next    ┌──────────────────┐
+//!  ┌──────────────┐   post, call   ┌───────────────────────────┐  receive   ┌──────────────────┐
 //!  │ any thread,  │───────────────▶│ ring (guest ▶ worker)     │───────────▶│ one dispatcher   │
 //!  │ one ring lock│◀───────────────│ reply slots               │◀───────────│                  │
 //!  │              │◀───────────────│ completion records        │◀───────────│ executor threads │

@@ -29,6 +29,8 @@ use std::time::Duration;
 pub(crate) const RECORD_BYTES: usize = 64;
 /// How often a sleeping waiter looks whether the worker is alive.
 pub(crate) const LIVENESS: Duration = Duration::from_millis(250);
+/// Where a record's sticky code is.
+const AT_FAULT: usize = 28;
 /// The record that belongs to the session itself.
 const SESSION: u32 = 0;
 
@@ -52,7 +54,7 @@ impl<'a> Words<'a> {
             time: aperture.u64_at(offset + 8)?,
             error_seq: aperture.u64_at(offset + 16)?,
             error: aperture.u32_at(offset + 24)?,
-            fault: aperture.u32_at(offset + 28)?,
+            fault: aperture.u32_at(offset + AT_FAULT)?,
             version: aperture.u32_at(offset + 32)?,
             bell: aperture.u32_at(offset + 36)?,
             waiters: aperture.u32_at(offset + 40)?,
@@ -261,8 +263,11 @@ impl Records {
     #[must_use]
     #[inline]
     pub fn value(&self, completion: Completion) -> u64 {
-        self.words(completion.index)
-            .map_or(0, |words| words.value.load(Ordering::Acquire))
+        let word = record_offset(self.offset, completion.index).and_then(|at| self.aperture.u64_at(at));
+        match word {
+            Ok(value) if completion.index < self.count => value.load(Ordering::Acquire),
+            _ => 0,
+        }
     }
 
     /// Everything the record says.
@@ -276,8 +281,11 @@ impl Records {
     #[must_use]
     #[inline]
     pub fn fault(&self, completion: Completion) -> u32 {
-        self.words(completion.index)
-            .map_or(0, |words| words.fault.load(Ordering::Acquire))
+        let word = record_offset(self.offset, completion.index).and_then(|at| self.aperture.u32_at(at + AT_FAULT));
+        match word {
+            Ok(fault) if completion.index < self.count => fault.load(Ordering::Acquire),
+            _ => 0,
+        }
     }
 
     /// Whether the worker is through with the object.

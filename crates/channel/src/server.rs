@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   accept ─▶ Pending::receive (Hello) ─▶ Pending::accept ─▶ Receiver (one dispatcher thread) + Session (shared by threads)
-//!                   │ wrong magic or version: refused            │ next ─▶ Some(request) … ─▶ None: the guest is gone
+//!                   │ wrong magic or version: refused            │ receive ─▶ Some(request) … ─▶ None: the guest is gone
 //!                   ▼                                            ▼ Err: the guest broke the protocol
 //! ```
 //!
@@ -401,7 +401,7 @@ impl Receiver {
     ///
     /// # Errors
     /// The guest broke the protocol; the session should be ended.
-    pub fn next(&mut self) -> Result<Option<(Header, Request<'_>)>, ChannelError> {
+    pub fn receive(&mut self) -> Result<Option<(Header, Request<'_>)>, ChannelError> {
         let session = &self.session;
         match &mut self.source {
             Source::Ring { consumer, spin } => {

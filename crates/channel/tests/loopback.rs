@@ -68,7 +68,7 @@ fn dispatch(
 ) -> Result<(), ChannelError> {
     let mut streams = std::collections::HashMap::new();
     let mut last = 0;
-    while let Some((header, request)) = receiver.next()? {
+    while let Some((header, request)) = receiver.receive()? {
         match request {
             Request::Ping(ping) => session.reply::<Ping>(&header, &PingReply { value: ping.value }, &[])?,
             Request::StreamCreate(create) => {
@@ -236,7 +236,7 @@ fn death_of_the_worker_is_noticed_by_sleepers() {
         let parts = pending.accept(&offer(LayoutOptions::default())).unwrap();
         // Takes the ping and then dies without a word.
         let mut receiver = parts.0;
-        assert!(receiver.next().unwrap().is_some());
+        assert!(receiver.receive().unwrap().is_some());
         carrier.close();
     });
     let client = Client::over(Arc::new(UnixCarrier::new(guest, false)), &options()).unwrap();

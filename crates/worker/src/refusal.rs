@@ -66,6 +66,15 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// Cuts a text to at most `most` bytes, between two characters.
+pub(crate) fn cut(text: &mut String, most: usize) {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
+}
+
 /// CUDA code of a device error.
 pub(crate) fn device_code(error: &DeviceError) -> CudaCode {
     match error {
@@ -162,6 +171,15 @@ mod tests {
         ];
         for (kind, code) in rows {
             assert_eq!(fault_code(kind).number(), code, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn texts_are_cut_between_characters() {
+        for (most, left) in [(0, ""), (1, "a"), (2, "a"), (3, "aé"), (9, "aéx")] {
+            let mut text = "aéx".to_owned();
+            cut(&mut text, most);
+            assert_eq!(text, left);
         }
     }
 

@@ -216,7 +216,7 @@ fn run_session(vgpu: &Arc<Vgpu>, mut receiver: Receiver, info: Arc<SessionInfo>,
 }
 
 fn dispatch(receiver: &mut Receiver, guest: &mut Guest) -> Result<(), ChannelError> {
-    while let Some((header, request)) = receiver.next()? {
+    while let Some((header, request)) = receiver.receive()? {
         match guest.dispatch(&header, &request) {
             // The guest is gone while it is answered: an end like any other.
             Err(ChannelError::Disconnected) => return Ok(()),

@@ -252,7 +252,7 @@ impl Printer for PrintBuffer {
             match printed.pieces.back_mut() {
                 // Short pieces are joined, so that the count of pieces stays small against the bytes.
                 Some((same, piece)) if *same == to_stderr && piece.len() < 4096 => {
-                    piece.extend_from_slice(text)
+                    piece.extend_from_slice(text);
                 }
                 _ => printed.pieces.push_back((to_stderr, text.to_vec())),
             }

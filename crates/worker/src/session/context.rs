@@ -2,7 +2,7 @@
 
 use super::objects::{ContextObject, Kind, Object};
 use super::{Answer, Guest};
-use crate::refusal::{Refusal, fault_code};
+use crate::refusal::{Refusal, cut, fault_code};
 use crate::sinks::{ContextState, PrintBuffer};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -138,7 +138,7 @@ impl Guest {
             || (ContextFaultReply::default(), Vec::new()),
             |fault| {
                 let mut text = fault.to_string();
-                text.truncate(text.floor_char_boundary(4096));
+                cut(&mut text, 4096);
                 let reply = ContextFaultReply {
                     code: fault_code(fault.kind).number(),
                     ..ContextFaultReply::default()

@@ -6,7 +6,7 @@
 use super::objects::{Kind, ModuleObject, Object};
 use super::{Answer, Guest};
 use crate::images;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, cut};
 use std::sync::Arc;
 use std::time::Instant;
 use tessera_device::{ModuleLoaded, ModuleOptions, PtxText};
@@ -85,7 +85,7 @@ impl Guest {
             "module compiled"
         );
         let mut log = loaded.log.clone();
-        log.truncate(log.floor_char_boundary(self.channel.reply_capacity() / 2));
+        cut(&mut log, self.channel.reply_capacity() / 2);
         Ok((loaded, log.into_bytes()))
     }
 
