@@ -1,10 +1,38 @@
 //! A block: a resumable machine whose state is plain memory.
+//!
+//! ```text
+//!          slice of a group                     all groups: done ─▶ Done
+//!  ready ───────────────────▶ event ─▶ quantum: the group again, after some time the next one
+//!    ▲                          ├─▶ barrier: waits, until all that are expected have arrived
+//!    │                          ├─▶ deopt: state to the all-vector decoding
+//!    │                          ├─▶ sync: waits for lanes of its warp
+//!    └── run() ◀── Yielded ◀────┴─▶ fuel, stop flag, idle, grid barrier          fault ─▶ Fault
+//! ```
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+use crate::barrier::Arrival;
+use crate::deopt;
 use crate::env::Env;
 use crate::error::Fault;
+use crate::exec::control::refresh;
+use crate::exec::warp::lane32;
+use crate::exec::{Cx, Event, Mask, NUMBER, RawFault, Site, WARPS};
+use crate::frame::{BARRIERS, Barrier, Buf, GRID_BARRIER, Group, Shared, Split, Wait};
 use crate::launch::Launch;
+use crate::{FaultKind, WARP};
+
+/// Operations between two looks at the stop flag.
+const SLICE: i64 = 2048;
+/// As above while splits take turns.
+const SHORT_SLICE: i64 = 512;
+/// Slices after which the next group has its turn.
+const TURN: u32 = 16;
+/// Slices without any change among its splits after which a diverged group is taken to wait for itself.
+const PATIENCE: u64 = 1000;
+/// As above for a group that does what waiting loops do.
+const SPIN_PATIENCE: u64 = 4;
 
 /// How a call of [`Cta::run`] ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,31 +54,50 @@ pub enum Why {
     Stop,
     /// All its threads wait at the grid-wide barrier (`cudaCGSynchronize`). Run it again when every block of the grid has said so.
     GridBarrier,
-    /// It waits for something that another block or the host does (`nanosleep`, or threads that spin): run others first.
+    /// It waits for something that another block or the host does (`nanosleep`, or threads that wait for each other): run others first.
     Idle,
 }
 
-/// Scratch memory of one executor thread: caches of translations, buffers. Makes nothing faster to share, so each executor has its own.
+/// Scratch memory of one executor thread: the translations that access sites used last. Each executor has its own.
 #[derive(Debug, Default)]
 pub struct Worker {
-    _private: (),
+    sites: Vec<Site>,
+    bound: u64,
+    generation: u64,
+    /// Some site holds a translation of one block's own memory.
+    private: bool,
 }
 
+// SAFETY: the host pointers in sites are only used while their generation is current; see `Memory`.
+unsafe impl Send for Worker {}
+
 impl Worker {
-    /// A worker that uses the widest vectors that this processor has.
+    /// A worker.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Prepares for a block of variant `id`.
+    fn bind(&mut self, id: u64, sites: usize, generation: u64) {
+        if self.bound != id || self.generation != generation || self.private {
+            self.sites.clear();
+            self.sites.resize(sites, Site::EMPTY);
+            (self.bound, self.generation, self.private) = (id, generation, false);
+        }
     }
 }
 
 /// Memory of finished blocks, to be used again by the next ones. One per executor.
 #[derive(Debug, Default)]
 pub struct Pool {
-    _private: (),
+    bufs: Vec<Buf>,
 }
 
 impl Pool {
+    /// Buffers kept at most.
+    const KEPT: usize = 64;
+
     /// An empty pool.
     #[must_use]
     pub fn new() -> Self {
@@ -59,50 +106,500 @@ impl Pool {
 
     /// Takes back the memory of a block that is not going to run any more.
     pub fn recycle(&mut self, cta: Cta) {
-        drop(cta);
+        let Cta { groups, state, .. } = cta;
+        for group in groups {
+            self.put(group.frame);
+            self.put(group.local);
+        }
+        self.put(state.shared);
+    }
+
+    fn put(&mut self, buf: Buf) {
+        if buf.capacity() != 0 && self.bufs.len() < Self::KEPT {
+            self.bufs.push(buf);
+        }
+    }
+
+    /// Memory with any contents.
+    fn take(&mut self, len: usize) -> Buf {
+        let fits = |b: &Buf| b.capacity() >= len && b.capacity() <= len.saturating_mul(2).max(4096);
+        match self.bufs.iter().rposition(fits) {
+            Some(at) if len != 0 => {
+                let mut buf = self.bufs.swap_remove(at);
+                buf.set_len(len);
+                buf
+            }
+            _ => Buf::zeroed(len),
+        }
     }
 }
 
-/// One block of a launch.
-#[derive(Debug)]
+/// One block of a launch. A clone is an independent block in the same state.
+#[derive(Debug, Clone)]
 pub struct Cta {
-    launch: Arc<Launch>,
-    block: [u32; 3],
+    groups: Vec<Group>,
+    state: Shared,
+    /// Group whose turn it is, and slices that it has had.
+    turn: (usize, u32),
+    operations: u64,
+    over: Option<Exit>,
+    /// Groups that came to rest one after the other without doing anything else.
+    idle: usize,
+}
+
+fn lanes_mask(threads: u32) -> Mask {
+    let mut mask = [0; WARPS];
+    let mut left = threads;
+    for word in &mut mask {
+        let n = left.min(WARP);
+        *word = if n == WARP { u32::MAX } else { (1 << n) - 1 };
+        left -= n;
+    }
+    mask
 }
 
 impl Cta {
     /// The block `block` (`%ctaid`) of a launch, before its first instruction. Its shared memory is zero.
     #[must_use]
     pub fn new(launch: &Arc<Launch>, block: [u32; 3], pool: &mut Pool) -> Self {
-        let _ = pool;
-        Self {
+        let vector = launch.variant().fast.is_none() || launch.program().contended.load(Ordering::Relaxed);
+        let code = launch.code(vector);
+        let per_group = u32::try_from(launch.variant().key.warps).unwrap_or(1);
+        let mut groups = Vec::new();
+        let mut first = 0;
+        while first * WARP < launch.threads {
+            let threads = (launch.threads - first * WARP).min(per_group * WARP);
+            let all = lanes_mask(threads);
+            let warps = threads.div_ceil(WARP);
+            groups.push(Group {
+                frame: pool.take(code.slots.frame_bytes),
+                local: pool.take(launch.local_bytes() * (warps * WARP) as usize),
+                splits: vec![Split {
+                    pc: 0,
+                    mask: all,
+                    wait: Wait::None,
+                    stamp: 0,
+                }],
+                live: all,
+                all,
+                first_warp: first,
+                warps,
+                vector,
+                rotating: false,
+                force: false,
+                progress: 0,
+                clock: 0,
+                seen: (0, 0),
+            });
+            first += per_group;
+        }
+        let mut shared = pool.take(launch.shared_bytes as usize);
+        shared.bytes_mut().fill(0);
+        let state = Shared {
             launch: Arc::clone(launch),
             block,
+            shared,
+            barriers: Box::new([Barrier::default(); BARRIERS]),
+            groups: u32::try_from(groups.len()).unwrap_or(1),
+        };
+        Self {
+            groups,
+            state,
+            turn: (0, 0),
+            operations: 0,
+            over: None,
+            idle: 0,
         }
     }
 
     /// The launch that it belongs to.
     #[must_use]
     pub const fn launch(&self) -> &Arc<Launch> {
-        &self.launch
+        &self.state.launch
     }
 
     /// `%ctaid`.
     #[must_use]
     pub const fn block(&self) -> [u32; 3] {
-        self.block
+        self.state.block
     }
 
     /// Operations executed so far (one covers up to 256 threads).
     #[must_use]
     pub const fn operations(&self) -> u64 {
-        0
+        self.operations
     }
 
     /// Runs until the block is done, faults, or has a reason to yield. After [`Exit::Done`] and [`Exit::Fault`] a further call
     /// returns the same again.
     pub fn run(&mut self, worker: &mut Worker, env: &Env<'_>) -> Exit {
-        let _ = (worker, env);
-        Exit::Done
+        if let Some(over) = &self.over {
+            return over.clone();
+        }
+        let variant = self.state.launch.variant();
+        let (id, sites) = (variant.id, variant.sites);
+        worker.bind(id, sites, env.memory.generation());
+        let mut fuel = i64::try_from(env.fuel).unwrap_or(i64::MAX).max(1);
+        self.idle = 0;
+        loop {
+            if env.stop.load(Ordering::Relaxed) {
+                return Exit::Yielded(Why::Stop);
+            }
+            if fuel <= 0 {
+                return Exit::Yielded(Why::Fuel);
+            }
+            let Some(g) = self.choose() else {
+                match self.stalled() {
+                    Some(exit) => return exit,
+                    None => continue,
+                }
+            };
+            worker.bind(id, sites, env.memory.generation());
+            let (event, used) = self.slice(g, worker, env, fuel);
+            fuel -= used;
+            self.operations += used.cast_unsigned();
+            if let Some(exit) = self.settle(g, event) {
+                if !matches!(exit, Exit::Yielded(_)) {
+                    self.over = Some(exit.clone());
+                }
+                return exit;
+            }
+        }
     }
+
+    /// The group that runs next.
+    fn choose(&mut self) -> Option<usize> {
+        let count = self.groups.len();
+        if self.turn.1 >= TURN {
+            self.turn = ((self.turn.0 + 1) % count, 0);
+        }
+        for step in 0..count {
+            let g = (self.turn.0 + step) % count;
+            if self.groups[g].runnable() {
+                if step != 0 {
+                    self.turn = (g, 0);
+                }
+                self.turn.1 += 1;
+                return Some(g);
+            }
+        }
+        None
+    }
+
+    /// No group can run: all are done, or some wait for what will not come.
+    fn stalled(&mut self) -> Option<Exit> {
+        if self.groups.iter().all(Group::done) {
+            self.over = Some(Exit::Done);
+            return self.over.clone();
+        }
+        for group in &mut self.groups {
+            let waiting = group
+                .splits
+                .iter_mut()
+                .filter(|s| s.wait == Wait::Sync)
+                .min_by_key(|s| s.pc);
+            if let Some(split) = waiting {
+                // The missing lanes stand at another instruction: these go ahead without them.
+                split.wait = Wait::None;
+                group.force = true;
+                return None;
+            }
+        }
+        // Threads wait at different barriers for each other: a GPU hangs, and so does this block until it is killed.
+        Some(Exit::Yielded(Why::Idle))
+    }
+
+    /// Runs a group until something happens. Returns that and the operations used.
+    fn slice(&mut self, g: usize, worker: &mut Worker, env: &Env<'_>, fuel: i64) -> (Happened, i64) {
+        let launch = Arc::clone(&self.state.launch);
+        let group = &mut self.groups[g];
+        let code = launch.code(group.vector);
+        let split = if group.rotating {
+            group.take_oldest()
+        } else {
+            group.take_lowest()
+        };
+        let Some(split) = split else {
+            return (Happened::Next, 1);
+        };
+        let budget = fuel.min(if group.rotating { SHORT_SLICE } else { SLICE });
+        let shared = Site {
+            lo: 0,
+            len: self.state.shared.len() as u64,
+            host: self.state.shared.as_ptr(),
+        };
+        let mut cx = Cx {
+            frame: group.frame.as_ptr(),
+            pool: launch.pool().as_ptr(),
+            ops: code.ops.as_ptr(),
+            mask: split.mask,
+            chunks: group.warps as usize * 2,
+            full: false,
+            next: 0,
+            fuel: budget,
+            event: Event::None,
+            pc: split.pc,
+            sites: worker.sites.as_mut_ptr(),
+            targets: code.targets.as_ptr(),
+            shared,
+            local: group.local.as_ptr(),
+            group: &raw mut *group,
+            cta: &raw mut self.state,
+            env: std::ptr::from_ref(env).cast(),
+            fault: RawFault {
+                kind: FaultKind::Trap,
+                lane: 0,
+                address: 0,
+            },
+            private_sites: false,
+            spin: false,
+            rotating: group.rotating,
+            force: std::mem::take(&mut group.force),
+            all: group.all,
+        };
+        refresh(&mut cx);
+        // SAFETY: `split.pc` is an operation of `code`, and every handler returns one or null. Frame, pool, sites and targets
+        // are those that the code was made for. Nothing else uses group and block while the context is in use.
+        unsafe {
+            let mut op = cx.ops.add(split.pc as usize);
+            while !op.is_null() {
+                op = ((*op).f)(&mut cx, op);
+            }
+        }
+        worker.private |= cx.private_sites;
+        let used = (budget - cx.fuel.min(budget - 1)).max(1);
+        let happened = self.happened(g, &mut cx);
+        self.groups[g].clock += 1;
+        (happened, used)
+    }
+
+    /// Puts the current split back and says what its run ended with.
+    fn happened(&mut self, g: usize, cx: &mut Cx) -> Happened {
+        let code = self.state.launch.code(self.groups[g].vector);
+        let clock = self.groups[g].clock + 1;
+        let mut park = |pc: u32, wait: Wait| {
+            self.groups[g].splits.push(Split {
+                pc,
+                mask: cx.mask,
+                wait,
+                stamp: clock,
+            });
+        };
+        match cx.event {
+            Event::None | Event::Next | Event::Done => Happened::Next,
+            Event::Quantum => {
+                park(cx.pc, Wait::None);
+                Happened::Quantum { spin: cx.spin }
+            }
+            Event::Idle => {
+                park(cx.pc, Wait::None);
+                Happened::Idle
+            }
+            Event::Deopt => {
+                park(cx.pc, Wait::None);
+                Happened::Deopt
+            }
+            Event::Sync => {
+                park(cx.pc, Wait::Sync);
+                Happened::Sync { pc: cx.pc }
+            }
+            Event::Grid => {
+                park(cx.pc, Wait::Barrier(u8::try_from(GRID_BARRIER).unwrap_or(0)));
+                Happened::Barrier(Arrival {
+                    id: GRID_BARRIER,
+                    mask: cx.mask,
+                    ..Arrival::default()
+                })
+            }
+            Event::Barrier => {
+                let op = code.ops[cx.pc as usize];
+                let lane = cx.first_lane() as usize;
+                // SAFETY: operands of a barrier, made by the decoder.
+                let (id, count, pred) = unsafe {
+                    let count = if op.flags >> NUMBER & 4 != 0 {
+                        lane32(cx, op.b, lane)
+                    } else {
+                        0
+                    };
+                    let pred = if op.flags >> NUMBER & 3 != 0 {
+                        cx.predicate(op.c)
+                    } else {
+                        [0; WARPS]
+                    };
+                    (lane32(cx, op.a, lane), count, pred)
+                };
+                let arrive = op.flags >> NUMBER & 8 != 0;
+                let fits =
+                    id < 16 && count.is_multiple_of(WARP) && (count != 0 || op.flags >> NUMBER & 4 == 0);
+                let Some(id) = usize::try_from(id).ok().filter(|_| fits) else {
+                    return Happened::Fault(self.fault(
+                        g,
+                        cx.pc,
+                        FaultKind::IllegalInstruction,
+                        cx.first_lane(),
+                        0,
+                    ));
+                };
+                let arrival = Arrival {
+                    id,
+                    count,
+                    mask: cx.mask,
+                    pred,
+                    arrive,
+                };
+                if arrive {
+                    park(cx.pc + 1, Wait::None);
+                } else {
+                    park(cx.pc, Wait::Barrier(u8::try_from(id).unwrap_or(0)));
+                }
+                Happened::Barrier(arrival)
+            }
+            Event::Fault => {
+                let RawFault { kind, lane, address } = cx.fault;
+                Happened::Fault(self.fault(g, cx.pc, kind, lane, address))
+            }
+        }
+    }
+
+    fn fault(&self, g: usize, pc: u32, kind: FaultKind, lane: u32, address: u64) -> Box<Fault> {
+        let launch = &self.state.launch;
+        let analysed = &launch.program().analysed;
+        let code = launch.code(self.groups[g].vector);
+        let inst = code.inst_of_op.get(pc as usize).map_or(0, |&i| i as usize);
+        let place = analysed
+            .insts
+            .get(inst)
+            .and_then(|i| analysed.kernel.places.get(i.1 as usize));
+        Box::new(Fault {
+            kind,
+            function: place.map_or_else(
+                || Arc::clone(launch.program().name()),
+                |p| Arc::clone(&p.function),
+            ),
+            line: place.map_or(0, |p| p.line),
+            block: self.state.block,
+            thread: self.state.thread(self.groups[g].first_thread() + lane),
+            address,
+        })
+    }
+
+    /// Acts on what happened. `Some` ends the call of `run`.
+    fn settle(&mut self, g: usize, happened: Happened) -> Option<Exit> {
+        if !matches!(happened, Happened::Idle) {
+            self.idle = 0;
+        }
+        match happened {
+            Happened::Next => {
+                self.recheck_barriers();
+                None
+            }
+            Happened::Quantum { spin } => {
+                self.watch(g, spin);
+                None
+            }
+            Happened::Idle => {
+                self.watch(g, true);
+                self.idle += 1;
+                self.turn.1 = TURN;
+                let runnable = self.groups.iter().filter(|group| group.runnable()).count();
+                (self.idle >= runnable.max(1)).then_some(Exit::Yielded(Why::Idle))
+            }
+            Happened::Deopt => {
+                self.deopt(g);
+                None
+            }
+            Happened::Sync { pc } => {
+                self.sync(g, pc);
+                None
+            }
+            Happened::Barrier(arrival) => {
+                let grid = arrival.id == GRID_BARRIER;
+                let released = self.arrive(g, &arrival);
+                if !released && !arrival.arrive && !self.groups[g].vector && self.groups[g].runnable() {
+                    // Others of the group have to go on past a split that waits below them.
+                    self.deopt(g);
+                }
+                (released && grid).then_some(Exit::Yielded(Why::GridBarrier))
+            }
+            Happened::Fault(fault) => Some(Exit::Fault(fault)),
+        }
+    }
+
+    /// Looks whether a diverged group makes progress, and lets its splits take turns when it does not.
+    fn watch(&mut self, g: usize, spin: bool) {
+        let group = &mut self.groups[g];
+        if group.splits.iter().filter(|s| s.wait == Wait::None).count() < 2 {
+            group.rotating = false;
+            group.seen = (group.clock, group.progress);
+            return;
+        }
+        if group.progress != group.seen.1 {
+            group.seen = (group.clock, group.progress);
+        }
+        let patience = if spin { SPIN_PATIENCE } else { PATIENCE };
+        if !group.rotating && group.clock - group.seen.0 > patience {
+            self.deopt(g);
+            self.groups[g].rotating = true;
+        }
+    }
+
+    fn deopt(&mut self, g: usize) {
+        let launch = &self.state.launch;
+        if !self.groups[g].vector {
+            launch.program().contended.store(true, Ordering::Relaxed);
+            deopt::to_vector(launch, &mut self.groups[g]);
+        }
+    }
+
+    /// A split misses lanes of its member mask at a warp-wide operation.
+    fn sync(&mut self, g: usize, pc: u32) {
+        if !self.groups[g].vector {
+            self.deopt(g);
+            // The same instruction, now of the other decoding; the split looks again.
+            for split in &mut self.groups[g].splits {
+                if split.wait == Wait::Sync {
+                    split.wait = Wait::None;
+                }
+            }
+            // The others first: the one that waits is the oldest only by its counter.
+            self.groups[g].rotating = true;
+            return;
+        }
+        let splits = &mut self.groups[g].splits;
+        let here: Vec<usize> = (0..splits.len())
+            .filter(|&i| splits[i].pc == pc && splits[i].wait == Wait::Sync)
+            .collect();
+        if here.len() > 1 {
+            // All that wait here together look again.
+            let mut mask = [0; WARPS];
+            for &i in here.iter().rev() {
+                let split = splits.swap_remove(i);
+                for w in 0..WARPS {
+                    mask[w] |= split.mask[w];
+                }
+            }
+            let stamp = self.groups[g].clock;
+            self.groups[g].splits.push(Split {
+                pc,
+                mask,
+                wait: Wait::None,
+                stamp,
+            });
+        }
+    }
+
+    pub(crate) fn groups_mut(&mut self) -> (&mut Vec<Group>, &mut Shared) {
+        (&mut self.groups, &mut self.state)
+    }
+}
+
+/// What ended a slice, with what the block needs to act on it.
+enum Happened {
+    Next,
+    Quantum { spin: bool },
+    Idle,
+    Deopt,
+    Sync { pc: u32 },
+    Barrier(Arrival),
+    Fault(Box<Fault>),
 }

@@ -2,8 +2,18 @@
 
 use std::sync::Arc;
 
+use crate::analysis::shape::Threads;
+use crate::decode::{Code, Key, Variant};
 use crate::error::LaunchError;
+use crate::exec::alu::Class;
+use crate::exec::isa::Level;
+use crate::frame::{Buf, GROUPS};
+use crate::lir::Konst;
 use crate::program::Program;
+use crate::{MAX_SHARED_BYTES, WARP};
+
+/// Bytes of state that a block may have: frames and local memory.
+const MAX_STATE: u64 = 1 << 30;
 
 /// Shape of a launch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -34,11 +44,39 @@ impl Geometry {
     }
 }
 
+/// How a launch is carried out; the default is right except in tests and measurements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Vector unit. One that the processor does not have is lowered to what it has.
+    pub level: Level,
+    /// Warps of a group: 1, 2, 4 or 8.
+    pub warps: u32,
+    /// No sharing of values between lanes.
+    pub plain: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            level: Level::best(),
+            warps: 8,
+            plain: false,
+        }
+    }
+}
+
 /// A launch: a program, a geometry, parameters. Shared by its blocks.
 #[derive(Debug)]
 pub struct Launch {
     program: Arc<Program>,
     geometry: Geometry,
+    variant: Arc<Variant>,
+    /// Parameters, in memory aligned to 64.
+    params: Buf,
+    /// Constants, sixteen of each.
+    pool: Buf,
+    pub(crate) threads: u32,
+    pub(crate) shared_bytes: u32,
 }
 
 impl Launch {
@@ -47,17 +85,76 @@ impl Launch {
     /// # Errors
     /// [`LaunchError`] when geometry, parameters or shared memory do not fit the kernel.
     pub fn new(program: &Arc<Program>, geometry: Geometry, params: &[u8]) -> Result<Arc<Self>, LaunchError> {
-        let want = program.resources().param_bytes as usize;
-        if params.len() < want {
+        Self::with_options(program, geometry, params, Options::default())
+    }
+
+    /// As [`new`](Self::new), choosing how it is carried out.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn with_options(
+        program: &Arc<Program>,
+        geometry: Geometry,
+        params: &[u8],
+        options: Options,
+    ) -> Result<Arc<Self>, LaunchError> {
+        let resources = program.resources();
+        let [x, y, z] = geometry.block;
+        let threads = u64::from(x)
+            .saturating_mul(u64::from(y))
+            .saturating_mul(u64::from(z));
+        let wrong_shape = resources
+            .required_block
+            .is_some_and(|r| r.map(|d| d.max(1)) != geometry.block);
+        let max = resources.max_threads;
+        let count = u32::try_from(threads)
+            .ok()
+            .filter(|&t| t > 0 && t <= max && !wrong_shape);
+        let Some(threads) = count else {
+            return Err(LaunchError::BlockSize { threads, max });
+        };
+        let [gx, gy, gz] = geometry.grid;
+        if gx == 0 || gy == 0 || gz == 0 || gx > 0x7fff_ffff || gy > 0xffff || gz > 0xffff {
+            return Err(LaunchError::GridSize(geometry.grid));
+        }
+        let want = resources.param_bytes as usize;
+        let Some(bytes) = params.get(..want) else {
             return Err(LaunchError::Parameters {
                 got: params.len(),
                 want,
             });
-        }
-        Ok(Arc::new(Self {
+        };
+        let shared = u64::from(resources.static_shared) + u64::from(geometry.dynamic_shared);
+        let Some(shared_bytes) = u32::try_from(shared).ok().filter(|&s| s <= MAX_SHARED_BYTES) else {
+            return Err(LaunchError::SharedSize {
+                bytes: shared,
+                max: MAX_SHARED_BYTES,
+            });
+        };
+        let variant = program.variant(key(threads, geometry.block, options));
+        let mut copy = Buf::zeroed(want);
+        copy.bytes_mut().copy_from_slice(bytes);
+        let mut launch = Self {
             program: Arc::clone(program),
             geometry,
-        }))
+            variant,
+            params: copy,
+            pool: Buf::zeroed(0),
+            threads,
+            shared_bytes,
+        };
+        launch.pool = launch.constants();
+        let frames = launch
+            .code(false)
+            .slots
+            .frame_bytes
+            .max(launch.code(true).slots.frame_bytes) as u64;
+        let state =
+            frames * GROUPS as u64 + u64::from(resources.local) * u64::from(threads.next_multiple_of(WARP));
+        if state > MAX_STATE {
+            return Err(LaunchError::State(state));
+        }
+        Ok(Arc::new(launch))
     }
 
     /// The program.
@@ -70,5 +167,103 @@ impl Launch {
     #[must_use]
     pub const fn geometry(&self) -> &Geometry {
         &self.geometry
+    }
+
+    pub(crate) fn variant(&self) -> &Variant {
+        &self.variant
+    }
+
+    pub(crate) fn code(&self, vector: bool) -> &Code {
+        self.variant.code(&self.program.analysed, vector)
+    }
+
+    pub(crate) fn params(&self) -> &[u8] {
+        self.params.bytes()
+    }
+
+    pub(crate) fn pool(&self) -> &[u8] {
+        self.pool.bytes()
+    }
+
+    pub(crate) fn local_bytes(&self) -> usize {
+        self.program.resources().local as usize
+    }
+
+    /// Fills the pool: every constant sixteen times.
+    fn constants(&self) -> Buf {
+        let layout = &self.program.analysed.pool;
+        let mut pool = Buf::zeroed(layout.bytes);
+        let bytes = pool.bytes_mut();
+        for &(konst, class, at) in &layout.entries {
+            let value = self.constant(konst).to_le_bytes();
+            let width = if class == Class::W64 { 8 } else { 4 };
+            for lane in bytes[at..at + 16 * width].chunks_exact_mut(width) {
+                lane.copy_from_slice(&value[..width]);
+            }
+        }
+        pool
+    }
+
+    fn constant(&self, konst: Konst) -> u64 {
+        let g = &self.geometry;
+        match konst {
+            Konst::Imm(value) => value,
+            Konst::Param {
+                offset,
+                bytes,
+                signed,
+            } => {
+                let mut raw = [0u8; 8];
+                let (from, count) = (offset as usize, usize::from(bytes).min(8));
+                if let Some(source) = self.params().get(from..from + count) {
+                    raw[..count].copy_from_slice(source);
+                }
+                let value = u64::from_le_bytes(raw);
+                let unused = 64 - 8 * u32::from(bytes.min(8));
+                if signed {
+                    ((value << unused).cast_signed() >> unused).cast_unsigned()
+                } else {
+                    value
+                }
+            }
+            Konst::Ntid(c) => u64::from(g.block[usize::from(c) % 3]),
+            Konst::Nctaid(c) => u64::from(g.grid[usize::from(c) % 3]),
+            Konst::GridId => g.grid_id,
+            Konst::GridWorkspace { high: false } => g.grid_workspace & 0xffff_ffff,
+            Konst::GridWorkspace { high: true } => g.grid_workspace >> 32,
+            Konst::Warps => u64::from(self.threads.div_ceil(WARP)),
+            Konst::DynamicShared => u64::from(g.dynamic_shared),
+            Konst::TotalShared => u64::from(self.shared_bytes),
+        }
+    }
+}
+
+fn key(threads: u32, [x, y, z]: [u32; 3], options: Options) -> Key {
+    let needed = threads.div_ceil(WARP);
+    // A block has at most four groups, so small groups are for small blocks.
+    let fewest = needed.div_ceil(4);
+    let warps = match options.warps.min(needed).max(fewest) {
+        0 | 1 => 1,
+        2 => 2,
+        3 | 4 => 4,
+        _ => 8,
+    };
+    let level = if options.level.available() {
+        options.level
+    } else {
+        Level::best()
+    };
+    let threads = if y == 1 && z == 1 {
+        Threads::Linear
+    } else if x.is_multiple_of(16) {
+        Threads::Rows
+    } else {
+        Threads::General
+    };
+    Key {
+        warps,
+        threads,
+        level,
+        plain: options.plain,
     }
 }

@@ -22,16 +22,25 @@
     clippy::ptr_as_ptr
 )]
 
+mod analysis;
+mod barrier;
 mod cta;
+mod decode;
+mod deopt;
 mod env;
 mod error;
+mod exec;
+mod frame;
 mod launch;
+mod lir;
+mod lower;
 mod program;
 
 pub use cta::{Cta, Exit, Pool, Why, Worker};
 pub use env::{Access, Env, HookError, Memory, Runtime, Span, ThreadMemory, ThreadView};
 pub use error::{CompileError, Fault, FaultKind, LaunchError};
-pub use launch::{Geometry, Launch};
+pub use exec::isa::Level;
+pub use launch::{Geometry, Launch, Options};
 pub use program::{Param, Program, Resources, Symbols, compile};
 
 /// First generic address of the shared window: `SHARED_WINDOW + offset` is byte `offset` of the block's shared memory.
@@ -42,7 +51,10 @@ pub const SHARED_WINDOW: u64 = 0x0000_0100_0000_0000;
 /// First generic address of the local window: `LOCAL_WINDOW + offset` is byte `offset` of the thread's own local memory.
 pub const LOCAL_WINDOW: u64 = 0x0000_0200_0000_0000;
 
-/// Bytes that each of the two windows occupies.
+/// First generic address of the parameter window: byte 0 of the launch's parameter block, read-only.
+pub const PARAM_WINDOW: u64 = 0x0000_0300_0000_0000;
+
+/// Bytes that each of the windows occupies.
 pub const WINDOW_BYTES: u64 = 1 << 32;
 
 /// Largest shared memory of a block, static and dynamic together (227 KiB, compute capability 9.0 and 10.0).

@@ -1,10 +1,15 @@
 //! A kernel, compiled: what a launch needs to know of it and what the interpreter runs.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use tessera_ptx::{FuncId, Module, VarId};
+use tessera_ptx::{FuncId, FuncKind, Module, VarId};
 
+use crate::MAX_THREADS;
+use crate::decode::{Analysed, Key, Variant};
 use crate::error::CompileError;
+use crate::lower::lower;
 
 /// Where the symbols of a module lie.
 pub trait Symbols {
@@ -50,6 +55,10 @@ pub struct Param {
 pub struct Program {
     name: Arc<str>,
     resources: Resources,
+    pub(crate) analysed: Analysed,
+    variants: Mutex<HashMap<Key, Arc<Variant>>>,
+    /// A block of this kernel had to leave the fast decoding: later ones start in the other one.
+    pub(crate) contended: AtomicBool,
 }
 
 impl Program {
@@ -64,6 +73,20 @@ impl Program {
     pub const fn resources(&self) -> &Resources {
         &self.resources
     }
+
+    /// The decodings for a geometry, made on first use.
+    pub(crate) fn variant(&self, key: Key) -> Arc<Variant> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let mut variants = self.variants.lock().unwrap_or_else(PoisonError::into_inner);
+        let make = || {
+            Arc::new(Variant::new(
+                &self.analysed,
+                key,
+                NEXT.fetch_add(1, Ordering::Relaxed),
+            ))
+        };
+        Arc::clone(variants.entry(key).or_insert_with(make))
+    }
 }
 
 /// Compiles one kernel of a linked module.
@@ -71,11 +94,46 @@ impl Program {
 /// # Errors
 /// [`CompileError`]: names what is not executed, with its line.
 pub fn compile(module: &Module, entry: FuncId, symbols: &dyn Symbols) -> Result<Program, CompileError> {
-    let _ = symbols;
-    let name = module
+    let func = module
         .funcs
         .get(entry)
-        .map(|f| f.name.to_string())
-        .unwrap_or_default();
-    Err(CompileError::NotAnEntry(name))
+        .ok_or_else(|| CompileError::NotAnEntry(format!("{entry:?}")))?;
+    if func.kind != FuncKind::Entry || !func.defined {
+        return Err(CompileError::NotAnEntry(func.name.to_string()));
+    }
+    let kernel = lower(module, entry, symbols)?;
+    let params = func
+        .params
+        .iter()
+        .map(|p| Param {
+            offset: p.offset,
+            size: p.size,
+            align: p.align,
+        })
+        .collect();
+    let product = |d: [u32; 3]| d.iter().fold(1u32, |a, b| a.saturating_mul((*b).max(1)));
+    let limits = [func.tuning.max_ntid, func.tuning.req_ntid];
+    let max_threads = limits
+        .into_iter()
+        .flatten()
+        .map(product)
+        .fold(MAX_THREADS, u32::min);
+    let (static_shared, local) = (kernel.static_shared, kernel.local_bytes.next_multiple_of(16));
+    let analysed = Analysed::new(kernel);
+    let resources = Resources {
+        registers: analysed.registers(),
+        static_shared,
+        local,
+        param_bytes: func.param_bytes,
+        params,
+        max_threads,
+        required_block: func.tuning.req_ntid,
+    };
+    Ok(Program {
+        name: Arc::from(&*func.name),
+        resources,
+        analysed,
+        variants: Mutex::default(),
+        contended: AtomicBool::new(false),
+    })
 }

@@ -1,0 +1,216 @@
+//! From a kernel to operations, for one geometry of groups: the fast decoding, in which lanes share uniform and affine values,
+//! and the all-vector decoding, in which splits may run in any order.
+//!
+//! ```text
+//!  instruction ─▶ [Widen] ([Guard] operation) ([Guard] Expand)      terminator ─▶ Jump | Branch | Switch | Exit | Label
+//! ```
+//!
+//! A program counter of a split always is the first operation of an instruction, so that it can be carried from one decoding
+//! to the other.
+
+mod emit;
+mod select;
+
+use std::sync::OnceLock;
+
+use crate::analysis::cfg::{self, Cfg};
+use crate::analysis::live::Live;
+use crate::analysis::shape::{Shape, Threads, shapes};
+use crate::analysis::slots::{Slots, allocate};
+use crate::exec::alu::Class;
+use crate::exec::isa::Level;
+use crate::exec::{FLAT, Op, POOL, UNIT};
+use crate::lir::{B, Inst, Kernel, Konst, V, What};
+
+/// A kernel with the facts that do not depend on the launch.
+#[derive(Debug)]
+pub(crate) struct Analysed {
+    pub(crate) kernel: Kernel,
+    pub(crate) cfg: Cfg,
+    pub(crate) live: Live,
+    /// Number of the first instruction of each block; terminators count.
+    pub(crate) first: Vec<u32>,
+    /// Block and line of each instruction.
+    pub(crate) insts: Vec<(B, u32)>,
+    pub(crate) pool: PoolLayout,
+}
+
+/// Where constants lie in the pool.
+#[derive(Debug, Default)]
+pub(crate) struct PoolLayout {
+    /// Operand of each constant register.
+    operand: Vec<u32>,
+    pub(crate) entries: Vec<(Konst, Class, usize)>,
+    pub(crate) bytes: usize,
+}
+
+impl PoolLayout {
+    fn new(kernel: &Kernel) -> Self {
+        let mut layout = Self {
+            operand: vec![cfg::NONE; kernel.vregs.len()],
+            ..Self::default()
+        };
+        for (v, vreg) in kernel.vregs.iter().enumerate() {
+            let Some(konst) = vreg.konst else { continue };
+            layout.operand[v] = u32::try_from(layout.bytes / UNIT).unwrap_or(0) | POOL | FLAT;
+            layout.entries.push((konst, vreg.class, layout.bytes));
+            layout.bytes += if vreg.class == Class::W64 { 128 } else { 64 };
+        }
+        layout
+    }
+
+    pub(crate) fn operand(&self, v: V) -> u32 {
+        self.operand[v as usize]
+    }
+}
+
+impl Analysed {
+    pub(crate) fn new(mut kernel: Kernel) -> Self {
+        let cfg = cfg::order(&mut kernel);
+        let live = Live::new(&kernel);
+        let mut first = Vec::new();
+        let mut insts = Vec::new();
+        for (b, block) in (0u32..).zip(&kernel.blocks) {
+            first.push(u32::try_from(insts.len()).unwrap_or(0));
+            insts.extend(block.insts.iter().map(|i| (b, i.at)));
+            insts.push((b, block.at));
+        }
+        let pool = PoolLayout::new(&kernel);
+        Self {
+            kernel,
+            cfg,
+            live,
+            first,
+            insts,
+            pool,
+        }
+    }
+
+    /// 32-bit registers that are alive together at most between blocks, and a few for what lives inside.
+    pub(crate) fn registers(&self) -> u32 {
+        let words = |v: V| match self.kernel.vregs[v as usize].class {
+            Class::W64 => 2,
+            Class::W32 => 1,
+            Class::Pred => 0,
+        };
+        let most = self
+            .live
+            .live_in
+            .iter()
+            .map(|set| set.iter().map(|i| words(self.live.shared[i])).sum::<u32>());
+        (most.max().unwrap_or(0) + 8).next_multiple_of(8).min(255)
+    }
+
+    /// Block and place in it of an instruction.
+    pub(crate) fn locate(&self, inst: u32) -> (B, usize) {
+        let b = self.insts.get(inst as usize).map_or(0, |i| i.0);
+        (b, (inst - self.first[b as usize]) as usize)
+    }
+}
+
+/// A decoding.
+#[derive(Debug)]
+pub(crate) struct Code {
+    pub(crate) ops: Vec<Op>,
+    /// Instruction of each operation.
+    pub(crate) inst_of_op: Vec<u32>,
+    /// First operation of each instruction.
+    pub(crate) op_of_inst: Vec<u32>,
+    pub(crate) slots: Slots,
+    /// Shapes of registers; none in the all-vector decoding.
+    pub(crate) shapes: Option<Vec<Shape>>,
+    pub(crate) targets: Vec<u32>,
+}
+
+/// What a decoding is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    /// Warps that a group's frame has room for: 1, 2, 4 or 8.
+    pub(crate) warps: usize,
+    pub(crate) threads: Threads,
+    pub(crate) level: Level,
+    /// Only the all-vector decoding is wanted.
+    pub(crate) plain: bool,
+}
+
+/// Both decodings for a geometry; the second one when it is first wanted.
+#[derive(Debug)]
+pub(crate) struct Variant {
+    pub(crate) key: Key,
+    pub(crate) fast: Option<Code>,
+    vector: OnceLock<Code>,
+    /// Sites of memory accesses, the same numbers in both.
+    pub(crate) sites: usize,
+    /// Distinguishes the variant from every other one in this process.
+    pub(crate) id: u64,
+}
+
+impl Variant {
+    pub(crate) fn new(analysed: &Analysed, key: Key, id: u64) -> Self {
+        let fast = (!analysed.cfg.irreducible && !key.plain).then(|| decode(analysed, key, true));
+        let memory = |i: &Inst| matches!(i.what, What::Load(_) | What::Store(_) | What::Atom(_));
+        let sites = analysed
+            .kernel
+            .blocks
+            .iter()
+            .flat_map(|b| &b.insts)
+            .filter(|i| memory(i))
+            .count();
+        Self {
+            key,
+            fast,
+            vector: OnceLock::new(),
+            sites,
+            id,
+        }
+    }
+
+    pub(crate) fn vector(&self, analysed: &Analysed) -> &Code {
+        self.vector.get_or_init(|| decode(analysed, self.key, false))
+    }
+
+    pub(crate) fn code(&self, analysed: &Analysed, vector: bool) -> &Code {
+        match &self.fast {
+            Some(code) if !vector => code,
+            _ => self.vector(analysed),
+        }
+    }
+}
+
+/// Registers of which some instruction reads lanes although they are kept as affine values.
+fn twins(a: &Analysed, shapes: &[Shape]) -> Vec<bool> {
+    let mut twins = vec![false; shapes.len()];
+    let affine = |v: V| matches!(shapes[v as usize], Shape::Affine(_));
+    for block in &a.kernel.blocks {
+        for inst in &block.insts {
+            let scalar = matches!(inst.what, What::Alu(..))
+                && inst.d.iter().all(|&d| shapes[d as usize].stride().is_some());
+            let memory = matches!(
+                inst.what,
+                What::Load(_) | What::Store(_) | What::Atom(_) | What::IsSpace(_)
+            );
+            for (i, &v) in inst.s.iter().enumerate() {
+                if affine(v) && !scalar && !(memory && i == 0) {
+                    twins[v as usize] = true;
+                }
+            }
+        }
+        if let Some(v) = block.term.operand()
+            && affine(v)
+        {
+            twins[v as usize] = true;
+        }
+    }
+    twins
+}
+
+fn decode(analysed: &Analysed, key: Key, fast: bool) -> Code {
+    let a = analysed;
+    let shapes = fast.then(|| shapes(&a.kernel, &a.cfg, &a.live, key.threads));
+    let twins = match &shapes {
+        Some(shapes) => twins(a, shapes),
+        None => vec![false; a.kernel.vregs.len()],
+    };
+    let slots = allocate(&a.kernel, &a.cfg, &a.live, shapes.as_deref(), &twins, key.warps);
+    emit::Emit::new(a, key.level, shapes, slots).run()
+}

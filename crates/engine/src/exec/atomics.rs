@@ -1,0 +1,225 @@
+//! Atomics, lane after lane: real host atomics where other threads can reach the memory, plain ones on shared memory, which
+//! only the thread that runs the block touches.
+
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
+
+use tessera_arith::atomics::{self, AtomOp};
+
+use super::isa::{Body, CHUNK, Isa};
+use super::lane::Lane;
+use super::memory::{Kind, SpaceTag, addresses, each_lane, site_of};
+use super::warp::NO_OPERAND;
+use super::{Cx, NUMBER, Op};
+use crate::env::Access;
+use crate::lir::AtomKind;
+
+/// Numbers of the kinds of atomics in the flags of an operation.
+pub(crate) const fn kind_number(kind: AtomKind) -> u32 {
+    match kind {
+        AtomKind::Int(op) => match op {
+            AtomOp::Add => 0,
+            AtomOp::MinU => 1,
+            AtomOp::MaxU => 2,
+            AtomOp::MinS => 3,
+            AtomOp::MaxS => 4,
+            AtomOp::And => 5,
+            AtomOp::Or => 6,
+            AtomOp::Xor => 7,
+            AtomOp::Exch => 8,
+            AtomOp::Inc => 9,
+            AtomOp::Dec => 10,
+        },
+        AtomKind::Cas => 11,
+        AtomKind::AddF32 { ftz: false } => 12,
+        AtomKind::AddF32 { ftz: true } => 13,
+        AtomKind::AddF64 => 14,
+        AtomKind::AddF16 => 15,
+        AtomKind::AddF16x2 => 16,
+        AtomKind::AddBf16 => 17,
+        AtomKind::AddBf16x2 => 18,
+    }
+}
+
+const fn int_op(number: u32) -> AtomOp {
+    match number {
+        0 => AtomOp::Add,
+        1 => AtomOp::MinU,
+        2 => AtomOp::MaxU,
+        3 => AtomOp::MinS,
+        4 => AtomOp::MaxS,
+        5 => AtomOp::And,
+        6 => AtomOp::Or,
+        7 => AtomOp::Xor,
+        8 => AtomOp::Exch,
+        9 => AtomOp::Inc,
+        _ => AtomOp::Dec,
+    }
+}
+
+const CAS: u32 = 11;
+
+/// What a 32-bit atomic leaves in memory.
+#[inline(always)]
+fn next32(number: u32, old: u32, b: u32, c: u32) -> u32 {
+    let f = f32::from_bits;
+    match number {
+        0..=10 => atomics::atom32(int_op(number), old, b),
+        CAS => atomics::cas32(old, b, c),
+        12 => atomics::add_f32(f(old), f(b), false).to_bits(),
+        13 => atomics::add_f32(f(old), f(b), true).to_bits(),
+        16 => atomics::add_f16x2(old, b),
+        _ => atomics::add_bf16x2(old, b),
+    }
+}
+
+/// What a 64-bit atomic leaves in memory.
+#[inline(always)]
+fn next64(number: u32, old: u64, b: u64, c: u64) -> u64 {
+    match number {
+        0..=10 => atomics::atom64(int_op(number), old, b),
+        CAS => atomics::cas64(old, b, c),
+        _ => atomics::add_f64(f64::from_bits(old), f64::from_bits(b)).to_bits(),
+    }
+}
+
+/// What a 16-bit atomic leaves in memory.
+#[inline(always)]
+fn next16(number: u32, old: u32, b: u32, c: u32) -> u32 {
+    match number {
+        CAS => atomics::cas16(old, b, c),
+        15 => atomics::add_f16(old, b),
+        _ => atomics::add_bf16(old, b),
+    }
+}
+
+/// Width of an atomic.
+pub(crate) trait Width: 'static {
+    /// Lane of its registers.
+    type L: Lane;
+    /// Bytes in memory.
+    const BYTES: u64;
+    /// Does it; returns what memory held.
+    ///
+    /// # Safety
+    /// `p` is writable and aligned; with `plain`, nobody else uses it.
+    unsafe fn exchange(p: *mut u8, number: u32, b: Self::L, c: Self::L, plain: bool) -> Self::L;
+}
+
+macro_rules! width {
+    ($name:ident, $lane:ty, $atomic:ty, $mem:ty, $next:ident) => {
+        pub(crate) struct $name;
+        impl Width for $name {
+            type L = $lane;
+            const BYTES: u64 = size_of::<$mem>() as u64;
+            #[inline(always)]
+            #[allow(
+                clippy::cast_possible_truncation,
+                clippy::unnecessary_cast,
+                clippy::cast_lossless,
+                reason = "values of the width of the memory"
+            )]
+            unsafe fn exchange(p: *mut u8, number: u32, b: $lane, c: $lane, plain: bool) -> $lane {
+                if plain {
+                    let p = p.cast::<$mem>();
+                    // SAFETY: the caller's promise.
+                    unsafe {
+                        let old = p.read() as $lane;
+                        p.write($next(number, old, b, c) as $mem);
+                        return old;
+                    }
+                }
+                // SAFETY: the caller's promise; device memory is only touched through raw pointers.
+                let cell = unsafe { <$atomic>::from_ptr(p.cast()) };
+                let update = |old: $mem| Some($next(number, old as $lane, b, c) as $mem);
+                match cell.fetch_update(Ordering::SeqCst, Ordering::SeqCst, update) {
+                    Ok(old) | Err(old) => old as $lane,
+                }
+            }
+        }
+    };
+}
+width!(W16, u32, AtomicU16, u16, next16);
+width!(W32, u32, AtomicU32, u32, next32);
+width!(W64, u64, AtomicU64, u64, next64);
+
+/// An atomic: `d` old value or none, `a` address, `b` operand, `c` second operand of `cas`; kind in the flags.
+pub(crate) struct Atomic<S, W>(PhantomData<(S, W)>);
+
+impl<S: SpaceTag, W: Width> Body for Atomic<S, W> {
+    #[inline(always)]
+    unsafe fn run<I: Isa>(cx: &mut Cx, op: *const Op) -> *const Op {
+        // SAFETY: the contract of `Body`; memory is only touched in checked spans.
+        unsafe {
+            let o = *op;
+            let number = o.flags >> NUMBER;
+            let site = site_of(cx, S::KIND, &o);
+            let plain = S::KIND == Kind::Shared;
+            if number == CAS || number == 8 {
+                cx.spin = true;
+            }
+            for chunk in 0..cx.chunks {
+                let m = cx.chunk_mask(chunk);
+                if m == 0 {
+                    continue;
+                }
+                let ad = addresses(cx, &o, chunk);
+                let (b, step) = cx.source(o.b, W::L::BYTES);
+                let b = W::L::load(b.add(chunk * step));
+                let (c, step) = cx.source(o.c, W::L::BYTES);
+                let c = W::L::load(c.add(chunk * step));
+                let mut old = [W::L::default(); CHUNK];
+                let what = (W::BYTES, chunk, Access::Write);
+                let fine = each_lane::<I>(cx, op, S::KIND, site, &ad, m, what, |i, p| {
+                    old[i] = W::exchange(p, number, b[i], c[i], plain);
+                });
+                if !fine {
+                    return std::ptr::null();
+                }
+                if o.d != NO_OPERAND {
+                    W::L::store_masked::<I>(cx.destination(o.d).add(chunk * W::L::BYTES), &old, m);
+                }
+            }
+            op.add(1)
+        }
+    }
+}
+
+/// `membar`, `fence`.
+pub(crate) struct Fence;
+impl Body for Fence {
+    #[inline(always)]
+    unsafe fn run<I: Isa>(_: &mut Cx, op: *const Op) -> *const Op {
+        fence(Ordering::SeqCst);
+        // SAFETY: a fence is never the last operation.
+        unsafe { op.add(1) }
+    }
+}
+
+/// `isspacep`: `d` predicate, `a` address, `g` the window's first byte; 1 in the flags: everything outside the windows.
+pub(crate) struct IsSpace;
+impl Body for IsSpace {
+    #[inline(always)]
+    unsafe fn run<I: Isa>(cx: &mut Cx, op: *const Op) -> *const Op {
+        // SAFETY: the contract of `Body`.
+        unsafe {
+            let o = *op;
+            let mut bits = [0u32; super::WARPS];
+            for c in 0..cx.chunks {
+                let ad = addresses(cx, &o, c);
+                let inside = match o.flags >> NUMBER {
+                    0 => I::within(&ad, crate::SHARED_WINDOW, crate::WINDOW_BYTES - 1),
+                    1 => I::within(&ad, crate::LOCAL_WINDOW, crate::WINDOW_BYTES - 1),
+                    2 => I::within(&ad, crate::PARAM_WINDOW, crate::WINDOW_BYTES - 1),
+                    _ => {
+                        let windows = crate::PARAM_WINDOW + crate::WINDOW_BYTES - 1;
+                        !I::within(&ad, crate::SHARED_WINDOW, windows - crate::SHARED_WINDOW)
+                    }
+                };
+                bits[c / 2] |= u32::from(inside) << (16 * (c % 2));
+            }
+            cx.set_predicate(o.d, &bits);
+            op.add(1)
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! Lifting: from a function on one lane to a loop over all lanes of a group.
+//!
+//! Two loops each: all lanes execute; or some do, and results are written under the mask. A scalar operation is the first
+//! loop over one chunk. Operands that are the same for every chunk have a distance of zero between chunks, so that there is
+//! one loop per function and not one per combination of operand kinds.
+
+use std::marker::PhantomData;
+
+use super::isa::{Body, CHUNK, Isa};
+use super::{Cx, Mask, Op, SCALAR, UNMASKED};
+
+/// What a lane holds.
+pub(crate) trait Lane: Copy + Default + 'static {
+    /// Bytes of a chunk in a slot.
+    const BYTES: usize;
+
+    /// Sixteen lanes.
+    ///
+    /// # Safety
+    /// `from` is a chunk of this kind of lane.
+    unsafe fn load(from: *const u8) -> [Self; CHUNK];
+
+    /// The value that a scalar operation works on.
+    ///
+    /// # Safety
+    /// `from` is a slot of this kind of lane, `cx` the context of the group.
+    unsafe fn load_scalar(cx: &Cx, from: *const u8) -> [Self; CHUNK];
+
+    /// Writes all lanes.
+    ///
+    /// # Safety
+    /// `to` is a chunk of this kind of lane; the processor has unit `I`.
+    unsafe fn store<I: Isa>(to: *mut u8, v: &[Self; CHUNK]);
+
+    /// Writes the lanes of `m`.
+    ///
+    /// # Safety
+    /// As [`store`](Lane::store).
+    unsafe fn store_masked<I: Isa>(to: *mut u8, v: &[Self; CHUNK], m: u16);
+
+    /// Writes the result of a scalar operation.
+    ///
+    /// # Safety
+    /// `to` is a slot of this kind of lane; the processor has unit `I`.
+    unsafe fn store_scalar<I: Isa>(cx: &mut Cx, to: *mut u8, v: &[Self; CHUNK]);
+}
+
+macro_rules! word_lane {
+    ($ty:ty, $masked:ident) => {
+        impl Lane for $ty {
+            const BYTES: usize = CHUNK * size_of::<$ty>();
+            #[inline(always)]
+            unsafe fn load(from: *const u8) -> [Self; CHUNK] {
+                // SAFETY: chunks are aligned to 64 and hold 16 lanes.
+                unsafe { *from.cast::<[Self; CHUNK]>() }
+            }
+            #[inline(always)]
+            unsafe fn load_scalar(_: &Cx, from: *const u8) -> [Self; CHUNK] {
+                // SAFETY: scalar slots hold 16 elements.
+                unsafe { Self::load(from) }
+            }
+            #[inline(always)]
+            unsafe fn store<I: Isa>(to: *mut u8, v: &[Self; CHUNK]) {
+                // SAFETY: chunks are aligned to 64 and hold 16 lanes.
+                unsafe { *to.cast::<[Self; CHUNK]>() = *v };
+            }
+            #[inline(always)]
+            unsafe fn store_masked<I: Isa>(to: *mut u8, v: &[Self; CHUNK], m: u16) {
+                // SAFETY: the caller's promise.
+                unsafe { I::$masked(to.cast(), v, m) };
+            }
+            #[inline(always)]
+            unsafe fn store_scalar<I: Isa>(_: &mut Cx, to: *mut u8, v: &[Self; CHUNK]) {
+                // SAFETY: scalar slots hold 16 elements.
+                unsafe { Self::store::<I>(to, v) };
+            }
+        }
+    };
+}
+word_lane!(u32, store32);
+word_lane!(u64, store64);
+
+/// Predicates: two bytes per chunk.
+impl Lane for bool {
+    const BYTES: usize = 2;
+    #[inline(always)]
+    unsafe fn load(from: *const u8) -> [Self; CHUNK] {
+        // SAFETY: a chunk of a predicate is two bytes, aligned to two.
+        let bits = unsafe { *from.cast::<u16>() };
+        let mut v = [false; CHUNK];
+        for (i, lane) in v.iter_mut().enumerate() {
+            *lane = bits >> i & 1 != 0;
+        }
+        v
+    }
+    #[inline(always)]
+    unsafe fn load_scalar(cx: &Cx, from: *const u8) -> [Self; CHUNK] {
+        // SAFETY: a predicate is 32 bytes, aligned to 32.
+        let bits = unsafe { *from.cast::<Mask>() };
+        // Lanes that do not execute may hold something else.
+        let any = bits.iter().zip(&cx.mask).any(|(p, m)| p & m != 0);
+        [any; CHUNK]
+    }
+    #[inline(always)]
+    unsafe fn store<I: Isa>(to: *mut u8, v: &[Self; CHUNK]) {
+        // SAFETY: a chunk of a predicate is two bytes, aligned to two.
+        unsafe { *to.cast::<u16>() = bits::<I>(v) };
+    }
+    #[inline(always)]
+    unsafe fn store_masked<I: Isa>(to: *mut u8, v: &[Self; CHUNK], m: u16) {
+        // SAFETY: as above.
+        unsafe {
+            let to = to.cast::<u16>();
+            *to = *to & !m | bits::<I>(v) & m;
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_scalar<I: Isa>(cx: &mut Cx, to: *mut u8, v: &[Self; CHUNK]) {
+        // SAFETY: a predicate is 32 bytes, aligned to 32.
+        let to = unsafe { &mut *to.cast::<Mask>() };
+        for (word, mask) in to.iter_mut().zip(&cx.mask) {
+            *word = if v[0] { *word | mask } else { *word & !mask };
+        }
+    }
+}
+
+/// One bit per true lane.
+///
+/// # Safety
+/// The processor has unit `I`.
+#[inline(always)]
+unsafe fn bits<I: Isa>(v: &[bool; CHUNK]) -> u16 {
+    let mut wide = [0u32; CHUNK];
+    for i in 0..CHUNK {
+        wide[i] = if v[i] { u32::MAX } else { 0 };
+    }
+    // SAFETY: the caller's promise.
+    unsafe { I::nonzero32(&wide) }
+}
+
+/// A function of one lane. `x` is the immediate of the operation.
+pub(crate) trait Fn1: 'static {
+    /// Kind of the operand.
+    type A: Lane;
+    /// Kind of the result.
+    type R: Lane;
+    /// The function.
+    fn call(a: Self::A, x: u32) -> Self::R;
+}
+
+/// A function of two lanes.
+pub(crate) trait Fn2: 'static {
+    /// Kind of the first operand.
+    type A: Lane;
+    /// Kind of the second operand.
+    type B: Lane;
+    /// Kind of the result.
+    type R: Lane;
+    /// The function.
+    fn call(a: Self::A, b: Self::B, x: u32) -> Self::R;
+}
+
+/// A function of three lanes.
+pub(crate) trait Fn3: 'static {
+    /// Kind of the first operand.
+    type A: Lane;
+    /// Kind of the second operand.
+    type B: Lane;
+    /// Kind of the third operand.
+    type C: Lane;
+    /// Kind of the result.
+    type R: Lane;
+    /// The function.
+    fn call(a: Self::A, b: Self::B, c: Self::C, x: u32) -> Self::R;
+}
+
+/// Runs `chunk` over the chunks of the group and writes what it returns to slot `d`.
+///
+/// # Safety
+/// `op` was made by the decoder for results of kind `R`; the processor has unit `I`.
+#[inline(always)]
+unsafe fn drive<R: Lane, I: Isa>(cx: &mut Cx, op: &Op, chunk: impl Fn(usize) -> [R; CHUNK]) {
+    // SAFETY: the decoder's slots.
+    unsafe {
+        let to = cx.destination(op.d);
+        if cx.full {
+            for c in 0..cx.chunks {
+                let v = chunk(c);
+                R::store::<I>(to.add(c * R::BYTES), &v);
+            }
+            return;
+        }
+        let force = if op.flags & UNMASKED != 0 { u16::MAX } else { 0 };
+        for c in 0..cx.chunks {
+            let m = cx.chunk_mask(c);
+            if m != 0 {
+                let v = chunk(c);
+                R::store_masked::<I>(to.add(c * R::BYTES), &v, m | force);
+            }
+        }
+    }
+}
+
+/// The operation that applies `F` to every lane.
+pub(crate) struct Map1<F>(PhantomData<F>);
+/// The operation that applies `F` to every lane.
+pub(crate) struct Map2<F>(PhantomData<F>);
+/// The operation that applies `F` to every lane.
+pub(crate) struct Map3<F>(PhantomData<F>);
+
+impl<F: Fn1> Body for Map1<F> {
+    #[inline(always)]
+    unsafe fn run<I: Isa>(cx: &mut Cx, op: *const Op) -> *const Op {
+        // SAFETY: the contract of `Body`. The operation is copied so that stores to slots cannot be taken to change it.
+        unsafe {
+            let o = *op;
+            let (a, sa) = cx.source(o.a, F::A::BYTES);
+            let x = o.imm.cast_unsigned();
+            let apply = |a: &[F::A; CHUNK]| {
+                let mut r = [F::R::default(); CHUNK];
+                for i in 0..CHUNK {
+                    r[i] = F::call(a[i], x);
+                }
+                r
+            };
+            if o.flags & SCALAR != 0 {
+                let r = apply(&F::A::load_scalar(cx, a));
+                let to = cx.destination(o.d);
+                F::R::store_scalar::<I>(cx, to, &r);
+            } else {
+                drive::<F::R, I>(cx, &o, |c| apply(&F::A::load(a.add(c * sa))));
+            }
+            op.add(1)
+        }
+    }
+}
+
+impl<F: Fn2> Body for Map2<F> {
+    #[inline(always)]
+    unsafe fn run<I: Isa>(cx: &mut Cx, op: *const Op) -> *const Op {
+        // SAFETY: as in `Map1`.
+        unsafe {
+            let o = *op;
+            let (a, sa) = cx.source(o.a, F::A::BYTES);
+            let (b, sb) = cx.source(o.b, F::B::BYTES);
+            let x = o.imm.cast_unsigned();
+            let apply = |a: &[F::A; CHUNK], b: &[F::B; CHUNK]| {
+                let mut r = [F::R::default(); CHUNK];
+                for i in 0..CHUNK {
+                    r[i] = F::call(a[i], b[i], x);
+                }
+                r
+            };
+            if o.flags & SCALAR != 0 {
+                let r = apply(&F::A::load_scalar(cx, a), &F::B::load_scalar(cx, b));
+                let to = cx.destination(o.d);
+                F::R::store_scalar::<I>(cx, to, &r);
+            } else {
+                drive::<F::R, I>(cx, &o, |c| {
+                    apply(&F::A::load(a.add(c * sa)), &F::B::load(b.add(c * sb)))
+                });
+            }
+            op.add(1)
+        }
+    }
+}
+
+impl<F: Fn3> Body for Map3<F> {
+    #[inline(always)]
+    unsafe fn run<I: Isa>(cx: &mut Cx, op: *const Op) -> *const Op {
+        // SAFETY: as in `Map1`.
+        unsafe {
+            let o = *op;
+            let (a, sa) = cx.source(o.a, F::A::BYTES);
+            let (b, sb) = cx.source(o.b, F::B::BYTES);
+            let (c3, sc) = cx.source(o.c, F::C::BYTES);
+            let x = o.imm.cast_unsigned();
+            let apply = |a: &[F::A; CHUNK], b: &[F::B; CHUNK], c: &[F::C; CHUNK]| {
+                let mut r = [F::R::default(); CHUNK];
+                for i in 0..CHUNK {
+                    r[i] = F::call(a[i], b[i], c[i], x);
+                }
+                r
+            };
+            if o.flags & SCALAR != 0 {
+                let r = apply(
+                    &F::A::load_scalar(cx, a),
+                    &F::B::load_scalar(cx, b),
+                    &F::C::load_scalar(cx, c3),
+                );
+                let to = cx.destination(o.d);
+                F::R::store_scalar::<I>(cx, to, &r);
+            } else {
+                drive::<F::R, I>(cx, &o, |c| {
+                    apply(
+                        &F::A::load(a.add(c * sa)),
+                        &F::B::load(b.add(c * sb)),
+                        &F::C::load(c3.add(c * sc)),
+                    )
+                });
+            }
+            op.add(1)
+        }
+    }
+}

@@ -1,0 +1,670 @@
+//! Loads and stores.
+//!
+//! Sixteen lanes at a time: their addresses, then the cheapest way that the pattern allows. Every path checks bounds before it
+//! touches memory: once for lanes that lie in a row, per lane otherwise. A lane outside the span that the site used last makes
+//! the site look up again; a lane outside every span faults with its own address.
+//!
+//! ```text
+//!  addresses ── in a row? ──▶ one check, one vector access
+//!      │ no ── all the same (loads)? ──▶ one check, one access, spread
+//!      │ no ──▶ lanes in the site's span: accessed;  others: look up, again;  nowhere: fault
+//! ```
+
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
+
+use super::isa::{Body, CHUNK, Isa};
+use super::lane::Lane;
+use super::{Cx, Event, LINE, NUMBER, Op, SCALAR, Site, UNMASKED, WIDE};
+use crate::env::Access;
+use crate::error::FaultKind;
+use crate::{PARAM_WINDOW, SHARED_WINDOW};
+
+/// Flag: each element is one atomic access, with the fence that the order asks for.
+pub(crate) const ORDERED: u32 = 32;
+/// Flag: a fence after the access.
+pub(crate) const ACQUIRE: u32 = 64;
+/// Flag: a fence before the access.
+pub(crate) const RELEASE: u32 = 128;
+
+/// A state space.
+pub(crate) trait SpaceTag: 'static {
+    /// Which.
+    const KIND: Kind;
+}
+
+/// The state spaces that share the loops below.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Global,
+    Shared,
+    Generic,
+}
+
+macro_rules! spaces {
+    ($($name:ident)+) => {$(
+        pub(crate) struct $name;
+        impl SpaceTag for $name {
+            const KIND: Kind = Kind::$name;
+        }
+    )+};
+}
+spaces!(Global Shared Generic);
+
+/// What memory holds per element and what a register makes of it.
+pub(crate) trait Element: 'static {
+    /// Lane of the register.
+    type L: Lane;
+    /// Bytes in memory.
+    const BYTES: usize;
+    /// Reads.
+    ///
+    /// # Safety
+    /// `from` is readable for the bytes of the element.
+    unsafe fn get(from: *const u8) -> Self::L;
+    /// Writes.
+    ///
+    /// # Safety
+    /// `to` is writable for the bytes of the element.
+    unsafe fn put(to: *mut u8, v: Self::L);
+    /// Reads with one access.
+    ///
+    /// # Safety
+    /// As [`get`](Element::get), and aligned.
+    unsafe fn get_atomic(from: *mut u8) -> Self::L;
+    /// Writes with one access.
+    ///
+    /// # Safety
+    /// As [`put`](Element::put), and aligned.
+    unsafe fn put_atomic(to: *mut u8, v: Self::L);
+}
+
+macro_rules! element {
+    ($($name:ident $mem:ty, $raw:ty, $lane:ty, $atomic:ty;)+) => {$(
+        pub(crate) struct $name;
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap,
+            clippy::unnecessary_cast, clippy::cast_lossless, reason = "extension and truncation are what the element does")]
+        impl Element for $name {
+            type L = $lane;
+            const BYTES: usize = size_of::<$mem>();
+            #[inline(always)]
+            unsafe fn get(from: *const u8) -> $lane {
+                // SAFETY: the caller's promise.
+                unsafe { from.cast::<$mem>().read_unaligned() as $lane }
+            }
+            #[inline(always)]
+            unsafe fn put(to: *mut u8, v: $lane) {
+                // SAFETY: the caller's promise.
+                unsafe { to.cast::<$mem>().write_unaligned(v as $mem) }
+            }
+            #[inline(always)]
+            unsafe fn get_atomic(from: *mut u8) -> $lane {
+                // SAFETY: the caller's promise; device memory is only touched through raw pointers.
+                unsafe { <$atomic>::from_ptr(from.cast()).load(Ordering::Relaxed) as $mem as $lane }
+            }
+            #[inline(always)]
+            unsafe fn put_atomic(to: *mut u8, v: $lane) {
+                // SAFETY: as above.
+                unsafe { <$atomic>::from_ptr(to.cast()).store(v as $raw, Ordering::Relaxed) }
+            }
+        }
+    )+};
+}
+element! {
+    U8 u8, u8, u32, AtomicU8;
+    S8 i8, u8, u32, AtomicU8;
+    U16 u16, u16, u32, AtomicU16;
+    S16 i16, u16, u32, AtomicU16;
+    B32 u32, u32, u32, AtomicU32;
+    WideU8 u8, u8, u64, AtomicU8;
+    WideS8 i8, u8, u64, AtomicU8;
+    WideU16 u16, u16, u64, AtomicU16;
+    WideS16 i16, u16, u64, AtomicU16;
+    WideU32 u32, u32, u64, AtomicU32;
+    WideS32 i32, u32, u64, AtomicU32;
+    B64 u64, u64, u64, AtomicU64;
+}
+
+/// The addresses of chunk `c`.
+///
+/// # Safety
+/// `o` is an access made by the decoder for this frame.
+#[inline(always)]
+pub(crate) unsafe fn addresses(cx: &Cx, o: &Op, c: usize) -> [u64; CHUNK] {
+    let wide = o.flags & WIDE != 0;
+    let imm = i64::from(o.imm).cast_unsigned();
+    // SAFETY: the decoder's slots.
+    unsafe {
+        let (p, step) = cx.source(o.a, if wide { 128 } else { 64 });
+        let mut ad = [0u64; CHUNK];
+        if o.flags & LINE != 0 {
+            let base = if wide {
+                (*p.cast::<[u64; CHUNK]>())[c]
+            } else {
+                u64::from((*p.cast::<[u32; CHUNK]>())[c])
+            };
+            let stride = i64::from(o.e.cast_signed()).cast_unsigned();
+            for (i, a) in (0u64..).zip(ad.iter_mut()) {
+                *a = base.wrapping_add(stride.wrapping_mul(i)).wrapping_add(imm);
+            }
+        } else if wide {
+            let v = &*p.add(c * step).cast::<[u64; CHUNK]>();
+            for i in 0..CHUNK {
+                ad[i] = v[i].wrapping_add(imm);
+            }
+        } else {
+            let v = &*p.add(c * step).cast::<[u32; CHUNK]>();
+            for i in 0..CHUNK {
+                ad[i] = u64::from(v[i]).wrapping_add(imm);
+            }
+        }
+        if !wide {
+            for a in &mut ad {
+                *a &= 0xffff_ffff;
+            }
+        }
+        ad
+    }
+}
+
+/// Makes `site` translate `address`; false when nothing is mapped there.
+#[cold]
+pub(crate) fn refill(cx: &mut Cx, kind: Kind, site: *mut Site, address: u64, access: Access) -> bool {
+    let shared = cx.shared;
+    let found = match kind {
+        Kind::Shared => None,
+        Kind::Generic if (SHARED_WINDOW..SHARED_WINDOW + crate::WINDOW_BYTES).contains(&address) => {
+            cx.private_sites = true;
+            Some(Site {
+                lo: SHARED_WINDOW,
+                ..shared
+            })
+        }
+        Kind::Generic if (PARAM_WINDOW..PARAM_WINDOW + crate::WINDOW_BYTES).contains(&address) => {
+            cx.private_sites = true;
+            // SAFETY: the block outlives the run.
+            let params = unsafe { (*cx.cta).params() };
+            (access == Access::Read).then_some(Site {
+                lo: PARAM_WINDOW,
+                ..params
+            })
+        }
+        Kind::Global | Kind::Generic => cx.env().memory.lookup(address, access).map(|span| Site {
+            lo: span.lo,
+            len: span.len,
+            host: span.host,
+        }),
+    };
+    match found {
+        Some(new) if address.wrapping_sub(new.lo) < new.len => {
+            // SAFETY: sites are as many as the code says; see `Cx::sites`.
+            unsafe { *site = new };
+            true
+        }
+        _ => false,
+    }
+}
+
+/// The site of an access.
+///
+/// # Safety
+/// `o` is an access made by the decoder.
+#[inline(always)]
+pub(crate) unsafe fn site_of(cx: &mut Cx, kind: Kind, o: &Op) -> *mut Site {
+    if kind == Kind::Shared {
+        &raw mut cx.shared
+    } else {
+        // SAFETY: the worker has as many sites as the code says.
+        unsafe { cx.sites.add(o.site as usize) }
+    }
+}
+
+/// Lanes of `m` whose address is not a multiple of `bytes`.
+#[inline(always)]
+pub(crate) fn misaligned(ad: &[u64; CHUNK], bytes: u64, m: u16) -> u16 {
+    let mut bits = 0u16;
+    let mut any = 0;
+    for (i, a) in ad.iter().enumerate() {
+        any |= if m >> i & 1 != 0 { a & (bytes - 1) } else { 0 };
+    }
+    if any != 0 {
+        for (i, a) in ad.iter().enumerate() {
+            bits |= u16::from(a & (bytes - 1) != 0) << i;
+        }
+    }
+    bits & m
+}
+
+/// Runs `lane` on every lane of `m` with its host address, looking spans up as needed.
+///
+/// # Safety
+/// `site` is that of the access `op`, whose addresses are `ad`.
+#[inline(always)]
+pub(crate) unsafe fn each_lane<I: Isa>(
+    cx: &mut Cx,
+    op: *const Op,
+    kind: Kind,
+    site: *mut Site,
+    ad: &[u64; CHUNK],
+    m: u16,
+    (bytes, chunk, access): (u64, usize, Access),
+    mut lane: impl FnMut(usize, *mut u8),
+) -> bool {
+    let first_of = |bits: u16| bits.trailing_zeros();
+    let lane_number = |i: u32| u32::try_from(chunk * CHUNK).unwrap_or(0) + i;
+    let crooked = misaligned(ad, bytes, m);
+    if crooked != 0 {
+        let i = first_of(crooked);
+        cx.fail(
+            op,
+            FaultKind::MisalignedAddress,
+            lane_number(i),
+            ad[i as usize % CHUNK],
+        );
+        return false;
+    }
+    let mut rest = m;
+    while rest != 0 {
+        // SAFETY: the caller's promise.
+        let s = unsafe { *site };
+        // SAFETY: the processor has unit `I`.
+        let near = if s.len >= bytes {
+            unsafe { I::within(ad, s.lo, s.len - bytes) }
+        } else {
+            0
+        };
+        let inside = near & rest;
+        if inside == 0 {
+            let i = first_of(rest);
+            let address = ad[i as usize % CHUNK];
+            // SAFETY: the caller's promise.
+            if !refill(cx, kind, site, address, access) || unsafe { (*site).at(address, bytes) }.is_none() {
+                cx.fail(op, FaultKind::IllegalAddress, lane_number(i), address);
+                return false;
+            }
+            continue;
+        }
+        rest &= !inside;
+        let mut bits = inside;
+        while bits != 0 {
+            let i = first_of(bits) as usize;
+            bits &= bits - 1;
+            #[allow(
+                clippy::cast_possible_truncation,
+                reason = "inside the span, which is host memory"
+            )]
+            let offset = ad[i].wrapping_sub(s.lo) as usize;
+            lane(i, s.host.wrapping_add(offset));
+        }
+    }
+    true
+}
+
+/// A load. See [`targets`] for where the elements of a vector go.
+pub(crate) struct Load<S, M>(PhantomData<(S, M)>);
+/// A store.
+pub(crate) struct Store<S, M>(PhantomData<(S, M)>);
+
+/// Slots of the elements of a vector access.
+#[inline(always)]
+pub(crate) fn targets(o: &Op) -> [u32; 4] {
+    [o.d, o.b, o.c, o.g]
+}
+
+/// Elements of a vector access.
+#[inline(always)]
+pub(crate) fn elements(o: &Op) -> usize {
+    (o.flags >> NUMBER & 7) as usize
+}
+
+#[inline(always)]
+fn begin(cx: &mut Cx, o: &Op) {
+    if o.flags & ORDERED != 0 {
+        cx.spin = true;
+        if o.flags & RELEASE != 0 {
+            fence(Ordering::SeqCst);
+        }
+    }
+}
+
+#[inline(always)]
+fn end(o: &Op) {
+    if o.flags & ACQUIRE != 0 {
+        fence(Ordering::SeqCst);
+    }
+}
+
+/// Host address of `count` elements in a row that the lanes of `m` use, if they do and all lie in the site's span.
+///
+/// # Safety
+/// The processor has unit `I`.
+#[inline(always)]
+unsafe fn in_a_row<I: Isa>(s: &Site, ad: &[u64; CHUNK], m: u16, bytes: u64) -> Option<*mut u8> {
+    let lane = m.trailing_zeros() as usize % CHUNK;
+    let first = ad[lane].wrapping_sub(lane as u64 * bytes);
+    // SAFETY: the caller's promise.
+    if first % bytes != 0 || unsafe { I::on_line(ad, first, bytes) } & m != m {
+        return None;
+    }
+    s.at(first, bytes * CHUNK as u64)
+}
+
+impl<S: SpaceTag, M: Element> Body for Load<S, M> {
+    #[inline(always)]
+    unsafe fn run<I: Isa>(cx: &mut Cx, op: *const Op) -> *const Op {
+        // SAFETY: the contract of `Body`; every access to memory is through a checked span.
+        unsafe {
+            let o = *op;
+            let site = site_of(cx, S::KIND, &o);
+            let n = elements(&o);
+            begin(cx, &o);
+            if o.flags & SCALAR != 0 {
+                return load_scalar::<S, M, I>(cx, op, &o, site, n);
+            }
+            let force = if o.flags & UNMASKED != 0 { u16::MAX } else { 0 };
+            let (bytes, total) = (M::BYTES as u64, (M::BYTES * n) as u64);
+            for c in 0..cx.chunks {
+                let m = cx.chunk_mask(c);
+                if m == 0 {
+                    continue;
+                }
+                let ad = addresses(cx, &o, c);
+                if n == 1 && o.flags & ORDERED == 0 {
+                    let s = *site;
+                    let mut v = [M::L::default(); CHUNK];
+                    if let Some(p) = in_a_row::<I>(&s, &ad, m, bytes) {
+                        for i in 0..CHUNK {
+                            v[i] = M::get(p.add(i * M::BYTES));
+                        }
+                        M::L::store_masked::<I>(cx.destination(o.d).add(c * M::L::BYTES), &v, m | force);
+                        continue;
+                    }
+                    let lane = m.trailing_zeros() as usize % CHUNK;
+                    if ad[lane] % bytes == 0
+                        && I::on_line(&ad, ad[lane], 0) & m == m
+                        && let Some(p) = s.at(ad[lane], bytes)
+                    {
+                        v = [M::get(p); CHUNK];
+                        M::L::store_masked::<I>(cx.destination(o.d).add(c * M::L::BYTES), &v, m | force);
+                        continue;
+                    }
+                }
+                let mut v = [[M::L::default(); CHUNK]; 4];
+                let ordered = o.flags & ORDERED != 0;
+                let fine = each_lane::<I>(cx, op, S::KIND, site, &ad, m, (total, c, Access::Read), |i, p| {
+                    for (k, row) in v.iter_mut().enumerate().take(n) {
+                        let p = p.add(k * M::BYTES);
+                        row[i] = if ordered { M::get_atomic(p) } else { M::get(p) };
+                    }
+                });
+                if !fine {
+                    return std::ptr::null();
+                }
+                for (row, d) in v.iter().zip(targets(&o)).take(n) {
+                    M::L::store_masked::<I>(cx.destination(d).add(c * M::L::BYTES), row, m | force);
+                }
+            }
+            end(&o);
+            op.add(1)
+        }
+    }
+}
+
+/// A load that all lanes make from the same address: one access, one value.
+#[inline(always)]
+unsafe fn load_scalar<S: SpaceTag, M: Element, I: Isa>(
+    cx: &mut Cx,
+    op: *const Op,
+    o: &Op,
+    site: *mut Site,
+    n: usize,
+) -> *const Op {
+    // SAFETY: as in `Load`.
+    unsafe {
+        let total = (M::BYTES * n) as u64;
+        let address = addresses(cx, o, 0)[0];
+        let mut host = (*site).at(address, total);
+        if address % total != 0 {
+            let lane = cx.first_lane();
+            return cx.fail(op, FaultKind::MisalignedAddress, lane, address);
+        }
+        if host.is_none() && refill(cx, S::KIND, site, address, Access::Read) {
+            host = (*site).at(address, total);
+        }
+        let Some(p) = host else {
+            let lane = cx.first_lane();
+            return cx.fail(op, FaultKind::IllegalAddress, lane, address);
+        };
+        for (k, d) in targets(o).into_iter().enumerate().take(n) {
+            let p = p.add(k * M::BYTES);
+            let v = if o.flags & ORDERED != 0 {
+                M::get_atomic(p)
+            } else {
+                M::get(p)
+            };
+            M::L::store::<I>(cx.destination(d), &[v; CHUNK]);
+        }
+        end(o);
+        op.add(1)
+    }
+}
+
+impl<S: SpaceTag, M: Element> Body for Store<S, M> {
+    #[inline(always)]
+    unsafe fn run<I: Isa>(cx: &mut Cx, op: *const Op) -> *const Op {
+        // SAFETY: as in `Load`.
+        unsafe {
+            let o = *op;
+            let site = site_of(cx, S::KIND, &o);
+            let n = elements(&o);
+            begin(cx, &o);
+            let (bytes, total) = (M::BYTES as u64, (M::BYTES * n) as u64);
+            for c in 0..cx.chunks {
+                let m = cx.chunk_mask(c);
+                if m == 0 {
+                    continue;
+                }
+                let ad = addresses(cx, &o, c);
+                let mut v = [[M::L::default(); CHUNK]; 4];
+                for (row, s) in v.iter_mut().zip(targets(&o)).take(n) {
+                    let (p, step) = cx.source(s, M::L::BYTES);
+                    *row = M::L::load(p.add(c * step));
+                }
+                if n == 1
+                    && m == u16::MAX
+                    && o.flags & ORDERED == 0
+                    && let Some(p) = in_a_row::<I>(&*site, &ad, m, bytes)
+                {
+                    for i in 0..CHUNK {
+                        M::put(p.add(i * M::BYTES), v[0][i]);
+                    }
+                    continue;
+                }
+                let ordered = o.flags & ORDERED != 0;
+                let fine = each_lane::<I>(
+                    cx,
+                    op,
+                    S::KIND,
+                    site,
+                    &ad,
+                    m,
+                    (total, c, Access::Write),
+                    |i, p| {
+                        for (k, row) in v.iter().enumerate().take(n) {
+                            let p = p.add(k * M::BYTES);
+                            if ordered {
+                                M::put_atomic(p, row[i])
+                            } else {
+                                M::put(p, row[i])
+                            }
+                        }
+                    },
+                );
+                if !fine {
+                    return std::ptr::null();
+                }
+            }
+            end(&o);
+            op.add(1)
+        }
+    }
+}
+
+/// A load from local memory.
+pub(crate) struct LoadLocal<M>(PhantomData<M>);
+/// A store to local memory.
+pub(crate) struct StoreLocal<M>(PhantomData<M>);
+
+/// Local memory of lane `lane`: as many bytes as the kernel declares.
+#[inline(always)]
+pub(crate) fn local_site(cx: &Cx, lane: usize) -> Site {
+    // SAFETY: the block outlives the run.
+    let len = unsafe { (*cx.cta).local_bytes() };
+    Site {
+        lo: 0,
+        len: len as u64,
+        host: cx.local.wrapping_add(lane * len),
+    }
+}
+
+/// Calls `lane` with chunk, lane in it and host address of each lane's access.
+#[inline(always)]
+unsafe fn each_local(
+    cx: &mut Cx,
+    op: *const Op,
+    o: &Op,
+    total: u64,
+    mut lane: impl FnMut(&Cx, usize, usize, *mut u8),
+) -> bool {
+    for c in 0..cx.chunks {
+        let m = cx.chunk_mask(c);
+        if m == 0 {
+            continue;
+        }
+        // SAFETY: the caller's operation.
+        let ad = unsafe { addresses(cx, o, c) };
+        for i in 0..CHUNK {
+            if m >> i & 1 == 0 {
+                continue;
+            }
+            let number = c * CHUNK + i;
+            let at = u32::try_from(number).unwrap_or(0);
+            if ad[i] % total != 0 {
+                cx.fail(op, FaultKind::MisalignedAddress, at, ad[i]);
+                return false;
+            }
+            // A generic address has the window in its upper half.
+            let Some(p) = local_site(cx, number).at(ad[i] & (crate::WINDOW_BYTES - 1), total) else {
+                cx.fail(op, FaultKind::IllegalAddress, at, ad[i]);
+                return false;
+            };
+            lane(cx, c, i, p);
+        }
+    }
+    true
+}
+
+impl<M: Element> Body for LoadLocal<M> {
+    #[inline(always)]
+    unsafe fn run<I: Isa>(cx: &mut Cx, op: *const Op) -> *const Op {
+        // SAFETY: as in `Load`.
+        unsafe {
+            let o = *op;
+            let n = elements(&o);
+            let fine = each_local(cx, op, &o, (M::BYTES * n) as u64, |cx, c, i, p| {
+                for (k, d) in targets(&o).into_iter().enumerate().take(n) {
+                    let chunk = cx.destination(d).add(c * M::L::BYTES).cast::<M::L>();
+                    *chunk.add(i) = M::get(p.add(k * M::BYTES));
+                }
+            });
+            if fine { op.add(1) } else { std::ptr::null() }
+        }
+    }
+}
+
+impl<M: Element> Body for StoreLocal<M> {
+    #[inline(always)]
+    unsafe fn run<I: Isa>(cx: &mut Cx, op: *const Op) -> *const Op {
+        // SAFETY: as in `Load`.
+        unsafe {
+            let o = *op;
+            let n = elements(&o);
+            let fine = each_local(cx, op, &o, (M::BYTES * n) as u64, |cx, c, i, p| {
+                for (k, s) in targets(&o).into_iter().enumerate().take(n) {
+                    let (from, step) = cx.source(s, M::L::BYTES);
+                    let v = *from.add(c * step).cast::<M::L>().add(i);
+                    M::put(p.add(k * M::BYTES), v);
+                }
+            });
+            if fine { op.add(1) } else { std::ptr::null() }
+        }
+    }
+}
+
+/// Generic accesses that may go to local memory: lanes are told apart one by one.
+pub(crate) struct Mixed<B, L>(PhantomData<(B, L)>);
+
+impl<B: Body, L: Body> Body for Mixed<B, L> {
+    #[inline(always)]
+    unsafe fn run<I: Isa>(cx: &mut Cx, op: *const Op) -> *const Op {
+        // SAFETY: the contract of `Body`.
+        unsafe {
+            let o = *op;
+            let mut local = [0u32; super::WARPS];
+            let mut any = false;
+            if o.flags & SCALAR == 0 {
+                for c in 0..cx.chunks {
+                    let m = cx.chunk_mask(c);
+                    if m != 0 {
+                        let ad = addresses(cx, &o, c);
+                        let bits = I::within(&ad, crate::LOCAL_WINDOW, crate::WINDOW_BYTES - 1) & m;
+                        local[c / 2] |= u32::from(bits) << (16 * (c % 2));
+                        any |= bits != 0;
+                    }
+                }
+            }
+            if !any {
+                return B::run::<I>(cx, op);
+            }
+            mixed::<B, L, I>(cx, op, &local)
+        }
+    }
+}
+
+/// Runs local lanes as a local access, then the others.
+#[inline(never)]
+unsafe fn mixed<B: Body, L: Body, I: Isa>(cx: &mut Cx, op: *const Op, local: &super::Mask) -> *const Op {
+    // SAFETY: the contract of `Body`; the copies of the operation only differ in flags that the bodies know.
+    unsafe {
+        let (mask, full) = (cx.mask, cx.full);
+        let mut next = op.add(1);
+        let mut part = *op;
+        part.flags &= !UNMASKED;
+        cx.full = false;
+        for (lanes, is_local) in [(true, true), (false, false)] {
+            for w in 0..super::WARPS {
+                cx.mask[w] = if lanes {
+                    mask[w] & local[w]
+                } else {
+                    mask[w] & !local[w]
+                };
+            }
+            if cx.mask == [0; super::WARPS] {
+                continue;
+            }
+            // The handlers take the place of an operation from its address, which a copy does not have.
+            let done = if is_local {
+                L::run::<I>(cx, &raw const part)
+            } else {
+                B::run::<I>(cx, &raw const part)
+            };
+            if done.is_null() {
+                cx.stop(op, Event::Fault);
+                next = std::ptr::null();
+                break;
+            }
+        }
+        (cx.mask, cx.full) = (mask, full);
+        next
+    }
+}

@@ -1,0 +1,358 @@
+//! What lanes of a warp do together: shuffles, votes, matches, reductions.
+//!
+//! An operation with a member mask waits until all of its live lanes stand there. In strict order they always do, except
+//! where a program has lanes meet at different instructions; then the group goes over to the all-vector decoding, where
+//! splits can wait ([`Event::Sync`]).
+
+use super::isa::{Body, CHUNK, Isa};
+use super::{Cx, Event, Mask, NUMBER, Op, WARPS};
+use crate::lir::{Redux, Shfl, Vote};
+
+/// Whether a warp-wide operation has to wait for lanes.
+///
+/// # Safety
+/// `members` is a 32-bit operand made by the decoder.
+#[inline(always)]
+unsafe fn missing(cx: &mut Cx, members: u32) -> bool {
+    // SAFETY: the group outlives the run.
+    let live = unsafe { (*cx.group).live };
+    if cx.mask == live || std::mem::take(&mut cx.force) {
+        return false;
+    }
+    // SAFETY: the caller's promise.
+    unsafe { missing_slow(cx, members, &live) }
+}
+
+#[cold]
+unsafe fn missing_slow(cx: &Cx, members: u32, live: &Mask) -> bool {
+    for w in 0..WARPS {
+        if cx.mask[w] == 0 {
+            continue;
+        }
+        let lane = w * 32 + cx.mask[w].trailing_zeros() as usize;
+        // SAFETY: the caller's promise.
+        let need = unsafe { lane32(cx, members, lane) };
+        if need & live[w] & !cx.mask[w] != 0 {
+            return true;
+        }
+    }
+    false
+}
+
+/// A lane of a 32-bit operand.
+///
+/// # Safety
+/// `operand` is one, made by the decoder.
+#[inline(always)]
+pub(crate) unsafe fn lane32(cx: &Cx, operand: u32, lane: usize) -> u32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (p, step) = cx.source(operand, 64);
+        *p.add(lane / CHUNK * step).cast::<u32>().add(lane % CHUNK)
+    }
+}
+
+/// A lane of a 64-bit operand.
+///
+/// # Safety
+/// `operand` is one, made by the decoder.
+#[inline(always)]
+pub(crate) unsafe fn lane64(cx: &Cx, operand: u32, lane: usize) -> u64 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (p, step) = cx.source(operand, 128);
+        *p.add(lane / CHUNK * step).cast::<u64>().add(lane % CHUNK)
+    }
+}
+
+/// The 32 lanes of a warp of a 32-bit operand.
+///
+/// # Safety
+/// `operand` is one, made by the decoder.
+#[inline(always)]
+pub(crate) unsafe fn warp32(cx: &Cx, operand: u32, w: usize) -> [u32; 32] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (p, step) = cx.source(operand, 64);
+        let (low, high) = (p.add(w * 2 * step), p.add((w * 2 + 1) * step));
+        let (low, high) = (*low.cast::<[u32; CHUNK]>(), *high.cast::<[u32; CHUNK]>());
+        let mut all = [0; 32];
+        all[..CHUNK].copy_from_slice(&low);
+        all[CHUNK..].copy_from_slice(&high);
+        all
+    }
+}
+
+/// Writes the 32 lanes of a warp under the mask.
+///
+/// # Safety
+/// `operand` is a 32-bit destination made by the decoder; the processor has unit `I`.
+#[inline(always)]
+pub(crate) unsafe fn set_warp32<I: Isa>(cx: &Cx, operand: u32, w: usize, v: &[u32; 32]) {
+    let mut halves = [[0; CHUNK]; 2];
+    halves[0].copy_from_slice(&v[..CHUNK]);
+    halves[1].copy_from_slice(&v[CHUNK..]);
+    // SAFETY: the caller's promise.
+    unsafe {
+        let to = cx.destination(operand);
+        for (h, half) in halves.iter().enumerate() {
+            let c = w * 2 + h;
+            I::store32(to.add(c * 64).cast(), half, cx.chunk_mask(c));
+        }
+    }
+}
+
+/// `shfl`: `d` value, `e` predicate or none, `a` value, `b` lane, `c` clamp, `g` members; mode in the flags.
+pub(crate) struct Shuffle;
+/// An operand that is not there.
+pub(crate) const NO_OPERAND: u32 = u32::MAX;
+
+impl Body for Shuffle {
+    #[inline(always)]
+    unsafe fn run<I: Isa>(cx: &mut Cx, op: *const Op) -> *const Op {
+        // SAFETY: the contract of `Body`.
+        unsafe {
+            let o = *op;
+            if missing(cx, o.g) {
+                return cx.stop(op, Event::Sync);
+            }
+            let mode = match o.flags >> NUMBER {
+                0 => Shfl::Up,
+                1 => Shfl::Down,
+                2 => Shfl::Bfly,
+                _ => Shfl::Idx,
+            };
+            let mut inside = [0u32; WARPS];
+            for w in 0..cx.chunks / 2 {
+                if cx.mask[w] == 0 {
+                    continue;
+                }
+                let value = warp32(cx, o.a, w);
+                let by = warp32(cx, o.b, w);
+                let clamp = warp32(cx, o.c, w);
+                let mut from = [0u32; 32];
+                let mut ok = [0u32; 32];
+                for lane in 0..32u32 {
+                    let i = lane as usize;
+                    let (b, bound, segment) = (by[i] & 31, clamp[i] & 31, clamp[i] >> 8 & 31);
+                    let min = lane & segment;
+                    let max = min | bound & !segment;
+                    let (j, fine) = match mode {
+                        Shfl::Up => (
+                            lane.wrapping_sub(b),
+                            lane.wrapping_sub(b).cast_signed() >= max.cast_signed(),
+                        ),
+                        Shfl::Down => (lane + b, lane + b <= max),
+                        Shfl::Bfly => (lane ^ b, lane ^ b <= max),
+                        Shfl::Idx => (min | b & !segment, min | b & !segment <= max),
+                    };
+                    from[i] = if fine { j & 31 } else { lane };
+                    ok[i] = u32::from(fine);
+                }
+                let mut result = [0u32; 32];
+                let mut bits = 0;
+                for i in 0..32 {
+                    result[i] = value[(from[i] & 31) as usize];
+                    bits |= ok[i] << i;
+                }
+                set_warp32::<I>(cx, o.d, w, &result);
+                inside[w] = bits;
+            }
+            if o.e != NO_OPERAND {
+                cx.set_predicate(o.e, &inside);
+            }
+            op.add(1)
+        }
+    }
+}
+
+/// `vote`: `d` result, `a` predicate (maybe negated), `b` members; mode in the flags.
+pub(crate) struct VoteOp;
+impl Body for VoteOp {
+    #[inline(always)]
+    unsafe fn run<I: Isa>(cx: &mut Cx, op: *const Op) -> *const Op {
+        // SAFETY: the contract of `Body`.
+        unsafe {
+            let o = *op;
+            if missing(cx, o.b) {
+                return cx.stop(op, Event::Sync);
+            }
+            let mode = match o.flags >> NUMBER {
+                0 => Vote::All,
+                1 => Vote::Any,
+                2 => Vote::Uni,
+                _ => Vote::Ballot,
+            };
+            let p = cx.predicate(o.a);
+            let mut result = [0; WARPS];
+            for w in 0..cx.chunks / 2 {
+                let (yes, mask) = (p[w] & cx.mask[w], cx.mask[w]);
+                if mode == Vote::Ballot {
+                    // Only lanes of the member mask count.
+                    let members = lane32(cx, o.b, w * 32 + (mask.trailing_zeros() as usize & 31));
+                    set_warp32::<I>(cx, o.d, w, &[yes & members; 32]);
+                    continue;
+                }
+                let holds = match mode {
+                    Vote::All => yes == mask,
+                    Vote::Any => yes != 0,
+                    _ => yes == 0 || yes == mask,
+                };
+                result[w] = if holds { u32::MAX } else { 0 };
+            }
+            if mode != Vote::Ballot {
+                cx.set_predicate(o.d, &result);
+            }
+            op.add(1)
+        }
+    }
+}
+
+/// `match`: `d` mask, `e` predicate or none, `a` 64-bit value, `b` members; 1 in the flags for `.all`.
+pub(crate) struct MatchOp;
+impl Body for MatchOp {
+    #[inline(always)]
+    unsafe fn run<I: Isa>(cx: &mut Cx, op: *const Op) -> *const Op {
+        // SAFETY: the contract of `Body`.
+        unsafe {
+            let o = *op;
+            if missing(cx, o.b) {
+                return cx.stop(op, Event::Sync);
+            }
+            let all = o.flags >> NUMBER != 0;
+            let mut same = [0; WARPS];
+            for w in 0..cx.chunks / 2 {
+                let mask = cx.mask[w];
+                let mut result = [0u32; 32];
+                for (i, r) in result.iter_mut().enumerate() {
+                    if mask >> i & 1 == 0 {
+                        continue;
+                    }
+                    let mine = lane64(cx, o.a, w * 32 + i);
+                    for j in 0..32 {
+                        if mask >> j & 1 != 0 && lane64(cx, o.a, w * 32 + j) == mine {
+                            *r |= 1 << j;
+                        }
+                    }
+                    if all {
+                        let agree = *r == mask;
+                        same[w] |= u32::from(agree) << i;
+                        *r = if agree { mask } else { 0 };
+                    }
+                }
+                set_warp32::<I>(cx, o.d, w, &result);
+            }
+            if o.e != NO_OPERAND {
+                cx.set_predicate(o.e, &same);
+            }
+            op.add(1)
+        }
+    }
+}
+
+/// `redux`: `d` result, `a` value, `b` members; operation in the flags.
+pub(crate) struct ReduxOp;
+
+/// Number of an operation of `redux`.
+pub(crate) const fn redux_number(op: Redux) -> u32 {
+    match op {
+        Redux::Add => 0,
+        Redux::MinU => 1,
+        Redux::MaxU => 2,
+        Redux::MinS => 3,
+        Redux::MaxS => 4,
+        Redux::And => 5,
+        Redux::Or => 6,
+        Redux::Xor => 7,
+    }
+}
+
+impl Body for ReduxOp {
+    #[inline(always)]
+    unsafe fn run<I: Isa>(cx: &mut Cx, op: *const Op) -> *const Op {
+        // SAFETY: the contract of `Body`.
+        unsafe {
+            let o = *op;
+            if missing(cx, o.b) {
+                return cx.stop(op, Event::Sync);
+            }
+            for w in 0..cx.chunks / 2 {
+                let mask = cx.mask[w];
+                let value = warp32(cx, o.a, w);
+                let lanes = value
+                    .iter()
+                    .enumerate()
+                    .filter(|(i, _)| mask >> i & 1 != 0)
+                    .map(|(_, v)| *v);
+                let signed = |v: u32| v.cast_signed();
+                let result = match o.flags >> NUMBER {
+                    0 => lanes.fold(0, u32::wrapping_add),
+                    1 => lanes.min().unwrap_or(0),
+                    2 => lanes.max().unwrap_or(0),
+                    3 => lanes.min_by_key(|v| signed(*v)).unwrap_or(0),
+                    4 => lanes.max_by_key(|v| signed(*v)).unwrap_or(0),
+                    5 => lanes.fold(u32::MAX, |a, b| a & b),
+                    6 => lanes.fold(0, |a, b| a | b),
+                    _ => lanes.fold(0, |a, b| a ^ b),
+                };
+                set_warp32::<I>(cx, o.d, w, &[result; 32]);
+            }
+            op.add(1)
+        }
+    }
+}
+
+/// `elect.sync`: `d` lane, `e` predicate, `b` members. The lowest lane is elected.
+pub(crate) struct ElectOp;
+impl Body for ElectOp {
+    #[inline(always)]
+    unsafe fn run<I: Isa>(cx: &mut Cx, op: *const Op) -> *const Op {
+        // SAFETY: the contract of `Body`.
+        unsafe {
+            let o = *op;
+            if missing(cx, o.b) {
+                return cx.stop(op, Event::Sync);
+            }
+            let mut leader = [0; WARPS];
+            for w in 0..cx.chunks / 2 {
+                let mask = cx.mask[w];
+                leader[w] = mask & mask.wrapping_neg();
+                set_warp32::<I>(cx, o.d, w, &[mask.trailing_zeros() & 31; 32]);
+            }
+            cx.set_predicate(o.e, &leader);
+            op.add(1)
+        }
+    }
+}
+
+/// `activemask`: `d`.
+pub(crate) struct ActiveMaskOp;
+impl Body for ActiveMaskOp {
+    #[inline(always)]
+    unsafe fn run<I: Isa>(cx: &mut Cx, op: *const Op) -> *const Op {
+        // SAFETY: the contract of `Body`.
+        unsafe {
+            let o = *op;
+            for w in 0..cx.chunks / 2 {
+                set_warp32::<I>(cx, o.d, w, &[cx.mask[w]; 32]);
+            }
+            op.add(1)
+        }
+    }
+}
+
+/// `bar.warp.sync`: `b` members.
+pub(crate) struct WarpBar;
+impl Body for WarpBar {
+    #[inline(always)]
+    unsafe fn run<I: Isa>(cx: &mut Cx, op: *const Op) -> *const Op {
+        // SAFETY: the contract of `Body`.
+        unsafe {
+            if missing(cx, (*op).b) {
+                cx.stop(op, Event::Sync)
+            } else {
+                op.add(1)
+            }
+        }
+    }
+}

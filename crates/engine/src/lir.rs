@@ -1,0 +1,349 @@
+//! The kernel between PTX and operations: one flat control-flow graph with every call inlined, few kinds of instructions.
+//!
+//! Invariants: block 0 is the entry; operands have the classes that the instruction wants; a constant register is never
+//! written; an instruction that can stop (barrier, hook, guard of a widening) may stand anywhere, since a program counter is
+//! the number of an instruction in the final order of blocks.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::exec::alu::{Alu, Class};
+
+/// A virtual register.
+pub(crate) type V = u32;
+/// A basic block.
+pub(crate) type B = u32;
+
+/// A value that is known when the kernel is launched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Konst {
+    /// Known now.
+    Imm(u64),
+    /// Bytes of the parameter block.
+    Param { offset: u32, bytes: u8, signed: bool },
+    /// `%ntid` and so on, by component.
+    Ntid(u8),
+    /// `%nctaid`.
+    Nctaid(u8),
+    /// `%gridid`
+    GridId,
+    /// `%envreg1` (low half) and `%envreg2` (high half).
+    GridWorkspace { high: bool },
+    /// `%nwarpid`
+    Warps,
+    /// `%dynamic_smem_size`
+    DynamicShared,
+    /// `%total_smem_size`
+    TotalShared,
+}
+
+/// A per-thread or per-block value that is not a constant of the launch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Special {
+    Tid(u8),
+    Ctaid(u8),
+    LaneId,
+    WarpId,
+    LaneMaskEq,
+    LaneMaskLe,
+    LaneMaskLt,
+    LaneMaskGe,
+    LaneMaskGt,
+    Clock,
+    GlobalTimer,
+    Sm,
+    Sms,
+}
+
+/// Operations on predicates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum PredOp {
+    Mov,
+    Not,
+    And,
+    Or,
+    Xor,
+    /// `a & !b`
+    AndNot,
+    /// `a | !b`
+    OrNot,
+    True,
+    False,
+}
+
+/// Where an access goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Space {
+    Global,
+    Shared,
+    Local,
+    Generic,
+}
+
+/// What an access moves, per element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum MemType {
+    U8,
+    S8,
+    U16,
+    S16,
+    B32,
+    S32,
+    B64,
+}
+
+impl MemType {
+    /// Bytes of an element.
+    pub(crate) const fn bytes(self) -> u8 {
+        match self {
+            Self::U8 | Self::S8 => 1,
+            Self::U16 | Self::S16 => 2,
+            Self::B32 | Self::S32 => 4,
+            Self::B64 => 8,
+        }
+    }
+}
+
+/// Ordering of an access or fence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Order {
+    Weak,
+    /// Volatile and relaxed: each element is one access.
+    Relaxed,
+    Acquire,
+    Release,
+    AcqRel,
+}
+
+/// A load or store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Access {
+    pub(crate) space: Space,
+    pub(crate) ty: MemType,
+    /// Elements: 1, 2 or 4.
+    pub(crate) n: u8,
+    pub(crate) order: Order,
+    pub(crate) offset: i32,
+}
+
+/// What an atomic does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum AtomKind {
+    /// An integer operation of the table in `tessera-arith`.
+    Int(tessera_arith::atomics::AtomOp),
+    Cas,
+    AddF32 {
+        ftz: bool,
+    },
+    AddF64,
+    AddF16,
+    AddF16x2,
+    AddBf16,
+    AddBf16x2,
+}
+
+/// An atomic or reduction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Atom {
+    pub(crate) space: Space,
+    pub(crate) kind: AtomKind,
+    /// 2, 4 or 8; 16 for `cas.b128` and `exch.b128`, whose values are pairs of registers.
+    pub(crate) bytes: u8,
+    pub(crate) offset: i32,
+    pub(crate) order: Order,
+}
+
+/// Mode of a shuffle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Shfl {
+    Up,
+    Down,
+    Bfly,
+    Idx,
+}
+
+/// Mode of a vote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Vote {
+    All,
+    Any,
+    Uni,
+    Ballot,
+}
+
+/// Operation of `redux`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Redux {
+    Add,
+    MinU,
+    MaxU,
+    MinS,
+    MaxS,
+    And,
+    Or,
+    Xor,
+}
+
+/// What a barrier reduces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum BarRed {
+    None,
+    Popc,
+    And,
+    Or,
+}
+
+/// A function that the device supplies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Hook {
+    Printf,
+    AssertFail,
+    Malloc,
+    Free,
+    /// `cudaCGGetIntrinsicHandle`
+    GridHandle,
+    /// `cudaCGSynchronize`
+    GridSync,
+}
+
+/// What an instruction does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum What {
+    /// Lane by lane, with an immediate.
+    Alu(Alu, u32),
+    Pred(PredOp),
+    Special(Special),
+    Load(Access),
+    Store(Access),
+    Atom(Atom),
+    Fence,
+    /// d0 value, maybe d1 predicate; s: value, lane, clamp, member mask.
+    Shfl(Shfl),
+    /// d: predicate or ballot; s: predicate, member mask.
+    Vote(Vote),
+    /// d0 mask, maybe d1 predicate; s: value, member mask.
+    Match {
+        all: bool,
+    },
+    /// s: value, member mask.
+    Redux(Redux),
+    /// d0 lane, maybe absent; d1 predicate; s: member mask.
+    Elect,
+    ActiveMask,
+    /// s: member mask.
+    BarWarp,
+    /// s: barrier, maybe thread count, maybe predicate; d: result of a reduction.
+    Bar {
+        red: BarRed,
+        count: bool,
+        arrive: bool,
+    },
+    /// d: predicate; s: generic address.
+    IsSpace(Space),
+    Hook(Hook),
+    Sleep,
+    Trap,
+    /// `brkpt` and hints.
+    Nop,
+}
+
+/// An instruction.
+#[derive(Debug, Clone)]
+pub(crate) struct Inst {
+    pub(crate) what: What,
+    pub(crate) d: SmallVec<[V; 2]>,
+    pub(crate) s: SmallVec<[V; 4]>,
+    /// Predicate and whether it is negated.
+    pub(crate) guard: Option<(V, bool)>,
+    /// Which line: an index into [`Kernel::places`].
+    pub(crate) at: u32,
+}
+
+/// How a block ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Term {
+    Jump(B),
+    Branch {
+        pred: V,
+        negated: bool,
+        taken: B,
+        other: B,
+    },
+    /// Value `index` chooses; out of range is an invalid program counter.
+    Switch {
+        index: V,
+        targets: Vec<B>,
+    },
+    Exit,
+}
+
+impl Term {
+    pub(crate) fn successors(&self) -> SmallVec<[B; 2]> {
+        match self {
+            Self::Jump(b) => SmallVec::from_slice(&[*b]),
+            Self::Branch { taken, other, .. } => SmallVec::from_slice(&[*taken, *other]),
+            Self::Switch { targets, .. } => targets.iter().copied().collect(),
+            Self::Exit => SmallVec::new(),
+        }
+    }
+
+    pub(crate) fn retarget(&mut self, from: B, to: B) {
+        let swap = |b: &mut B| {
+            if *b == from {
+                *b = to;
+            }
+        };
+        match self {
+            Self::Jump(b) => swap(b),
+            Self::Branch { taken, other, .. } => {
+                swap(taken);
+                swap(other);
+            }
+            Self::Switch { targets, .. } => targets.iter_mut().for_each(swap),
+            Self::Exit => {}
+        }
+    }
+
+    pub(crate) const fn operand(&self) -> Option<V> {
+        match self {
+            Self::Branch { pred, .. } => Some(*pred),
+            Self::Switch { index, .. } => Some(*index),
+            _ => None,
+        }
+    }
+}
+
+/// A basic block.
+#[derive(Debug, Clone)]
+pub(crate) struct Block {
+    pub(crate) insts: Vec<Inst>,
+    pub(crate) term: Term,
+    /// Line of the terminator.
+    pub(crate) at: u32,
+}
+
+/// A virtual register's facts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Vreg {
+    pub(crate) class: Class,
+    pub(crate) konst: Option<Konst>,
+}
+
+/// A line of the PTX text.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) function: Arc<str>,
+    pub(crate) line: u32,
+}
+
+/// A kernel with its calls inlined.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Kernel {
+    pub(crate) vregs: Vec<Vreg>,
+    pub(crate) blocks: Vec<Block>,
+    pub(crate) places: Vec<Place>,
+    pub(crate) static_shared: u32,
+    pub(crate) shared_align: u32,
+    pub(crate) local_bytes: u32,
+}

@@ -1,0 +1,488 @@
+//! Loads, stores, atomics, fences, address spaces.
+
+use tessera_ptx::modifier::{AtomOp, Semantics};
+use tessera_ptx::module::Symbol;
+use tessera_ptx::{Address, Flag, Inst as PtxInst, Opcode as O, Operand, Space as PtxSpace, Type as T};
+
+use super::alu::atom_int;
+use super::operand::class_of;
+use super::{Binding, Local, Lower, Result};
+use crate::exec::alu::{Alu, Class};
+use crate::lir::{Access, Atom, AtomKind, Konst, MemType, Order, Space, V, What};
+use crate::{SHARED_WINDOW, WINDOW_BYTES};
+
+fn order(inst: &PtxInst) -> Order {
+    match inst.semantics() {
+        None | Some(Semantics::Weak) => Order::Weak,
+        Some(Semantics::Volatile | Semantics::Relaxed | Semantics::Mmio) => Order::Relaxed,
+        Some(Semantics::Acquire) => Order::Acquire,
+        Some(Semantics::Release) => Order::Release,
+        Some(Semantics::AcqRel | Semantics::Sc) => Order::AcqRel,
+    }
+}
+
+const fn mem_type(ty: T) -> MemType {
+    match (ty, ty.bits()) {
+        (T::S8, _) => MemType::S8,
+        (T::S16, _) => MemType::S16,
+        (T::S32, _) => MemType::S32,
+        (_, 0..=8) => MemType::U8,
+        (_, 16) => MemType::U16,
+        (_, 32) => MemType::B32,
+        _ => MemType::B64,
+    }
+}
+
+impl Lower<'_> {
+    fn space(&self, space: Option<PtxSpace>) -> Result<Space> {
+        Ok(match space {
+            None => Space::Generic,
+            Some(PtxSpace::Global | PtxSpace::Const) => Space::Global,
+            Some(PtxSpace::Shared | PtxSpace::SharedCta | PtxSpace::SharedCluster) => Space::Shared,
+            Some(PtxSpace::Local) => Space::Local,
+            // Addresses in the parameter space are generic ones here.
+            Some(PtxSpace::Param | PtxSpace::ParamEntry) => Space::Generic,
+            Some(other) => return self.refuse(format!("state space .{other}")),
+        })
+    }
+
+    pub(super) fn memory(&mut self, inst: &PtxInst) -> Result<()> {
+        match inst.op {
+            O::Ld | O::Ldu => self.load(inst),
+            O::St => self.store(inst),
+            O::Atom | O::Red => self.atom(inst),
+            O::Membar | O::Fence => {
+                self.emit(What::Fence, &[], &[]);
+                Ok(())
+            }
+            O::FenceProxy => {
+                if inst.has(Flag::Alias) || inst.has(Flag::Async) {
+                    self.emit(What::Fence, &[], &[]);
+                    return Ok(());
+                }
+                self.refuse("proxies of tensor maps")
+            }
+            O::Cvta => self.cvta(inst),
+            O::Isspacep => {
+                let Some(operand) = inst.operands.first() else {
+                    return self.refuse("no destination");
+                };
+                let d = self.dest(operand, Class::Pred)?;
+                let a = self.arg(inst, 1, T::U64)?;
+                let space = match inst.space() {
+                    Some(PtxSpace::Param | PtxSpace::ParamEntry) => Space::Generic,
+                    // Constant memory lies in global memory here.
+                    Some(PtxSpace::Const) => {
+                        let no = self.pred(crate::lir::PredOp::False, &[]);
+                        self.mov(d, no);
+                        return Ok(());
+                    }
+                    other => self.space(other)?,
+                };
+                self.emit(What::IsSpace(space), &[d], &[a]);
+                Ok(())
+            }
+            O::Createpolicy => {
+                let Some(operand) = inst.operands.first() else {
+                    return self.refuse("no destination");
+                };
+                let d = self.dest(operand, Class::W64)?;
+                let zero = self.imm64(0);
+                self.assign(d, zero);
+                Ok(())
+            }
+            // Hints about caches.
+            _ => Ok(()),
+        }
+    }
+
+    /// Elements of a vector operand, or the one operand.
+    fn elements<'o>(&self, inst: &'o PtxInst, n: usize) -> Result<&'o [Operand]> {
+        match inst.operands.get(n) {
+            Some(Operand::Vec(parts)) => Ok(parts),
+            Some(one) => Ok(std::slice::from_ref(one)),
+            None => self.refuse("operands are missing"),
+        }
+    }
+
+    fn mem_address(&self, inst: &PtxInst, n: usize) -> Result<Address> {
+        match inst.operands.get(n) {
+            Some(Operand::Mem(address)) => Ok(*address),
+            _ => self.refuse("no address"),
+        }
+    }
+
+    fn load(&mut self, inst: &PtxInst) -> Result<()> {
+        let Some(ty) = inst.ty(0) else {
+            return self.refuse("no type");
+        };
+        let address = self.mem_address(inst, 1)?;
+        let parts = self.elements(inst, 0)?;
+        if matches!(
+            inst.space(),
+            Some(PtxSpace::Param | PtxSpace::ParamEntry | PtxSpace::ParamFunc)
+        ) {
+            if let Address::Sym { symbol, offset } = address
+                && self.load_param(symbol, offset, ty, parts)?
+            {
+                return Ok(());
+            }
+        }
+        let space = self.space(inst.space())?;
+        let (base, offset) = self.address(address, space == Space::Shared)?;
+        if ty.bits() == 128 {
+            return self.load_wide(inst, space, base, offset, parts);
+        }
+        if parts.len() > 4 {
+            return self.refuse("vectors of eight elements");
+        }
+        let mut d = Vec::new();
+        for part in parts {
+            d.push(self.dest(part, class_of(ty))?);
+        }
+        // All registers of one access have one class.
+        let class = d.first().map_or(Class::W32, |&d| self.class(d));
+        let same = d.iter().all(|&d| self.class(d) == class) && class != Class::Pred;
+        let targets: Vec<V> = if same {
+            d.clone()
+        } else {
+            d.iter().map(|_| self.temp(class_of(ty))).collect()
+        };
+        let n = u8::try_from(parts.len()).unwrap_or(1);
+        let access = Access {
+            space,
+            ty: mem_type(ty),
+            n,
+            order: order(inst),
+            offset,
+        };
+        self.emit(What::Load(access), &targets, &[base]);
+        if !same {
+            for (d, t) in d.into_iter().zip(targets) {
+                self.assign(d, t);
+            }
+        }
+        Ok(())
+    }
+
+    /// `ld.b128`: two halves of each.
+    fn load_wide(
+        &mut self,
+        inst: &PtxInst,
+        space: Space,
+        base: V,
+        offset: i32,
+        parts: &[Operand],
+    ) -> Result<()> {
+        let &[Operand::Reg(reg)] = parts else {
+            return self.refuse("vectors of .b128");
+        };
+        let d = self.register(reg);
+        let access = Access {
+            space,
+            ty: MemType::B64,
+            n: 2,
+            order: order(inst),
+            offset,
+        };
+        self.emit(What::Load(access), &[d, d + 1], &[base]);
+        Ok(())
+    }
+
+    fn store(&mut self, inst: &PtxInst) -> Result<()> {
+        let Some(ty) = inst.ty(0) else {
+            return self.refuse("no type");
+        };
+        let address = self.mem_address(inst, 0)?;
+        let parts = self.elements(inst, 1)?;
+        if matches!(inst.space(), Some(PtxSpace::Param | PtxSpace::ParamFunc)) {
+            let Address::Sym { symbol, offset } = address else {
+                return self.refuse("a store to parameters through a register");
+            };
+            return self.store_param(symbol, offset, ty, parts);
+        }
+        let space = self.space(inst.space())?;
+        let (base, offset) = self.address(address, space == Space::Shared)?;
+        let mut s = vec![base];
+        let mut mem = mem_type(ty);
+        if ty.bits() == 128 {
+            let &[Operand::Reg(reg)] = parts else {
+                return self.refuse("vectors of .b128");
+            };
+            let v = self.register(reg);
+            s.extend([v, v + 1]);
+            mem = MemType::B64;
+        } else {
+            for part in parts {
+                // A wider register gives its low bits.
+                s.push(self.source(part, ty)?);
+            }
+        }
+        if s.len() > 5 {
+            return self.refuse("vectors of eight elements");
+        }
+        let n = u8::try_from(s.len() - 1).unwrap_or(1);
+        self.emit(
+            What::Store(Access {
+                space,
+                ty: mem,
+                n,
+                order: order(inst),
+                offset,
+            }),
+            &[],
+            &s,
+        );
+        Ok(())
+    }
+
+    fn atom(&mut self, inst: &PtxInst) -> Result<()> {
+        let (Some(ty), Some(op)) = (inst.ty(0), inst.atom_op()) else {
+            return self.refuse("no operation");
+        };
+        let returns = inst.op == O::Atom;
+        let at = usize::from(returns);
+        let address = self.mem_address(inst, at)?;
+        if matches!(inst.operands.get(at + 1), Some(Operand::Vec(_))) {
+            return self.refuse("atomics of vectors");
+        }
+        let space = self.space(inst.space())?;
+        let (base, offset) = self.address(address, space == Space::Shared)?;
+        let kind = match (op, ty) {
+            (AtomOp::Cas, _) => AtomKind::Cas,
+            (AtomOp::Add, T::F32) => AtomKind::AddF32 {
+                ftz: space != Space::Shared && inst.space().is_some(),
+            },
+            (AtomOp::Add, T::F64) => AtomKind::AddF64,
+            (AtomOp::Add, T::F16) => AtomKind::AddF16,
+            (AtomOp::Add, T::F16x2) => AtomKind::AddF16x2,
+            (AtomOp::Add, T::Bf16) => AtomKind::AddBf16,
+            (AtomOp::Add, T::Bf16x2) => AtomKind::AddBf16x2,
+            (_, ty) if ty.is_float() => return self.refuse("this atomic of this type"),
+            (op, ty) => match atom_int(op, ty.is_signed()) {
+                Some(op) => AtomKind::Int(op),
+                None => return self.refuse("this atomic"),
+            },
+        };
+        let bytes = u8::try_from(ty.bytes()).unwrap_or(16);
+        let order = if inst.semantics().is_none() {
+            Order::Relaxed
+        } else {
+            order(inst)
+        };
+        let mut s = vec![base];
+        if bytes == 16 {
+            for operand in inst
+                .operands
+                .iter()
+                .skip(at + 1)
+                .take(if kind == AtomKind::Cas { 2 } else { 1 })
+            {
+                let Operand::Reg(reg) = operand else {
+                    return self.refuse("an operand of 128 bits that is no register");
+                };
+                let v = self.register(*reg);
+                s.extend([v, v + 1]);
+            }
+        } else {
+            s.push(self.arg(inst, at + 1, ty)?);
+            if kind == AtomKind::Cas {
+                s.push(self.arg(inst, at + 2, ty)?);
+            }
+        }
+        let mut d = Vec::new();
+        if returns {
+            match inst.operands.first() {
+                Some(Operand::Reg(reg)) if bytes == 16 => {
+                    let v = self.register(*reg);
+                    d.extend([v, v + 1]);
+                }
+                Some(Operand::Sink) => {}
+                Some(operand) => d.push(self.dest(operand, class_of(ty))?),
+                None => return self.refuse("no destination"),
+            }
+        }
+        self.emit(
+            What::Atom(Atom {
+                space,
+                kind,
+                bytes,
+                offset,
+                order,
+            }),
+            &d,
+            &s,
+        );
+        Ok(())
+    }
+
+    /// Between generic addresses and offsets in a window. Global and constant addresses are generic ones.
+    fn cvta(&mut self, inst: &PtxInst) -> Result<()> {
+        let window = match self.space(inst.space())? {
+            Space::Shared => SHARED_WINDOW,
+            Space::Local => crate::LOCAL_WINDOW,
+            Space::Global | Space::Generic => 0,
+        };
+        let a = self.arg(inst, 1, T::U64)?;
+        if window == 0 {
+            return self.result(inst, Alu::Mov64, 0, &[a]);
+        }
+        let base = self.imm64(window);
+        let alu = if inst.has(Flag::To) {
+            Alu::Sub64
+        } else {
+            Alu::Add64
+        };
+        debug_assert!(window >= WINDOW_BYTES);
+        self.result(inst, alu, 0, &[a, base])
+    }
+
+    /// A load from a parameter by name. False when it has to go through memory.
+    fn load_param(&mut self, symbol: Symbol, offset: i32, ty: T, parts: &[Operand]) -> Result<bool> {
+        let bytes = ty.bytes();
+        let Ok(start) = u32::try_from(offset) else {
+            return self.refuse("a negative offset");
+        };
+        let var = match symbol {
+            Symbol::Param(n) => match self.scope().params.get(n as usize).copied() {
+                Some(Binding::Launch { offset: base }) => {
+                    return self.load_launch_param(base.saturating_add(start), ty, parts);
+                }
+                Some(Binding::Var(var)) => var,
+                _ => return self.refuse("this parameter is a register"),
+            },
+            Symbol::Local(id) => match self.scope().locals.get(&id) {
+                Some(Local::Param(var)) => *var,
+                _ => return Ok(false),
+            },
+            _ => return self.refuse("this symbol is not a parameter"),
+        };
+        for (i, part) in (0u32..).zip(parts) {
+            let value = self.read_cell(var, start.saturating_add(i * bytes), bytes)?;
+            let value = self.extended(value, ty);
+            let d = self.dest(part, class_of(ty))?;
+            self.assign_signed(d, value, ty);
+        }
+        Ok(true)
+    }
+
+    /// A value of a narrow type as a load gives it.
+    fn extended(&mut self, value: V, ty: T) -> V {
+        match ty {
+            T::S8 => self.alu(Alu::Sx8, 0, &[value]),
+            T::S16 => self.alu(Alu::Sx16, 0, &[value]),
+            _ => value,
+        }
+    }
+
+    fn assign_signed(&mut self, d: V, value: V, ty: T) {
+        if self.class(d) == Class::W64 && self.class(value) == Class::W32 && ty.is_signed() {
+            let wide = self.alu(Alu::Sx32To64, 0, &[value]);
+            self.mov(d, wide);
+        } else {
+            self.assign(d, value);
+        }
+    }
+
+    fn load_launch_param(&mut self, start: u32, ty: T, parts: &[Operand]) -> Result<bool> {
+        let bytes = ty.bytes();
+        if bytes > 8 {
+            return Ok(false);
+        }
+        let limit = self.module.funcs[self.stack[0].func].param_bytes;
+        for (i, part) in (0u32..).zip(parts) {
+            let offset = start.saturating_add(i * bytes);
+            if u64::from(offset) + u64::from(bytes) > u64::from(limit) || !offset.is_multiple_of(bytes) {
+                return self.refuse("a load beyond the parameters, or not aligned");
+            }
+            let konst = Konst::Param {
+                offset,
+                bytes: u8::try_from(bytes).unwrap_or(8),
+                signed: ty.is_signed(),
+            };
+            let value = self.konst(class_of(ty), konst);
+            let d = self.dest(part, class_of(ty))?;
+            self.assign_signed(d, value, ty);
+        }
+        Ok(true)
+    }
+
+    fn store_param(&mut self, symbol: Symbol, offset: i32, ty: T, parts: &[Operand]) -> Result<()> {
+        let bytes = ty.bytes();
+        let Ok(start) = u32::try_from(offset) else {
+            return self.refuse("a negative offset");
+        };
+        let var = match symbol {
+            Symbol::Ret(n) => match self.scope().rets.get(n as usize) {
+                Some(Binding::Var(var)) => *var,
+                _ => return self.refuse("this return parameter is a register"),
+            },
+            Symbol::Local(id) => match self.scope().locals.get(&id) {
+                Some(Local::Param(var)) => *var,
+                _ => return self.refuse("this symbol is not a parameter"),
+            },
+            _ => return self.refuse("a store to an input parameter"),
+        };
+        for (i, part) in (0u32..).zip(parts) {
+            let value = self.source(part, ty)?;
+            self.write_cell(var, start.saturating_add(i * bytes), bytes, value)?;
+        }
+        Ok(())
+    }
+
+    /// The bytes of a `.param` variable as a register; an undefined value where nothing was written.
+    pub(super) fn read_cell(&mut self, var: usize, start: u32, bytes: u32) -> Result<V> {
+        let cells = self.param_vars[var].cells.clone();
+        if let Some(&(_, _, v)) = cells.iter().find(|c| c.0 == start && c.1 == bytes) {
+            return Ok(v);
+        }
+        let end = start.saturating_add(bytes);
+        if let Some(&(at, _, v)) = cells
+            .iter()
+            .find(|c| c.0 <= start && end <= c.0.saturating_add(c.1))
+        {
+            return Ok(self.bits_of(v, (start - at) * 8, bytes * 8));
+        }
+        if !cells.iter().any(|c| c.0 < end && start < c.0.saturating_add(c.1)) {
+            // Nothing there yet: what is read is what a later store on another path may put there.
+            let v = self.temp(if bytes == 8 { Class::W64 } else { Class::W32 });
+            self.param_vars[var].cells.push((start, bytes, v));
+            return Ok(v);
+        }
+        if bytes == 1 || bytes > 8 {
+            return self.refuse("overlapping accesses to a parameter");
+        }
+        let half = bytes / 2;
+        let low = self.read_cell(var, start, half)?;
+        let high = self.read_cell(var, start + half, half)?;
+        Ok(self.join(&[low, high], half * 8))
+    }
+
+    fn write_cell(&mut self, var: usize, start: u32, bytes: u32, value: V) -> Result<()> {
+        let cells = self.param_vars[var].cells.clone();
+        if let Some(&(_, _, v)) = cells.iter().find(|c| c.0 == start && c.1 == bytes) {
+            self.mov(v, value);
+            return Ok(());
+        }
+        let end = start.saturating_add(bytes);
+        if !cells.iter().any(|c| c.0 < end && start < c.0.saturating_add(c.1)) {
+            let v = self.temp(self.class(value));
+            self.param_vars[var].cells.push((start, bytes, v));
+            self.mov(v, value);
+            return Ok(());
+        }
+        if cells
+            .iter()
+            .any(|c| c.0 <= start && end <= c.0.saturating_add(c.1))
+            || bytes == 1
+        {
+            return self.refuse("a store into a part of a parameter");
+        }
+        let half = bytes / 2;
+        for (i, at) in [(0, start), (1, start + half)] {
+            let part = self.bits_of(value, i * half * 8, half * 8);
+            self.write_cell(var, at, half, part)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,206 @@
+//! A small device for one launch: memory with exact bounds, module variables, blocks that take turns.
+
+use std::cell::UnsafeCell;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use tessera_engine::{
+    Access, Cta, Env, Exit, Fault, Geometry, HookError, Launch, Memory, Pool, Program, Runtime, Span,
+    Symbols, ThreadView, Why, Worker, compile,
+};
+use tessera_ptx::{FuncId, Id, Module, Space, Symbol, VarId};
+
+/// First address of a device memory arena; regions are this far apart and end exactly.
+const BASE: u64 = 0x2000_0000_0000;
+const STEP: u64 = 0x1_0000_0000;
+
+/// Allocations, each a range of device addresses of its own.
+#[derive(Default)]
+pub(crate) struct Ram {
+    regions: Vec<(u64, Box<[UnsafeCell<u64>]>)>,
+}
+
+// SAFETY: the cells are written by kernels through raw pointers and read by this program only while none runs.
+unsafe impl Sync for Ram {}
+
+impl Ram {
+    /// A region of this size; returns its address.
+    pub(crate) fn allocate(&mut self, bytes: usize) -> u64 {
+        let cells = (0..bytes.div_ceil(8).max(1))
+            .map(|_| UnsafeCell::new(0))
+            .collect();
+        self.regions.push((bytes as u64, cells));
+        BASE + (self.regions.len() as u64 - 1) * STEP
+    }
+
+    fn host(&self, address: u64) -> *mut u8 {
+        let (index, offset) = ((address - BASE) / STEP, (address - BASE) % STEP);
+        let (len, cells) = &self.regions[usize::try_from(index).expect("a small number")];
+        assert!(offset <= *len);
+        let start = UnsafeCell::raw_get(cells.as_ptr()).cast::<u8>();
+        // SAFETY: the offset was just checked against the region.
+        unsafe { start.add(usize::try_from(offset).expect("a small number")) }
+    }
+
+    pub(crate) fn write(&mut self, address: u64, bytes: &[u8]) {
+        let to = self.host(address);
+        // SAFETY: `to` points into a region that has this room (tests write whole regions) and nothing else uses it now.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
+    }
+
+    pub(crate) fn read(&self, address: u64, bytes: usize) -> Vec<u8> {
+        let mut all = vec![0; bytes];
+        // SAFETY: as in `write`; no kernel runs.
+        unsafe { std::ptr::copy_nonoverlapping(self.host(address), all.as_mut_ptr(), bytes) };
+        all
+    }
+}
+
+// SAFETY: regions live as long as the `Ram`, which outlives every launch; the generation never changes.
+unsafe impl Memory for Ram {
+    fn lookup(&self, address: u64, _access: Access) -> Option<Span> {
+        let index = usize::try_from(address.checked_sub(BASE)? / STEP).ok()?;
+        let (len, _) = self.regions.get(index)?;
+        let lo = BASE + index as u64 * STEP;
+        (address - lo < *len).then(|| Span {
+            lo,
+            len: *len,
+            host: self.host(lo),
+        })
+    }
+
+    fn generation(&self) -> u64 {
+        1
+    }
+}
+
+/// Hooks: no output, a clock that counts calls.
+#[derive(Default)]
+struct Host {
+    clock: AtomicU64,
+}
+
+impl Runtime for Host {
+    fn vprintf(&self, _: &ThreadView<'_>, _: u64, _: u64) -> Result<i32, HookError> {
+        Err(HookError::Refused)
+    }
+    fn assert_fail(&self, _: &ThreadView<'_>, _: u64, _: u64, _: u32, _: u64) {}
+    fn malloc(&self, _: u64) -> u64 {
+        0
+    }
+    fn free(&self, _: u64) -> Result<(), HookError> {
+        Err(HookError::Refused)
+    }
+    fn clock(&self) -> u64 {
+        self.clock.fetch_add(1, Ordering::Relaxed)
+    }
+    fn global_timer(&self) -> u64 {
+        self.clock.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// Addresses of the variables of a module, laid out in a [`Ram`].
+pub(crate) struct Image {
+    variables: Vec<Option<u64>>,
+}
+
+impl Image {
+    /// Allocates and initialises the variables.
+    pub(crate) fn load(module: &Module, ram: &mut Ram) -> Self {
+        let in_memory = |space| matches!(space, Space::Global | Space::Const);
+        let variables: Vec<_> = (module.vars.iter())
+            .map(|(_, v)| {
+                in_memory(v.space).then(|| ram.allocate(usize::try_from(v.size).expect("a small variable")))
+            })
+            .collect();
+        let image = Self { variables };
+        for (id, variable) in module.vars.iter() {
+            let (Some(address), Some(init)) = (image.variable(id), &variable.init) else {
+                continue;
+            };
+            let mut bytes = init.bytes.clone();
+            for r in &init.relocations {
+                let target = match r.target {
+                    Symbol::Var(id) => image.variable(id),
+                    Symbol::Func(id) => image.function(id),
+                    _ => None,
+                };
+                let value = target
+                    .expect("a symbol of this module")
+                    .wrapping_add_signed(r.addend)
+                    >> r.shift;
+                let (at, width) = (usize::try_from(r.offset).expect("small"), usize::from(r.width));
+                bytes[at..at + width].copy_from_slice(&value.to_le_bytes()[..width]);
+            }
+            ram.write(address, &bytes);
+        }
+        image
+    }
+}
+
+impl Symbols for Image {
+    fn variable(&self, id: VarId) -> Option<u64> {
+        self.variables[id.index()]
+    }
+    fn function(&self, id: FuncId) -> Option<u64> {
+        Some(0x1000 + 16 * id.index() as u64)
+    }
+}
+
+/// How the blocks of a launch are run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Schedule {
+    /// Operations per turn.
+    pub(crate) fuel: u64,
+}
+
+/// Compiles a kernel.
+pub(crate) fn program(module: &Module, entry: &str, image: &Image) -> Result<Arc<Program>, String> {
+    let id = module
+        .func_by_name(entry)
+        .ok_or_else(|| format!("no kernel `{entry}`"))?;
+    compile(module, id, image)
+        .map(Arc::new)
+        .map_err(|e| e.to_string())
+}
+
+/// Runs a launch to its end, all blocks taking turns.
+pub(crate) fn run(
+    program: &Arc<Program>,
+    geometry: Geometry,
+    params: &[u8],
+    ram: &Ram,
+    schedule: Schedule,
+) -> Result<Option<Box<Fault>>, String> {
+    let launch = Launch::new(program, geometry, params).map_err(|e| e.to_string())?;
+    let [x, y, z] = geometry.grid;
+    let mut pool = Pool::new();
+    let blocks = (0..z).flat_map(|k| (0..y).flat_map(move |j| (0..x).map(move |i| [i, j, k])));
+    let mut waiting: VecDeque<Cta> = blocks.map(|b| Cta::new(&launch, b, &mut pool)).collect();
+    let mut workers = [Worker::new(), Worker::new()];
+    let (host, stop) = (Host::default(), AtomicBool::new(false));
+    let env = Env {
+        memory: ram,
+        runtime: &host,
+        stop: &stop,
+        fuel: schedule.fuel,
+        sm: 0,
+        sms: 4,
+    };
+    // A launch of these tests takes thousands of operations, not millions: more is a hang.
+    let mut turns = 3_000_000u64;
+    while let Some(mut cta) = waiting.pop_front() {
+        workers.swap(0, 1);
+        match cta.run(&mut workers[0], &env) {
+            Exit::Done => pool.recycle(cta),
+            Exit::Fault(fault) => return Ok(Some(fault)),
+            Exit::Yielded(Why::Fuel | Why::Idle | Why::GridBarrier | Why::Stop) => waiting.push_back(cta),
+        }
+        turns -= 1;
+        if turns == 0 {
+            return Err("the launch does not end".into());
+        }
+    }
+    Ok(None)
+}
