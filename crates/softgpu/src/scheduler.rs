@@ -16,7 +16,7 @@
 //! * The sink hears of an operation before any operation that waits for it can start; so completions of a stream are in order.
 //! * A task with work left stands in a ready queue, or an executor works on it and puts it back: no task is lost.
 //! * Nobody sleeps while a ready queue holds more than spinning executors will take.
-//! * No sink and no kernel runs under the lock.
+//! * No sink and no kernel runs under the lock, and no task is dropped under it.
 
 use crate::device::Shared;
 use crate::events::SoftEvent;
@@ -178,8 +178,9 @@ impl State {
         }
     }
 
-    /// The next task to work on, if it still has work.
-    fn pick(&mut self) -> Option<Arc<Task>> {
+    /// The next task to work on. Entries of tasks that are finished go to `stale`: the last reference to a task must not be dropped
+    /// under the lock, since a module or host memory may go with it.
+    fn pick(&mut self, stale: &mut Vec<Arc<Task>>) -> Option<Arc<Task>> {
         loop {
             self.picks = self.picks.wrapping_add(1);
             let busy = |level: &usize| !self.ready[*level].is_empty();
@@ -191,6 +192,7 @@ impl State {
             let task = self.ready[level].pop_front()?;
             task.order.queued.store(false, Ordering::Relaxed);
             if task.is_finished() {
+                stale.push(task);
                 continue;
             }
             // A dead task is taken too: somebody has to conclude it, unless the executors that are in it will.
@@ -198,6 +200,7 @@ impl State {
             if task.has_work() || (idle && task.is_over()) {
                 return Some(task);
             }
+            stale.push(task);
         }
     }
 
@@ -301,6 +304,7 @@ impl Scheduler {
 
     /// What an executor does next; it counts as working on the task from now on. Sleeps until there is something.
     pub(crate) fn next(&self) -> Next {
+        let mut stale = Vec::new();
         let mut state = self.state();
         loop {
             if state.shut_down {
@@ -309,7 +313,7 @@ impl Scheduler {
             if std::mem::take(&mut state.chore) {
                 return Next::Chore;
             }
-            if let Some(task) = state.pick() {
+            if let Some(task) = state.pick(&mut stale) {
                 task.order.workers.fetch_add(1, Ordering::Relaxed);
                 if task.is_wide() {
                     state.push(Arc::clone(&task));
@@ -318,7 +322,13 @@ impl Scheduler {
                 return Next::Task(task);
             }
             self.ready.store(0, Ordering::Release);
-            state = self.idle(state);
+            if stale.is_empty() {
+                state = self.idle(state);
+            } else {
+                drop(state);
+                stale.clear();
+                state = self.state();
+            }
         }
     }
 

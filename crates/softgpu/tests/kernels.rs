@@ -480,3 +480,93 @@ fn a_module_lives_as_long_as_its_kernels_run() {
     assert_eq!(read_words(&context, out, 1), [16]);
     assert_eq!(context.memory_used(), used);
 }
+
+#[test]
+fn texts_are_linked() {
+    let gpu = gpu();
+    let context = context(&gpu);
+    let head = ".version 8.0\n.target sm_80\n.address_size 64\n";
+    let main = format!(
+        "{head}.extern .global .align 4 .u32 value;
+.extern .func (.param .b32 r) twice (.param .b32 x);
+.visible .entry k(.param .u64 p) {{
+    .reg .b32 %r<3>; .reg .b64 %rd<2>;
+    ld.param.u64 %rd1, [p];
+    ld.global.u32 %r1, [value];
+    {{ .param .b32 a; st.param.b32 [a], %r1; .param .b32 b; call.uni (b), twice, (a); ld.param.b32 %r2, [b]; }}
+    st.global.u32 [%rd1], %r2;
+    ret;
+}}"
+    );
+    let library = format!(
+        "{head}.visible .global .align 4 .u32 value = 21;
+.visible .func (.param .b32 r) twice (.param .b32 x) {{
+    .reg .b32 %r<2>;
+    ld.param.b32 %r1, [x];
+    add.u32 %r1, %r1, %r1;
+    st.param.b32 [r], %r1;
+    ret;
+}}"
+    );
+    let text = |name, text| PtxText { name, text };
+    let both = [text("main", main.as_bytes()), text("library", library.as_bytes())];
+    let module = context
+        .load_module(&both, &ModuleOptions::default())
+        .unwrap_or_else(|error| panic!("{error}"))
+        .module;
+    let at = upload(&context, &[0]);
+    let stream = TestStream::plain(&context);
+    stream.submit(launch(&kernel(&module, "k"), 1, 1, &[at]));
+    stream.synchronize().expect("kernel");
+    assert_eq!(read_words(&context, at, 1), [42]);
+
+    let missing = context.load_module(&both[..1], &ModuleOptions::default());
+    let Some(DeviceError::Link(why)) = missing.err() else {
+        panic!("linked without its library");
+    };
+    assert!(why.contains("value") || why.contains("twice"), "{why}");
+    let twice = context.load_module(&[both[1], both[1]], &ModuleOptions::default());
+    assert!(matches!(twice.err(), Some(DeviceError::Link(_))));
+}
+
+/// Blocks of a cooperative launch meet twice at the grid barrier of their own making, through the workspace.
+#[test]
+fn blocks_of_a_cooperative_launch_are_all_resident() {
+    let gpu = gpu_with(256 * MIB, 1);
+    let context = context(&gpu);
+    let ptx = ".version 8.0\n.target sm_80\n.address_size 64
+.visible .entry meet(.param .u64 p) {
+    .reg .pred %q; .reg .b32 %r<8>; .reg .b64 %rd<6>;
+    ld.param.u64 %rd1, [p];
+    mov.u32 %r1, %envreg1;
+    mov.u32 %r2, %envreg2;
+    mov.b64 %rd2, {%r1, %r2};
+    mov.u32 %r3, %nctaid.x;
+    atom.global.add.u32 %r4, [%rd2+4], 1;
+$wait:
+    ld.volatile.global.u32 %r5, [%rd2+4];
+    setp.ne.u32 %q, %r5, %r3;
+    @%q bra $wait;
+    ld.global.u32 %r6, [%rd2];
+    atom.global.add.u32 %r7, [%rd1], %r6;
+    ret;
+}";
+    let function = kernel(&load(&context, ptx), "meet");
+    let at = upload(&context, &[0]);
+    let used = context.memory_used();
+    let stream = TestStream::plain(&context);
+    let cooperative = |blocks| {
+        let Operation::Launch(mut operation) = launch(&function, blocks, 1, &[at]) else {
+            unreachable!()
+        };
+        operation.cooperative = true;
+        Operation::Launch(operation)
+    };
+    stream.submit(cooperative(100));
+    stream.synchronize().expect("kernel");
+    // Each block adds the size of the workspace, which its first word holds.
+    assert_eq!(read_words(&context, at, 1), [100 * 4096]);
+    let refused = stream.stream.submit(1000, cooperative(1 << 20));
+    assert!(matches!(refused, Err(DeviceError::LaunchOutOfResources(_))));
+    assert_eq!(context.memory_used(), used, "workspaces go with their launches");
+}
