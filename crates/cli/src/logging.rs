@@ -9,6 +9,7 @@ pub(crate) fn start(default: &str) {
     // Fails only where logging was started before.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_ansi(stderr().is_terminal())
+        .with_writer(stderr)
         .try_init();
 }

@@ -22,6 +22,17 @@ pub(crate) enum Ending {
     Unknown,
 }
 
+impl Ending {
+    /// Whether the process had a say in it, so that its last words may tell why.
+    pub(crate) fn is_own_doing(self) -> bool {
+        match self {
+            Self::Exit(_) => true,
+            Self::Signal(number) => !matches!(number, 1 | 2 | 9 | 15),
+            Self::Unknown => false,
+        }
+    }
+}
+
 impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -77,7 +77,7 @@ impl LogLock {
     }
 }
 
-/// The end of a worker's log, for messages.
+/// The last line of a worker's log, for messages: no control characters, no novels.
 pub(crate) fn last_line(directory: &Path) -> Option<String> {
     let mut file = File::open(directory.join(WORKER_LOG)).ok()?;
     let length = file.metadata().ok()?.len();
@@ -86,7 +86,13 @@ pub(crate) fn last_line(directory: &Path) -> Option<String> {
     file.read_to_end(&mut bytes).ok()?;
     let text = String::from_utf8_lossy(&bytes);
     let line = text.lines().rev().find(|line| !line.trim().is_empty())?;
-    Some(line.trim().chars().take(300).collect())
+    Some(
+        line.trim()
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(300)
+            .collect(),
+    )
 }
 
 struct Job {

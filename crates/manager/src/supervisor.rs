@@ -285,9 +285,10 @@ impl Supervisor {
         tokio::select! {
             ending = worker.process.ended() => {
                 self.slot.set_worker(None);
-                let line = last_line(&self.directory()).map_or_else(String::new, |line| format!(" (it wrote last: {line})"));
+                let words = if ending.is_own_doing() { last_line(&self.directory()) } else { None };
+                let words = words.map_or_else(String::new, |line| format!(" (it wrote last: {line})"));
                 let pid = worker.process.pid();
-                self.mourn(format!("the worker (process {pid}) of vGPU {} died: {ending}{line}", self.uuid)).await
+                self.mourn(format!("the worker (process {pid}) of vGPU {} died: {ending}{words}", self.uuid)).await
             }
             command = self.commands.recv() => match command {
                 Some(command) => self.obey(command).await,

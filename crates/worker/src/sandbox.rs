@@ -50,8 +50,17 @@ pub(crate) fn enter_files() -> Result<(), WorkerError> {
 }
 
 /// Becomes nobody where it is root. In a user namespace without that id it stays, without the rights that a root outside has.
+///
+/// A process that changes its user is forgotten by the kernel as one to end with its parent; the worker of `tessera run` is one,
+/// so that is said again afterwards.
 fn leave_root() {
     const NOBODY: libc::uid_t = 65_534;
+    let mut death_signal: libc::c_int = 0;
+    // SAFETY: PR_GET_PDEATHSIG writes one int to the address given; getppid takes nothing.
+    let parent = unsafe {
+        libc::prctl(libc::PR_GET_PDEATHSIG, &raw mut death_signal);
+        libc::getppid()
+    };
     // SAFETY: these calls take integers and a list of length 0; no other thread runs yet.
     let left = unsafe {
         libc::geteuid() != 0
@@ -62,6 +71,15 @@ fn leave_root() {
     if !left {
         let error = std::io::Error::last_os_error();
         tracing::warn!(%error, "the worker stays root; system calls and files are restricted all the same");
+    }
+    if death_signal != 0 {
+        // SAFETY: PR_SET_PDEATHSIG takes an integer that the kernel gave; raise and getppid take integers or nothing.
+        unsafe {
+            libc::prctl(libc::PR_SET_PDEATHSIG, death_signal);
+            if libc::getppid() != parent {
+                libc::raise(death_signal); // it died in between
+            }
+        }
     }
 }
 
