@@ -350,3 +350,15 @@ impl Body {
         self.names.get(start as usize..end as usize).unwrap_or("")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A kernel has up to a hundred thousand instructions: what one costs is worth a test.
+    #[test]
+    fn instructions_stay_small() {
+        assert!(size_of::<Operand>() <= 24, "{}", size_of::<Operand>());
+        assert!(size_of::<Inst>() <= 176, "{}", size_of::<Inst>());
+    }
+}

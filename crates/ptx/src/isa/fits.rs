@@ -4,57 +4,32 @@ use super::{Form, OperandSpec, Role, Second};
 use crate::body::Operand;
 
 impl Form {
-    /// The fewest and the most operands.
+    /// The fewest and the most operands; `mov` has two, `call` is normalised by the parser.
     #[must_use]
     pub fn operand_count(&self) -> (usize, usize) {
-        let fewest = self
-            .operands
-            .iter()
-            .take_while(|operand| !operand.optional)
-            .count();
-        (fewest, self.operands.len())
+        (usize::from(self.fewest), self.operands.len())
     }
 
-    /// Whether number and kinds of operands fit. A `call` always has the right number: the parser normalises it.
+    /// Whether number and kinds of operands fit. True for `mov` and `call`, whose operands are looked at in code.
     #[must_use]
     pub fn fits(&self, operands: &[Operand]) -> bool {
         if self
             .operands
             .first()
-            .is_some_and(|operand| operand.role == Role::Call)
+            .is_some_and(|operand| matches!(operand.role, Role::Call | Role::Move))
         {
             return true;
         }
-        let (fewest, most) = self.expanded_count();
-        let expected = self
-            .operands
-            .iter()
-            .flat_map(|spec| std::iter::repeat_n(spec, spec.width()));
+        let (fewest, most) = self.operand_count();
         (fewest..=most).contains(&operands.len())
             && operands
                 .iter()
-                .zip(expected)
+                .zip(&self.operands)
                 .all(|(operand, spec)| spec.fits(operand))
-    }
-
-    /// As [`operand_count`](Self::operand_count), with `mov` counted as the two operands that it has.
-    #[must_use]
-    pub fn expanded_count(&self) -> (usize, usize) {
-        let sum = |specs: &mut dyn Iterator<Item = &OperandSpec>| specs.map(OperandSpec::width).sum();
-        (
-            sum(&mut self.operands.iter().take_while(|spec| !spec.optional)),
-            sum(&mut self.operands.iter()),
-        )
     }
 }
 
 impl OperandSpec {
-    /// How many operands this stands for: two for `mov`.
-    #[must_use]
-    pub const fn width(&self) -> usize {
-        if matches!(self.role, Role::Move) { 2 } else { 1 }
-    }
-
     fn fits(&self, operand: &Operand) -> bool {
         match (operand, self.second) {
             (Operand::Pair(pair), Second::Optional | Second::Required) => self.role_fits(&pair.0),
@@ -78,12 +53,11 @@ impl OperandSpec {
             Role::PredOrNot => matches!(operand, O::Reg(_) | O::Int(_) | O::Not(_)),
             Role::Memory => matches!(operand, O::Mem(_) | O::Sym { .. }),
             Role::Constant => matches!(operand, O::Int(_)),
-            Role::Move => is_value(operand) || matches!(operand, O::Vec(_) | O::Sink),
             Role::Label => matches!(operand, O::Label(_) | O::Sink),
             Role::Table => matches!(operand, O::Table(_) | O::Sink),
             Role::Texture | Role::Surface | Role::Tensor => matches!(operand, O::Bracket(_)),
             Role::Select | Role::DestSelect => matches!(operand, O::Reg(_) | O::Part { .. } | O::Int(_)),
-            Role::Call | Role::Any => true,
+            Role::Call | Role::Move | Role::Any => true,
         }
     }
 }

@@ -38,6 +38,8 @@ pub struct Form {
     pub slots: Vec<Slot>,
     /// Operands in order.
     pub operands: Vec<OperandSpec>,
+    /// How many of them there must be.
+    pub fewest: u8,
 }
 
 /// A place for one modifier.

@@ -121,7 +121,14 @@ impl Table {
             .split_whitespace()
             .map(read_operand)
             .collect::<Result<Vec<OperandSpec>, String>>()?;
-        let id = self.forms.push(Form { op, slots, operands });
+        let required = operands.iter().take_while(|operand| !operand.optional).count();
+        let fewest = u8::try_from(required).map_err(|_| "too many operands")?;
+        let id = self.forms.push(Form {
+            op,
+            slots,
+            operands,
+            fewest,
+        });
         if id.index() >= usize::from(u16::MAX) {
             return Err("too many rows".to_owned());
         }

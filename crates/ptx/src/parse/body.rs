@@ -243,7 +243,7 @@ impl<'a> BodyParser<'a> {
         let head = variable::head(&mut self.cursor)?;
         let unit = self.module.funcs[self.func].unit;
         loop {
-            let here = self.cursor.clone();
+            let here = self.cursor.mark();
             let (name, variable) = variable::declarator(&mut self.cursor, &head, Linkage::Static, unit)?;
             if self.cursor.at(b'=') {
                 return Err(self
@@ -254,7 +254,7 @@ impl<'a> BodyParser<'a> {
                 || !matches!(head.space, Space::Local | Space::Shared | Space::Param)
             {
                 let message = format!(".{} variables of this kind belong outside functions", head.space);
-                return Err(here.error(ErrorKind::Invalid(message.into())));
+                return Err(self.cursor.error_at(here, ErrorKind::Invalid(message.into())));
             }
             let loc = variable.loc;
             let id: LocalId = self.body.vars.push(variable);
@@ -335,11 +335,11 @@ impl<'a> BodyParser<'a> {
         self.cursor.advance()?;
         let mut targets = Vec::new();
         loop {
-            let here = self.cursor.clone();
+            let here = self.cursor.mark();
             let name = self.cursor.ident("a function")?;
             match self.unit.scope.get(name) {
                 Some(Symbol::Func(func)) => targets.push(*func),
-                _ => return Err(super::undeclared(&here, name)),
+                _ => return Err(self.cursor.undeclared_at(here, name)),
             }
             if !self.cursor.eat(b',')? {
                 break;

@@ -20,7 +20,43 @@ pub(crate) struct Cursor<'a> {
     text: &'a [u8],
 }
 
+/// A remembered token, for errors that turn out later. Cheaper than a clone of the cursor.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark {
+    start: usize,
+    end: usize,
+    loc: Loc,
+}
+
 impl<'a> Cursor<'a> {
+    /// Remembers the current token.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark {
+            start: self.range.start,
+            end: self.range.end,
+            loc: self.loc,
+        }
+    }
+
+    /// An error at a remembered token.
+    pub(crate) fn error_at(&self, mark: Mark, kind: ErrorKind) -> Error {
+        Error::new(
+            kind,
+            mark.loc,
+            self.text.get(mark.start..mark.end).unwrap_or_default(),
+        )
+    }
+
+    /// A syntax error at a remembered token.
+    pub(crate) fn syntax_at(&self, mark: Mark, message: &str) -> Error {
+        self.error_at(mark, ErrorKind::Syntax(message.into()))
+    }
+
+    /// An error at a remembered token, a name that nothing declares.
+    pub(crate) fn undeclared_at(&self, mark: Mark, name: &[u8]) -> Error {
+        self.error_at(mark, ErrorKind::Undeclared(String::from_utf8_lossy(name).into()))
+    }
+
     /// A cursor on the first token of a range of `text` that begins at `loc`.
     pub(crate) fn new(text: &'a [u8], range: Range<usize>, loc: Loc) -> Result<Self, Error> {
         let lexer = Lexer::new(text, range, loc);

@@ -64,12 +64,14 @@ impl<'a> BodyParser<'a> {
             return Ok(None);
         }
         let negated = self.cursor.eat(b'!')?;
-        let here = self.cursor.clone();
+        let here = self.cursor.mark();
         let name = self.cursor.ident("a predicate")?;
         match self.lookup(name) {
             Some(Name::Reg(reg)) => Ok(Some(Guard { reg, negated })),
-            Some(_) => Err(here.syntax("a guard must be a predicate register")),
-            None => Err(super::undeclared(&here, name)),
+            Some(_) => Err(self
+                .cursor
+                .syntax_at(here, "a guard must be a predicate register")),
+            None => Err(self.cursor.undeclared_at(here, name)),
         }
     }
 
@@ -166,7 +168,7 @@ impl<'a> BodyParser<'a> {
     }
 
     fn callee(&mut self) -> Result<Operand, Error> {
-        let here = self.cursor.clone();
+        let here = self.cursor.mark();
         let name = self.cursor.ident("a function")?;
         if let Some(Name::Reg(reg)) = self.lookup(name) {
             return Ok(Operand::Reg(reg));
@@ -176,8 +178,10 @@ impl<'a> BodyParser<'a> {
                 symbol: *symbol,
                 offset: 0,
             }),
-            Some(_) => Err(here.syntax("only a function or a register can be called")),
-            None => Err(super::undeclared(&here, name)),
+            Some(_) => Err(self
+                .cursor
+                .syntax_at(here, "only a function or a register can be called")),
+            None => Err(self.cursor.undeclared_at(here, name)),
         }
     }
 }

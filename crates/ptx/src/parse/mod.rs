@@ -13,7 +13,7 @@ mod variable;
 
 use std::sync::Arc;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::lexer::Token;
 use crate::module::Module;
 
@@ -54,13 +54,4 @@ fn section(cursor: &mut Cursor<'_>) -> Result<(), Error> {
     }
     cursor.lexer.skip_block()?;
     cursor.advance()
-}
-
-/// An error for a name that nothing declares.
-fn undeclared(cursor: &Cursor<'_>, name: &[u8]) -> Error {
-    Error::new(
-        ErrorKind::Undeclared(String::from_utf8_lossy(name).into()),
-        cursor.loc,
-        name,
-    )
 }

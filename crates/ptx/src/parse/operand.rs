@@ -75,12 +75,12 @@ impl<'a> BodyParser<'a> {
 
     /// A register, for places where nothing else fits.
     fn register(&mut self) -> Result<RegId, Error> {
-        let here = self.cursor.clone();
+        let here = self.cursor.mark();
         let name = self.cursor.ident("a register")?;
         match self.lookup(name) {
             Some(Name::Reg(reg)) => Ok(reg),
-            Some(_) => Err(here.syntax("expected a register")),
-            None => Err(super::undeclared(&here, name)),
+            Some(_) => Err(self.cursor.syntax_at(here, "expected a register")),
+            None => Err(self.cursor.undeclared_at(here, name)),
         }
     }
 
@@ -97,7 +97,7 @@ impl<'a> BodyParser<'a> {
 
     /// An operand that begins with a name.
     fn named(&mut self) -> Result<Operand, Error> {
-        let here = self.cursor.clone();
+        let here = self.cursor.mark();
         let name = self.cursor.ident("an operand")?;
         if name == b"_" {
             return Ok(Operand::Sink);
@@ -117,7 +117,7 @@ impl<'a> BodyParser<'a> {
                 Some(special) => self.special(special),
                 None => match self.unit.scope.get(name).copied() {
                     Some(symbol) => self.symbol(symbol),
-                    None => Err(super::undeclared(&here, name)),
+                    None => Err(self.cursor.undeclared_at(here, name)),
                 },
             },
         }
@@ -215,7 +215,7 @@ impl<'a> BodyParser<'a> {
         if expr::starts(&self.cursor) {
             return Ok(Address::Abs(expr::integer(&mut self.cursor)?));
         }
-        let here = self.cursor.clone();
+        let here = self.cursor.mark();
         match self.named()? {
             Operand::Reg(base) => {
                 let offset = expr::offset(&mut self.cursor)?;
@@ -225,7 +225,7 @@ impl<'a> BodyParser<'a> {
                 })
             }
             Operand::Sym { symbol, offset } => Ok(Address::Sym { symbol, offset }),
-            _ => Err(here.syntax("expected an address")),
+            _ => Err(self.cursor.syntax_at(here, "expected an address")),
         }
     }
 

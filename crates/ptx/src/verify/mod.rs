@@ -194,7 +194,10 @@ impl Verifier<'_> {
         if form.op != inst.op {
             return Err(self.invalid(inst, "broken body: the form is of another instruction"));
         }
-        let (fewest, most) = form.expanded_count();
+        if inst.op == Opcode::Mov && inst.ty(0) != Some(Type::Pred) {
+            return self.mov(inst);
+        }
+        let (fewest, most) = form.operand_count();
         if !(fewest..=most).contains(&inst.operands.len()) {
             let wanted = if fewest == most {
                 fewest.to_string()
@@ -206,11 +209,7 @@ impl Verifier<'_> {
                 &format!("takes {wanted} operands, has {}", inst.operands.len()),
             ));
         }
-        let expanded = form
-            .operands
-            .iter()
-            .flat_map(|spec| std::iter::repeat_n(spec, spec.width()));
-        for (n, (operand, spec)) in inst.operands.iter().zip(expanded).enumerate() {
+        for (n, (operand, spec)) in inst.operands.iter().zip(&form.operands).enumerate() {
             self.operand(inst, n, operand, spec)
                 .map_err(|reason| self.operand_error(inst, n, &reason))?;
         }
@@ -219,9 +218,6 @@ impl Verifier<'_> {
 
     /// Rules that are about more than one operand.
     fn whole(&self, inst: &Inst) -> Result<(), Error> {
-        if inst.op == Opcode::Mov {
-            return self.mov(inst);
-        }
         let (Some(ty), n) = (inst.ty(0), inst.vector()) else {
             return Ok(());
         };
