@@ -45,13 +45,19 @@ struct Parked {
     at_barrier: Vec<(u64, Cta)>,
 }
 
+/// What a kernel needs until its last block is done.
+struct Held {
+    /// Keeps the module, whose variables the kernel uses.
+    _function: Arc<SoftFunction>,
+    workspace: Option<DevicePtr>,
+}
+
 /// A launch that runs.
 pub(crate) struct Kernel {
     launch: Arc<tessera_engine::Launch>,
-    /// Keeps the module, whose variables the kernel uses.
-    _function: Arc<SoftFunction>,
     context: Arc<ContextCore>,
-    workspace: Option<DevicePtr>,
+    cooperative: bool,
+    held: Mutex<Option<Held>>,
     total: u64,
     most_resident: u64,
     next: AtomicU64,
@@ -163,9 +169,12 @@ impl Kernel {
         };
         Ok(Self {
             launch: bound,
-            _function: function,
             context: Arc::clone(context),
-            workspace,
+            cooperative: launch.cooperative,
+            held: Mutex::new(Some(Held {
+                _function: function,
+                workspace,
+            })),
             total,
             most_resident,
             next: AtomicU64::new(0),
@@ -193,6 +202,15 @@ impl Kernel {
 
     pub(crate) fn is_wide(&self) -> bool {
         self.wide.load(Ordering::Relaxed) && self.has_work()
+    }
+
+    /// Lets go of module and workspace; no block runs any more. Before the end of the launch is told, so that whoever hears of it finds
+    /// the memory free.
+    pub(crate) fn release(&self) {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(held) = held {
+            free_workspace(&self.context, held.workspace);
+        }
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -264,7 +282,7 @@ impl Kernel {
                     progress = true;
                     None
                 }
-                Exit::Yielded(Why::GridBarrier) if self.workspace.is_none() => {
+                Exit::Yielded(Why::GridBarrier) if !self.cooperative => {
                     local.pool.recycle(cta);
                     context.poison(self.no_grid_barrier());
                     return;
@@ -367,7 +385,7 @@ impl Kernel {
 
     fn count_done(&self) {
         self.resident.fetch_sub(1, Ordering::Relaxed);
-        if self.workspace.is_none() {
+        if !self.cooperative {
             self.done.fetch_add(1, Ordering::AcqRel);
             return;
         }
@@ -380,7 +398,7 @@ impl Kernel {
 
 impl Drop for Kernel {
     fn drop(&mut self) {
-        free_workspace(&self.context, self.workspace);
+        self.release();
     }
 }
 

@@ -135,6 +135,9 @@ impl Task {
     /// What is left to do at the end: the effects of operations that take no time. The result goes to the stream's sink.
     pub(crate) fn conclude(&self, slot: Option<usize>) -> Result<(), Fault> {
         let context = self.context();
+        if let Body::Kernel(kernel) = &self.body {
+            kernel.release();
+        }
         if let Some(fault) = context.fault() {
             return Err(fault.clone());
         }
