@@ -410,8 +410,7 @@ pub(crate) fn ctx_pop_current(pctx: Caller<Handle>) -> Answer {
 /// `cuCtxGetDevice`
 pub(crate) fn ctx_get_device_v1(dev: Caller<i32>) -> Answer {
     dev.required()?;
-    current::alive()?;
-    dev.put(0)
+    current::with_alive(|_| dev.put(0))
 }
 
 /// `cuCtxGetDevice_v2`

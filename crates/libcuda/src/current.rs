@@ -51,6 +51,18 @@ pub(crate) fn with_current<R>(look: impl FnOnce(&Arc<Context>) -> Answer<R>) -> 
         .unwrap_or(Err(Code::INVALID_CONTEXT))
 }
 
+/// Looks at the current context, alive; a sticky error does not matter. `look` must not change the stack.
+pub(crate) fn with_alive<R>(look: impl FnOnce(&Arc<Context>) -> Answer<R>) -> Answer<R> {
+    STACK
+        .try_with(|stack| {
+            let stack = stack.try_borrow().map_err(|_| Code::INVALID_CONTEXT)?;
+            let context = stack.last().ok_or(Code::INVALID_CONTEXT)?;
+            context.core.check_alive()?;
+            look(context)
+        })
+        .unwrap_or(Err(Code::INVALID_CONTEXT))
+}
+
 pub(crate) fn push(context: Arc<Context>) -> Answer {
     stack(|stack| stack.push(context))
 }

@@ -59,6 +59,16 @@ impl Event {
     }
 }
 
+/// Looks at an event without counting a reference.
+#[inline]
+fn with_event<R>(handle: Handle, look: impl FnOnce(&'static Driver, &Arc<Event>) -> Answer<R>) -> Answer<R> {
+    let driver = state::driver()?;
+    driver.events.with(handle, |event| {
+        event.core.check()?;
+        look(driver, event)
+    })?
+}
+
 fn event(handle: Handle) -> Answer<(&'static Driver, Arc<Event>)> {
     let driver = state::driver()?;
     let event = driver.events.get(handle)?;
@@ -128,24 +138,26 @@ pub(crate) fn event_record_with_flags(
     if flags > 1 {
         return Err(Code::INVALID_VALUE);
     }
-    let (driver, event) = event(h_event)?;
-    let stream = stream::stream(default, handle)?;
-    if stream.core.handle != event.core.handle {
-        return Err(Code::INVALID_HANDLE);
-    }
-    let seq = stream.submit(driver, &[], |seq| EventRecord {
-        stream: stream.handle(),
-        seq,
-        event: h_event,
-    })?;
-    event.posted.fetch_max(seq, Ordering::Release);
-    Ok(())
+    with_event(h_event, |driver, event| {
+        stream::with_stream(default, handle, |stream| {
+            if stream.core.handle != event.core.handle {
+                return Err(Code::INVALID_HANDLE);
+            }
+            let seq = stream.submit(driver, &[], |seq| EventRecord {
+                stream: stream.handle(),
+                seq,
+                event: h_event,
+            })?;
+            event.posted.fetch_max(seq, Ordering::Release);
+            Ok(())
+        })
+    })
 }
 
 /// `cuEventQuery`
 pub(crate) fn event_query(h_event: Handle) -> Answer {
-    let (driver, event) = event(h_event)?;
-    if event.is_done(driver) {
+    let (driver, done) = with_event(h_event, |driver, event| Ok((driver, event.is_done(driver))))?;
+    if done {
         return Ok(());
     }
     Err(if driver.session.is_alive() {

@@ -204,38 +204,44 @@ fn post(
         return Err(Code::INVALID_HANDLE);
     }
     check_shape(driver, function, shape)?;
-    let stream = stream::stream_in(context, default, stream)?;
-    if stream.core.handle != context.handle() {
-        return Err(Code::INVALID_HANDLE);
-    }
-    let message = |seq| Launch {
-        stream: stream.handle(),
-        seq,
-        function: function.handle,
-        grid: shape.grid,
-        block: shape.block,
-        shared_bytes: shape.shared_bytes,
-        flags: if shape.cooperative { LAUNCH_COOPERATIVE } else { 0 },
-    };
-    match parameters {
-        Parameters::Block(block) => stream.submit(driver, block, message)?,
-        Parameters::Given { pointers, extra } => {
-            let bytes = function.parameter_bytes as usize;
-            if bytes <= SMALL_BLOCK {
-                let mut block = [0u8; SMALL_BLOCK];
-                let block = block.get_mut(..bytes).unwrap_or_default();
-                gather(function, pointers, extra, block)?;
-                stream.submit(driver, block, message)?
-            } else if bytes <= LARGEST_BLOCK {
-                let mut block = vec![0u8; bytes];
-                gather(function, pointers, extra, &mut block)?;
-                stream.submit(driver, &block, message)?
-            } else {
-                return Err(Code::INVALID_VALUE);
-            }
+    stream::with_stream_in(context, default, stream, |stream| {
+        if stream.core.handle != context.handle() {
+            return Err(Code::INVALID_HANDLE);
         }
+        let message = |seq| Launch {
+            stream: stream.handle(),
+            seq,
+            function: function.handle,
+            grid: shape.grid,
+            block: shape.block,
+            shared_bytes: shape.shared_bytes,
+            flags: if shape.cooperative { LAUNCH_COOPERATIVE } else { 0 },
+        };
+        with_block(function, parameters, |block| {
+            stream.submit(driver, block, message).map(drop)
+        })
+    })
+}
+
+/// Gathers the parameter block and hands it on.
+fn with_block(function: &Function, parameters: Parameters<'_>, send: impl FnOnce(&[u8]) -> Answer) -> Answer {
+    let (pointers, extra) = match parameters {
+        Parameters::Block(block) => return send(block),
+        Parameters::Given { pointers, extra } => (pointers, extra),
     };
-    Ok(())
+    let bytes = function.parameter_bytes as usize;
+    if bytes <= SMALL_BLOCK {
+        let mut block = [0u8; SMALL_BLOCK];
+        let block = block.get_mut(..bytes).unwrap_or_default();
+        gather(function, pointers, extra, block)?;
+        send(block)
+    } else if bytes <= LARGEST_BLOCK {
+        let mut block = vec![0u8; bytes];
+        gather(function, pointers, extra, &mut block)?;
+        send(&block)
+    } else {
+        Err(Code::INVALID_VALUE)
+    }
 }
 
 /// `cuLaunchKernel`

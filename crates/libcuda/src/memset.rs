@@ -3,7 +3,7 @@
 use crate::abi::DefaultStream;
 use crate::code::{Answer, Code};
 use crate::current;
-use crate::state;
+use crate::state::{self, Driver};
 use crate::stream;
 use crate::types::Handle;
 use tessera_wire::messages::Fill;
@@ -38,17 +38,34 @@ fn fill(
 ) -> Answer {
     let driver = state::driver()?;
     current::with_current(|_| Ok(()))?;
-    let stream = stream::stream(default, stream)?;
-    if area.width == 0 || area.height == 0 {
-        return Ok(());
-    }
+    stream::with_stream(default, stream, |stream| {
+        if area.width == 0 || area.height == 0 {
+            return Ok(());
+        }
+        let (pitch, on_host) = check(driver, &area, element_bytes)?;
+        let seq = stream.submit(driver, &[], |seq| Fill {
+            stream: stream.handle(),
+            seq,
+            destination: area.address,
+            pitch,
+            width: area.width as u64,
+            height: area.height as u64,
+            pattern,
+            element_bytes,
+        })?;
+        // Filling device memory is asynchronous even in the functions without "Async"; pinned memory is the program's to read at once.
+        if wait && on_host { stream.wait(seq) } else { Ok(()) }
+    })
+}
+
+/// The pitch to use, and whether the area is pinned host memory.
+fn check(driver: &Driver, area: &Area, element_bytes: u32) -> Answer<(u64, bool)> {
+    let element = u64::from(element_bytes);
     let row = (area.width as u64)
-        .checked_mul(u64::from(element_bytes))
+        .checked_mul(element)
         .ok_or(Code::INVALID_VALUE)?;
     let pitch = if area.height == 1 { row } else { area.pitch as u64 };
-    let aligned = area.address.is_multiple_of(u64::from(element_bytes))
-        && pitch.is_multiple_of(u64::from(element_bytes));
-    if pitch < row || !aligned {
+    if pitch < row || !area.address.is_multiple_of(element) || !pitch.is_multiple_of(element) {
         return Err(Code::INVALID_VALUE);
     }
     let bytes = pitch
@@ -59,22 +76,7 @@ fn fill(
         .ranges
         .covering(area.address, bytes)
         .ok_or(Code::INVALID_VALUE)?;
-    let seq = stream.submit(driver, &[], |seq| Fill {
-        stream: stream.handle(),
-        seq,
-        destination: area.address,
-        pitch,
-        width: area.width as u64,
-        height: area.height as u64,
-        pattern,
-        element_bytes,
-    })?;
-    // Filling device memory is asynchronous even in the functions without "Async"; pinned memory is the program's to read at once.
-    if wait && range.is_host() {
-        stream.wait(seq)
-    } else {
-        Ok(())
-    }
+    Ok((pitch, range.is_host()))
 }
 
 macro_rules! fills {

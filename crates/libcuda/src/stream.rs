@@ -41,6 +41,8 @@ pub(crate) struct Stream {
     posted: AtomicU64,
     /// Sequence number of the refused operation that was reported last.
     reported: AtomicU64,
+    /// Everything up to this sequence number has completed, and the program knows what was refused of it.
+    checked: AtomicU64,
     pub(crate) gate: Gate,
 }
 
@@ -77,6 +79,7 @@ impl Stream {
             identity: driver.next_identity(),
             posted: AtomicU64::new(0),
             reported: AtomicU64::new(0),
+            checked: AtomicU64::new(0),
             gate: Gate::default(),
         })
     }
@@ -123,7 +126,6 @@ impl Stream {
     /// Whether everything posted so far has completed.
     pub(crate) fn query(&self) -> Answer {
         let driver = state::driver()?;
-        self.core.check()?;
         let posted = self.posted.load(Ordering::Acquire);
         if !self.gate.is_open() {
             return Err(Code::NOT_READY);
@@ -136,7 +138,13 @@ impl Stream {
                 Code::DEVICE_UNAVAILABLE
             });
         }
-        self.refused(&driver.session.records().progress(self.record.0))
+        // What has completed and was found good once is not looked at again.
+        if self.checked.load(Ordering::Relaxed) >= posted {
+            return Ok(());
+        }
+        self.refused(&driver.session.records().progress(self.record.0))?;
+        self.checked.fetch_max(posted, Ordering::Relaxed);
+        Ok(())
     }
 
     /// The error of an operation that the worker refused, reported once.
@@ -237,31 +245,45 @@ fn per_thread(context: &Context) -> Answer<Arc<Stream>> {
         .unwrap_or(Err(Code::INVALID_CONTEXT))
 }
 
-/// The stream that a handle names in a context.
-pub(crate) fn stream_in(context: &Context, default: DefaultStream, handle: Handle) -> Answer<Arc<Stream>> {
+/// Looks at the stream that a handle names in a context, without counting a reference: for what is called a million times.
+#[inline]
+pub(crate) fn with_stream_in<R>(
+    context: &Context,
+    default: DefaultStream,
+    handle: Handle,
+    look: impl FnOnce(&Arc<Stream>) -> Answer<R>,
+) -> Answer<R> {
     match default.resolve(handle) {
-        STREAM_LEGACY => Ok(Arc::clone(&context.legacy)),
-        STREAM_PER_THREAD => per_thread(context),
-        handle => {
-            let stream = state::driver()?.streams.get(handle)?;
+        STREAM_LEGACY => look(&context.legacy),
+        STREAM_PER_THREAD => look(&per_thread(context)?),
+        handle => state::driver()?.streams.with(handle, |stream| {
             stream.core.check()?;
-            Ok(stream)
-        }
+            look(stream)
+        })?,
     }
 }
 
-/// The stream that a handle names; 0, 1 and 2 need a current context.
-pub(crate) fn stream(default: DefaultStream, handle: Handle) -> Answer<Arc<Stream>> {
+/// Looks at the stream that a handle names; 0, 1 and 2 need a current context.
+#[inline]
+pub(crate) fn with_stream<R>(
+    default: DefaultStream,
+    handle: Handle,
+    look: impl FnOnce(&Arc<Stream>) -> Answer<R>,
+) -> Answer<R> {
     match default.resolve(handle) {
         STREAM_LEGACY | STREAM_PER_THREAD => {
-            current::with_current(|context| stream_in(context, default, handle))
+            current::with_current(|context| with_stream_in(context, default, handle, look))
         }
-        handle => {
-            let stream = state::driver()?.streams.get(handle)?;
+        handle => state::driver()?.streams.with(handle, |stream| {
             stream.core.check()?;
-            Ok(stream)
-        }
+            look(stream)
+        })?,
     }
+}
+
+/// The stream that a handle names, to be held.
+pub(crate) fn stream(default: DefaultStream, handle: Handle) -> Answer<Arc<Stream>> {
+    with_stream(default, handle, |stream| Ok(Arc::clone(stream)))
 }
 
 /// `cuStreamCreate`: looks at its flags before it looks for a driver.
@@ -326,7 +348,7 @@ pub(crate) fn stream_synchronize(default: DefaultStream, handle: Handle) -> Answ
 
 /// `cuStreamQuery`
 pub(crate) fn stream_query(default: DefaultStream, handle: Handle) -> Answer {
-    stream(default, handle)?.query()
+    with_stream(default, handle, |stream| stream.query())
 }
 
 /// `cuStreamWaitEvent`
@@ -341,17 +363,20 @@ pub(crate) fn stream_wait_event(
         return Err(Code::INVALID_VALUE);
     }
     let driver = state::driver()?;
-    let stream = stream(default, handle)?;
-    let event: Arc<Event> = driver.events.get(h_event)?;
-    if event.is_done(driver) {
-        return Ok(());
-    }
-    stream.submit(driver, &[], |seq| StreamWaitEvent {
-        stream: stream.handle,
-        seq,
-        event: h_event,
-    })?;
-    Ok(())
+    with_stream(default, handle, |stream| {
+        if driver
+            .events
+            .with(h_event, |event: &Arc<Event>| event.is_done(driver))?
+        {
+            return Ok(());
+        }
+        stream.submit(driver, &[], |seq| StreamWaitEvent {
+            stream: stream.handle,
+            seq,
+            event: h_event,
+        })?;
+        Ok(())
+    })
 }
 
 /// `cuStreamGetPriority`

@@ -80,3 +80,8 @@ fn contexts_streams_and_wrong_handles() {
         "{log}"
     );
 }
+
+#[test]
+fn kernels_run_and_faults_stay_in_their_context() {
+    Device::start(3).passes("kernels.c");
+}
