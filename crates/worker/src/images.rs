@@ -51,8 +51,20 @@ pub(crate) fn texts(
         left: usize::try_from(limit).unwrap_or(usize::MAX),
         limit,
     };
+    let mut left_out = None;
     for (name, bytes) in images {
-        collected.image(name, bytes, capability)?;
+        match collected.image(name, bytes, capability) {
+            // Every program that links device code (`-rdc=true`) carries the compiler's device runtime, machine code with PTX for the
+            // newest target only. What does refer to a unit that is left out has an undefined name, which the linker tells.
+            Err(refusal) if refusal.code == CudaCode::NoBinaryForGpu && images.len() > 1 => {
+                tracing::info!(name = shown(name), "unit without PTX is left out of the link");
+                left_out.get_or_insert(refusal);
+            }
+            result => result?,
+        }
+    }
+    if let (true, Some(refusal)) = (collected.texts.is_empty(), left_out) {
+        return Err(refusal);
     }
     if collected.texts.is_empty() {
         let reason = "None of the images holds PTX, which is what this device compiles";
@@ -159,6 +171,16 @@ mod tests {
         let linked = pack_linked(&[("one", OLD), ("two", NEW)]).unwrap();
         let linked = run(linked, 1000).unwrap();
         assert_eq!((linked.len(), linked[1].name.as_str()), (2, "two"));
+    }
+
+    #[test]
+    fn a_unit_without_ptx_is_left_out_of_a_link() {
+        let own = ("a.cu".to_owned(), fatbin(&[NewEntry::ptx(80, OLD)]));
+        let runtime = (String::new(), fatbin(&[NewEntry::ptx(121, NEW)]));
+        let found = texts(&[runtime.clone(), own], (9, 0), 1000).unwrap();
+        assert_eq!((found.len(), found[0].text.as_slice()), (1, OLD));
+        let refused = texts(&[runtime.clone(), runtime], (9, 0), 1000).unwrap_err();
+        assert_eq!(refused.code, CudaCode::NoBinaryForGpu);
     }
 
     #[test]
