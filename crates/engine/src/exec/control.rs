@@ -35,28 +35,38 @@ fn elect(cx: &mut Cx, target: u32) -> *const Op {
     // SAFETY: the group outlives the run and nothing else refers to it meanwhile.
     let group = unsafe { &mut *cx.group };
     let mut pc = target;
-    if let Some(at) = group
+    let waiting = group
         .splits
         .iter()
-        .position(|s| s.pc == target && s.wait == Wait::None)
-    {
-        let other = group.splits.swap_remove(at);
-        for w in 0..WARPS {
-            cx.mask[w] |= other.mask[w];
+        .position(|s| s.pc == target && s.wait == Wait::None);
+    if !cx.rotating && cx.next < target {
+        // Lower lanes first, also where some wait at the target already: what runs here may overwrite registers that lanes at
+        // lower blocks still want.
+        match waiting.and_then(|at| group.splits.get_mut(at)) {
+            Some(other) => {
+                for w in 0..WARPS {
+                    other.mask[w] |= cx.mask[w];
+                }
+                group.progress += 1;
+            }
+            None => group.splits.push(Split {
+                pc: target,
+                mask: cx.mask,
+                wait: Wait::None,
+                stamp: 0,
+            }),
         }
-        group.progress += 1;
-    } else if !cx.rotating && cx.next < target {
-        group.splits.push(Split {
-            pc: target,
-            mask: cx.mask,
-            wait: Wait::None,
-            stamp: 0,
-        });
         // The lowest one; there is one, since `next` is its counter.
         if let Some(lowest) = group.take_lowest() {
             cx.mask = lowest.mask;
             pc = lowest.pc;
         }
+    } else if let Some(at) = waiting {
+        let other = group.splits.swap_remove(at);
+        for w in 0..WARPS {
+            cx.mask[w] |= other.mask[w];
+        }
+        group.progress += 1;
     }
     refresh(cx);
     // SAFETY: as in `go`.
