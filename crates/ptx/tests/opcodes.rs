@@ -64,7 +64,14 @@ fn operand(spec: &OperandSpec, mods: &[Mod], types: &[Type], count: usize, n: us
         Role::Constant => "1".to_owned(),
         Role::Fragment(_) => list(if double_fragment { Type::F64 } else { Type::B32 }, count),
         Role::Vector => "{%r0, %r1, %r2, %r3}".to_owned(),
-        Role::Move => format!("{}, {}", register(ty, false, 0), register(ty, false, 1)),
+        Role::Move => {
+            let width = vector_width(mods);
+            if width > 1 {
+                format!("{0}, {0}", list(ty, width))
+            } else {
+                format!("{}, {}", register(ty, false, 0), register(ty, false, 1))
+            }
+        }
         Role::Call => "(ret), callee, (arg)".to_owned(),
         Role::Label => "L".to_owned(),
         Role::Table => "T".to_owned(),

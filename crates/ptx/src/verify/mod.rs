@@ -6,7 +6,8 @@
 //! * [`verify_all`] does both for everything.
 //!
 //! Register types follow the ISA: sizes must agree (loads, stores and conversions allow wider registers); untyped bits
-//! agree with everything of their size, integers with integers, `.f32` and `.f64` only with themselves.
+//! agree with everything of their size, integers with integers, floating types only with themselves. Where the ISA is
+//! silent, the vendor's assembler decided: what it accepts must pass here.
 
 mod call;
 mod fragment;

@@ -4,7 +4,7 @@ use super::Verifier;
 use crate::body::{Address, Inst, Operand, Part, Table};
 use crate::error::Error;
 use crate::isa::{OperandSpec, Role, Second, TypeSpec};
-use crate::modifier::Space;
+use crate::modifier::{Flag, Space};
 use crate::module::Symbol;
 use crate::opcode::Opcode;
 use crate::types::{Type, TypeClass};
@@ -33,13 +33,18 @@ impl Verifier<'_> {
 
     fn single(&self, inst: &Inst, operand: &Operand, spec: &OperandSpec) -> Check {
         match spec.role {
-            Role::Dest => self.dest(operand, self.spec_type(inst, spec)?, Size::Equal),
-            Role::DestRelaxed => self.dest(operand, self.spec_type(inst, spec)?, Size::AtLeast),
-            Role::DestDouble => self.dest(operand, double(self.spec_type(inst, spec)?)?, Size::Equal),
+            Role::Dest if *operand == Operand::Sink => {
+                expect(may_discard(inst, spec), "cannot be discarded by this instruction")
+            }
+            Role::Dest => self.register(operand, self.spec_type(inst, spec)?, Size::Equal),
+            Role::DestRelaxed => self.register(operand, self.spec_type(inst, spec)?, Size::AtLeast),
+            Role::DestDouble => self.register(operand, double(self.spec_type(inst, spec)?)?, Size::Equal),
             Role::DestVector => self.vector(inst, operand, self.spec_type(inst, spec)?, true),
             Role::Source => self.source_spec(inst, operand, spec),
-            Role::SourceRelaxed => self.source(operand, self.spec_type(inst, spec)?, Size::AtLeast),
-            Role::SourceDouble => self.source(operand, double(self.spec_type(inst, spec)?)?, Size::Equal),
+            Role::SourceRelaxed => self.source(inst, operand, self.spec_type(inst, spec)?, Size::AtLeast),
+            Role::SourceDouble => {
+                self.source(inst, operand, double(self.spec_type(inst, spec)?)?, Size::Equal)
+            }
             Role::SourceVector => self.vector(inst, operand, self.spec_type(inst, spec)?, false),
             Role::PredDest => self.pred(operand, true, false),
             Role::Pred => self.pred(operand, false, false),
@@ -88,15 +93,7 @@ impl Verifier<'_> {
                 ty.is_integer() && matches!(ty.bits(), 32 | 64),
                 "must be an address of 32 or 64 bits",
             ),
-            _ => self.source(operand, self.spec_type(inst, spec)?, Size::Equal),
-        }
-    }
-
-    fn dest(&self, operand: &Operand, ty: Type, size: Size) -> Check {
-        match operand {
-            Operand::Sink => Ok(()),
-            Operand::Reg(_) => self.register(operand, ty, size),
-            _ => Err("must be a register".to_owned()),
+            _ => self.source(inst, operand, self.spec_type(inst, spec)?, Size::Equal),
         }
     }
 
@@ -111,27 +108,31 @@ impl Verifier<'_> {
         }
     }
 
-    fn source(&self, operand: &Operand, ty: Type, size: Size) -> Check {
+    fn source(&self, inst: &Inst, operand: &Operand, ty: Type, size: Size) -> Check {
         match operand {
             Operand::Reg(_) => self.register(operand, ty, size),
-            Operand::Int(_) => {
-                let float = matches!(ty, Type::F32 | Type::F64 | Type::F32x2);
-                expect(
-                    !float,
-                    "is an integer constant where a floating-point one is needed",
-                )
-            }
+            Operand::Int(_) => expect(
+                !ty.is_float(),
+                "is an integer constant where a floating-point value is needed",
+            ),
             Operand::F32(_) | Operand::F64(_) => {
-                let same_bits = matches!(
-                    (operand, ty),
-                    (Operand::F32(_), Type::B32) | (Operand::F64(_), Type::B64)
-                );
+                let bits = if matches!(operand, Operand::F32(_)) {
+                    Type::B32
+                } else {
+                    Type::B64
+                };
+                let fits = matches!(ty, Type::F32 | Type::F64) || ty == bits;
                 expect(
-                    ty.is_float() || same_bits,
-                    "is a floating-point constant where an integer is needed",
+                    fits,
+                    &format!("is a floating-point constant where .{ty} is needed"),
                 )
             }
             Operand::Special(special) => {
+                let readable = inst.op == Opcode::Mov || inst.op == Opcode::Cvt && ty.is_integer();
+                expect(
+                    readable,
+                    "is a special register, which only 'mov' and integer 'cvt' can read",
+                )?;
                 expect(
                     special.component.is_some() || !special.kind.is_vector(),
                     "needs a component such as '.x'",
@@ -142,11 +143,32 @@ impl Verifier<'_> {
                 )
             }
             Operand::Sym { symbol, .. } => {
+                let fits = ty.is_integer() && matches!(ty.bits(), 32 | 64);
+                expect(fits, "is an address, which has 32 or 64 bits")?;
+                self.address_value(inst, *symbol, ty)
+            }
+            _ => Err("must be a register or a constant".to_owned()),
+        }
+    }
+
+    /// The address of a symbol as a value: only where it is moved or converted.
+    fn address_value(&self, inst: &Inst, symbol: Symbol, ty: Type) -> Check {
+        self.known(symbol)?;
+        let space = self.symbol_space(symbol);
+        match inst.op {
+            Opcode::Mov => {
+                let narrow = ty.bits() < u32::from(self.module.address_bits) && space == Some(Space::Global);
+                expect(!narrow, "is an address that does not fit the type")
+            }
+            Opcode::Cvta => {
+                expect(!inst.has(Flag::To), "must be a register")?;
                 expect(
-                    ty.is_integer() && matches!(ty.bits(), 32 | 64),
-                    "is an address, which has 32 or 64 bits",
-                )?;
-                self.known(*symbol)
+                    inst.space().is_some_and(|wanted| same_space(wanted, space)),
+                    "lies in another state space",
+                )
+            }
+            Opcode::Mapa | Opcode::Getctarank => {
+                expect(same_space(Space::Shared, space), "does not lie in .shared")
             }
             _ => Err("must be a register or a constant".to_owned()),
         }
@@ -185,14 +207,19 @@ impl Verifier<'_> {
     /// A register, or a vector of as many as the instruction says.
     fn vector(&self, inst: &Inst, operand: &Operand, ty: Type, dest: bool) -> Check {
         let one = |operand: &Operand| match dest {
-            true => self.dest(operand, ty, Size::AtLeast),
-            false => self.source(operand, ty, Size::AtLeast),
+            true => self.register(operand, ty, Size::AtLeast),
+            false => self.source(inst, operand, ty, Size::AtLeast),
         };
         let n = inst.vector();
         match operand {
             Operand::Vec(items) if n > 1 => {
-                expect(items.len() == n, &format!("must be a vector of {n} elements"))?;
-                items.iter().try_for_each(one)
+                if items.len() != n {
+                    return Err(format!("must be a vector of {n} elements"));
+                }
+                items
+                    .iter()
+                    .filter(|item| !dest || **item != Operand::Sink)
+                    .try_for_each(one)
             }
             // `.b128` may be given as its parts.
             Operand::Vec(items) => self.parts(items, ty),
@@ -224,7 +251,7 @@ impl Verifier<'_> {
     /// A vector of registers, or one, whatever their type.
     pub(super) fn registers(&self, operand: &Operand) -> Check {
         let one = |operand: &Operand| match operand {
-            Operand::Sink | Operand::Int(_) | Operand::Special(_) => Ok(()),
+            Operand::Sink | Operand::Int(_) | Operand::F32(_) | Operand::F64(_) => Ok(()),
             _ => expect(
                 self.reg_type(operand).is_some_and(|ty| ty != Type::Pred),
                 "must consist of registers",
@@ -240,7 +267,12 @@ impl Verifier<'_> {
         match operand {
             Operand::Mem(Address::Abs(_)) => Ok(()),
             Operand::Mem(Address::Reg { base, .. }) => match self.body.regs.get(*base) {
-                Some(reg) if reg.ty.is_integer() && matches!(reg.ty.bits(), 32 | 64) => Ok(()),
+                Some(reg) if reg.ty.is_integer() && matches!(reg.ty.bits(), 32 | 64) => {
+                    let whole = matches!(inst.op, Opcode::Ld | Opcode::St | Opcode::Atom | Opcode::Red)
+                        && matches!(inst.space(), None | Some(Space::Global));
+                    let wide = reg.ty.bits() >= u32::from(self.module.address_bits);
+                    expect(!whole || wide, "has an address register that is too narrow")
+                }
                 Some(reg) => Err(format!("has a .{} register as address", reg.ty)),
                 None => Err("has a register that does not exist".to_owned()),
             },
@@ -258,24 +290,24 @@ impl Verifier<'_> {
         else {
             return Ok(());
         };
-        let actual = match symbol {
+        let actual = self.symbol_space(symbol);
+        let Some(name) = actual else {
+            return Err("a function is not memory".to_owned());
+        };
+        if same_space(wanted, actual) {
+            return Ok(());
+        }
+        Err(format!("lies in .{name}, the instruction accesses .{wanted}"))
+    }
+
+    /// The state space of a symbol; `None` for functions.
+    fn symbol_space(&self, symbol: Symbol) -> Option<Space> {
+        match symbol {
             Symbol::Var(id) => self.module.vars.get(id).map(|var| var.space),
             Symbol::Local(id) => self.body.vars.get(id).map(|var| var.space),
             Symbol::Param(_) | Symbol::Ret(_) => Some(Space::Param),
             Symbol::Func(_) => None,
-        };
-        let Some(actual) = actual else {
-            return Err("a function is not memory".to_owned());
-        };
-        let fits = match wanted {
-            Space::Param | Space::ParamEntry | Space::ParamFunc => actual == Space::Param,
-            Space::Shared | Space::SharedCta | Space::SharedCluster => actual == Space::Shared,
-            other => other == actual,
-        };
-        expect(
-            fits,
-            &format!("lies in .{actual}, the instruction accesses .{wanted}"),
-        )
+        }
     }
 
     fn bracket(&self, operand: &Operand) -> Check {
@@ -312,27 +344,70 @@ impl Verifier<'_> {
         }
     }
 
-    /// `mov`: between equal sizes, or packing and unpacking.
+    /// `mov`: between equal sizes, packing and unpacking, or element by element (`mov.v4`).
     pub(super) fn mov(&self, inst: &Inst) -> Result<(), Error> {
         let (Some(ty), [dest, source]) = (inst.ty(0), inst.operands.as_slice()) else {
             return Err(self.form_error(inst, "takes 2 operands"));
         };
-        let (n, result) = match (dest, source) {
-            (Operand::Vec(_), Operand::Vec(_)) => (0, Err("a vector cannot be moved to a vector".to_owned())),
-            (Operand::Vec(parts), _) => match self.parts(parts, ty) {
-                Ok(()) => (1, self.source(source, ty, Size::Equal)),
-                error => (0, error),
-            },
-            (_, Operand::Vec(parts)) => match self.dest(dest, ty, Size::Equal) {
-                Ok(()) => (1, self.parts(parts, ty)),
-                error => (0, error),
-            },
-            _ => match self.dest(dest, ty, Size::Equal) {
-                Ok(()) => (1, self.source(source, ty, Size::Equal)),
-                error => (0, error),
-            },
+        let n = inst.vector();
+        let dest_check = match dest {
+            Operand::Vec(items) if n > 1 => {
+                self.elements(items, n, |item| self.register(item, ty, Size::Equal))
+            }
+            Operand::Vec(items) => self.packed(items, ty),
+            _ => expect(n == 1, "must be a vector").and_then(|()| self.register(dest, ty, Size::Equal)),
         };
-        result.map_err(|reason| self.operand_error(inst, n, &reason))
+        dest_check.map_err(|reason| self.operand_error(inst, 0, &reason))?;
+        let source_check = match source {
+            Operand::Vec(items) if n > 1 => {
+                self.elements(items, n, |item| self.source(inst, item, ty, Size::Equal))
+            }
+            Operand::Special(special) if n > 1 => expect(special.component.is_none(), "must be a vector"),
+            Operand::Vec(_) if matches!(dest, Operand::Vec(_)) => {
+                Err("cannot be moved to a vector".to_owned())
+            }
+            Operand::Vec(items) => self.packed(items, ty),
+            _ => expect(n == 1, "must be a vector").and_then(|()| self.source(inst, source, ty, Size::Equal)),
+        };
+        source_check.map_err(|reason| self.operand_error(inst, 1, &reason))
+    }
+
+    fn elements(&self, items: &[Operand], n: usize, one: impl Fn(&Operand) -> Check) -> Check {
+        if items.len() != n {
+            return Err(format!("must be a vector of {n} elements"));
+        }
+        items
+            .iter()
+            .filter(|item| **item != Operand::Sink)
+            .try_for_each(one)
+    }
+
+    /// The parts of a packed value.
+    fn packed(&self, items: &[Operand], ty: Type) -> Check {
+        expect(
+            ty.class() == TypeClass::Bits,
+            "is a vector, which takes a '.b' type to pack or unpack",
+        )?;
+        self.parts(items, ty)
+    }
+}
+
+/// Whether an instruction may throw its result away with `_`.
+fn may_discard(inst: &Inst, spec: &OperandSpec) -> bool {
+    spec.second != Second::None
+        || matches!(
+            inst.op,
+            Opcode::Atom | Opcode::MbarrierArrive | Opcode::MbarrierArriveDrop
+        )
+}
+
+/// Whether an instruction that names a space can use a symbol of another name for it.
+fn same_space(wanted: Space, actual: Option<Space>) -> bool {
+    let actual = actual.unwrap_or(Space::Reg);
+    match wanted {
+        Space::Param | Space::ParamEntry | Space::ParamFunc => actual == Space::Param,
+        Space::Shared | Space::SharedCta | Space::SharedCluster => actual == Space::Shared,
+        other => other == actual,
     }
 }
 
@@ -356,14 +431,11 @@ fn agrees(reg: Type, ty: Type, size: Size) -> bool {
         Size::Equal => reg.bits() == ty.bits(),
         Size::AtLeast => reg.bits() >= ty.bits(),
     };
-    // The strict floating types; the others (halves, packed and small formats) live in registers of any integer type.
-    let strict = |ty| matches!(ty, Type::F32 | Type::F64);
     let classes = match (reg.class(), ty.class()) {
-        (TypeClass::Pred, other) | (other, TypeClass::Pred) => return reg == ty && other == TypeClass::Pred,
+        (TypeClass::Pred, _) | (_, TypeClass::Pred) => return reg == ty,
         (TypeClass::Bits, _) | (_, TypeClass::Bits) => true,
-        (TypeClass::Float, TypeClass::Float) => reg == ty || !strict(ty),
-        (TypeClass::Float, _) => !strict(reg),
-        (_, TypeClass::Float) => !strict(ty),
+        (TypeClass::Float, TypeClass::Float) => reg == ty,
+        (TypeClass::Float, _) | (_, TypeClass::Float) => false,
         _ => true,
     };
     sizes && classes
