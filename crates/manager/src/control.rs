@@ -16,6 +16,7 @@ const ANSWER_TIME: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Control {
     stream: Mutex<Option<BufReader<UnixStream>>>,
+    peer: Option<u32>,
 }
 
 fn other(message: impl Into<String>) -> io::Error {
@@ -25,9 +26,17 @@ fn other(message: impl Into<String>) -> io::Error {
 impl Control {
     pub(crate) async fn connect(directory: &Path) -> io::Result<Self> {
         let stream = UnixStream::connect(directory.join(CONTROL_SOCKET)).await?;
+        let peer = stream.peer_cred()?.pid().and_then(|pid| u32::try_from(pid).ok());
         Ok(Self {
             stream: Mutex::new(Some(BufReader::new(stream))),
+            peer,
         })
+    }
+
+    /// Process id of the worker as the kernel noted it when the worker began to listen. What the worker says about itself is not
+    /// good enough for a process that may be killed one day.
+    pub(crate) fn peer(&self) -> Option<u32> {
+        self.peer
     }
 
     pub(crate) async fn status(&self) -> io::Result<WorkerStatus> {

@@ -22,15 +22,14 @@ pub(crate) fn usage(status: &WorkerStatus, samples: &mut Samples) -> Usage {
 fn process(session: &SessionStatus) -> Process {
     Process {
         pid: session.pid,
-        // What a guest calls itself goes to terminals: no control characters, no novels.
-        name: session
-            .name
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(64)
-            .collect(),
+        name: shown(&session.name, 64),
         frame_buffer_used_bytes: session.frame_buffer_used,
         kernels: session.kernels,
-        last_fault: session.last_fault.clone(),
+        last_fault: session.last_fault.as_deref().map(|fault| shown(fault, 300)),
     }
+}
+
+/// Text from a guest on its way to a terminal: no control characters, no novels.
+fn shown(text: &str, most: usize) -> String {
+    text.chars().filter(|c| !c.is_control()).take(most).collect()
 }

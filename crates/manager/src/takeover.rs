@@ -59,7 +59,10 @@ async fn answer(directory: &Path, uuid: Uuid) -> io::Result<Worker> {
             status.uuid
         )));
     }
-    let process = Process::open(status.pid)?;
+    let pid = control
+        .peer()
+        .ok_or_else(|| io::Error::other("the kernel does not say who answers"))?;
+    let process = Process::open(pid)?;
     // It answers still, so it lived while the pidfd was made: the pidfd cannot be that of a successor of its number.
     control.status().await?;
     Ok(Worker { process, control })

@@ -124,7 +124,7 @@ fn status(config: &WorkerConfig, start: Instant) -> WorkerStatus {
     let elapsed = u64::try_from(start.elapsed().as_nanos()).unwrap();
     WorkerStatus {
         uuid: config.uuid.clone(),
-        pid: std::process::id(),
+        pid: 1, // a lie: the manager must not believe it, or it would kill that process one day
         frame_buffer_total: config.frame_buffer_bytes,
         frame_buffer_used: 1 << 30,
         kernel_ns: elapsed,
