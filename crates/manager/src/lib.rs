@@ -37,6 +37,7 @@ pub mod admission;
 mod api;
 mod config;
 mod control;
+mod directories;
 mod error;
 pub mod life;
 mod manager;

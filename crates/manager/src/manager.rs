@@ -1,7 +1,7 @@
 //! The manager itself: what the API does, in one place.
 
 use crate::{
-    Error, GpuDeclaration, ManagerConfig, admission,
+    Error, GpuDeclaration, ManagerConfig, admission, directories,
     life::Deaths,
     observe,
     rate::Samples,
@@ -10,12 +10,9 @@ use crate::{
     supervisor::{Begin, Command, Supervisor, Worker},
 };
 use futures_util::future::join_all;
-use rustix::fs::{FlockOperation, flock};
 use std::{
     collections::HashMap,
-    fs::{DirBuilder, File, OpenOptions},
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
-    path::Path,
+    fs::File,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -33,8 +30,6 @@ use uuid::Uuid;
 
 /// How long the start waits for earlier workers to be taken back, before the API is served; the rest goes on behind it.
 const TAKE_OVER_TIME: Duration = Duration::from_secs(2);
-/// Bytes of a unix socket's path that the system allows, the ending zero aside.
-const SOCKET_PATH_LIMIT: usize = 107;
 /// Longest measurement that a request may ask for, milliseconds.
 const LONGEST_SAMPLE_MS: u32 = 5_000;
 
@@ -161,10 +156,13 @@ impl Manager {
     /// Another manager runs there, or the directories, the state or the declared GPUs cannot be used.
     pub async fn start(config: ManagerConfig) -> Result<Self, Error> {
         let run = &config.directories.run;
-        prepare_directory(&config.directories.state)?;
-        prepare_directory(run)?;
-        check_socket_path(run)?;
-        let locks = [lock_directory(&config.directories.state)?, lock_directory(run)?];
+        directories::prepare(&config.directories.state)?;
+        directories::prepare(run)?;
+        directories::check_socket_path(run)?;
+        let locks = [
+            directories::lock(&config.directories.state)?,
+            directories::lock(run)?,
+        ];
         let mut store = Store::open(&config.directories.state.join("state.db"))?;
         let gpus = declare(&mut store, &config.gpus)?;
         let rows = store.vgpus()?;
@@ -490,49 +488,4 @@ fn declare(store: &mut Store, declared: &[GpuDeclaration]) -> Result<Vec<GpuRow>
         })?
     };
     store.declare_gpus(&boards)
-}
-
-/// Makes a directory for this user alone, or checks that the one there is this user's.
-fn prepare_directory(path: &Path) -> Result<(), Error> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(Error::file("make the directory", path))?;
-    let owner = std::fs::symlink_metadata(path)
-        .map_err(Error::file("look at", path))?
-        .uid();
-    if owner != rustix::process::geteuid().as_raw() {
-        return Err(Error::NotOurs {
-            path: path.to_owned(),
-        });
-    }
-    Ok(())
-}
-
-fn check_socket_path(run: &Path) -> Result<(), Error> {
-    let longest = directory_of(run, Uuid::nil()).join(tessera_control::CONTROL_SOCKET);
-    let length = longest.as_os_str().len();
-    if length > SOCKET_PATH_LIMIT {
-        return Err(Error::PathTooLong {
-            path: run.to_owned(),
-            length,
-            limit: SOCKET_PATH_LIMIT,
-        });
-    }
-    Ok(())
-}
-
-/// One manager per directory.
-fn lock_directory(directory: &Path) -> Result<File, Error> {
-    let path = directory.join("manager.lock");
-    let open = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(&path);
-    let file = open.map_err(Error::file("open", &path))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::StateInUse { path }),
-        Err(error) => Err(Error::file("lock", path)(error.into())),
-    }
 }
