@@ -28,7 +28,7 @@
 
 #define EXPECT(condition)                                            \
     do {                                                             \
-        if (!(condition)) fail("%s:%d: %s", __FILE__, __LINE__, #condition); \
+        if (!(condition)) fail("line %d: %s", __LINE__, #condition); \
     } while (0)
 
 // A launch that must be accepted and end well.
