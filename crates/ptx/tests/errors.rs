@@ -44,68 +44,84 @@ fn errors_have_line_column_and_text() {
     );
 }
 
+/// Lines of a kernel and a part of what is said about them.
+const ILLEGAL_INSTRUCTIONS: &[(&str, &str)] = &[
+    ("ld.global %r1, [%rd1];", "is missing"),
+    ("add.rn.s32 %r1, %r2, %r3;", "'.s32' does not fit"),
+    ("add.s32 %r1, %r2;", "takes 3 operands, has 2"),
+    ("add.s32 %r1, %r2, %r3, %r4;", "takes 3 operands, has 4"),
+    (
+        "add.s32 %rd1, %r2, %r3;",
+        "operand 1 of 'add': is a .b64 register where .s32",
+    ),
+    (
+        "add.s32 %r1, %f2, %r3;",
+        "operand 2 of 'add': is a .f32 register where .s32",
+    ),
+    ("add.f32 %f1, %u1, %f2;", "is a .u32 register where .f32"),
+    ("add.f32 %f1, 1, %f2;", "is an integer constant"),
+    ("add.s32 %r1, 0f3F800000, %r2;", "is a floating-point constant"),
+    ("setp.eq.s32 %r1, %r2, %r3;", "must be a predicate register"),
+    ("@%r1 ret;", "the guard is not a predicate"),
+    ("ld.global.v2.u32 %r1, [%rd1];", "must be a vector of 2"),
+    (
+        "ld.global.v2.u32 {%r1, %r2, %r3}, [%rd1];",
+        "must be a vector of 2",
+    ),
+    (
+        "ld.global.v8.b64 {%rd1,%rd1,%rd1,%rd1,%rd1,%rd1,%rd1,%rd1}, [%rd1];",
+        "at most 32 bytes",
+    ),
+    ("ld.global.u32 %r1, [%f1];", "has a .f32 register as address"),
+    ("ld.global.u32 %r1, [c];", "lies in .const"),
+    ("ld.shared.u32 %r1, [g];", "lies in .global"),
+    ("ld.param.u64 %rd1, [g];", "lies in .global"),
+    ("st.global.u32 [g], {%r1, %r2};", "has a part of type .b32"),
+    ("mov.b64 %rd1, {%r1, %h1};", "has a part of type .b16"),
+    ("mov.b64 {%r1, %r2}, {%r3, %r4};", "cannot be moved"),
+    ("bra %r1;", "'%r1' is not declared"),
+    ("call f, (%rd1);", "does not fit a parameter"),
+    ("call f;", "has 0 arguments, the function 1"),
+    ("call f, (wide);", "has 8 bytes, the parameter 4"),
+    ("call g, (%r1);", "only a function or a register"),
+    ("call %rd1, (%r1);", "needs a '.callprototype'"),
+    ("lop3.b32 %r1, %r2, %r3, %r4, %r5;", "must be an integer constant"),
+    (
+        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%f1,%f2,%f3,%f4}, {%r1,%r2,%r3}, {%r1,%r2}, {%f1,%f2,%f3,%f4};",
+        "must be 4 registers, is 3",
+    ),
+    ("mov.u32 %r1, %tid;", "needs a component"),
+    ("mul.wide.s32 %r1, %r2, %r3;", "where .s64 is needed"),
+    (
+        "shfl.sync.idx.b32 %r1|%r2, %r1, 0, 31, -1;",
+        "must be a predicate register",
+    ),
+    ("shfl.sync.idx.b32 %r1, %r1, 0, 31;", "takes a member mask"),
+    (
+        "ld.global.L2::cache_hint.u32 %r1, [%rd1];",
+        "takes a cache policy",
+    ),
+    ("ld.global.u32 %r1, [%rd1], %rd2;", "takes a cache policy"),
+    ("ld.global.u32 %r1, [%r1];", "too narrow"),
+    ("add.u32 %r1, %tid.x, 1;", "only 'mov' and integer 'cvt' can read"),
+    ("add.u64 %rd1, %rd2, g;", "must be a register or a constant"),
+    ("cvta.shared.u64 %rd1, g;", "lies in another state space"),
+    ("add.f16 %h1, %h2, 15360;", "is an integer constant"),
+    ("add.u32 _, %r1, %r2;", "cannot be discarded"),
+    ("add.sat.u32 %r1, %r2, %r3;", "does not fit here"),
+    ("L: L: ret;", "already declared"),
+    (".reg .b32 %rd; .reg .b64 %rd;", "already declared"),
+    ("{ ret;", "without a matching '}'"),
+    (
+        "ts: .branchtargets L; brx.idx %r1, L; L:",
+        "must be a '.branchtargets' list",
+    ),
+];
+
 #[test]
 fn illegal_instructions_are_refused() {
     let mut wrong = Vec::new();
-    for (text, part) in [
-        ("ld.global %r1, [%rd1];", "is missing"),
-        ("add.rn.s32 %r1, %r2, %r3;", "'.s32' does not fit"),
-        ("add.s32 %r1, %r2;", "takes 3 operands, has 2"),
-        ("add.s32 %r1, %r2, %r3, %r4;", "takes 3 operands, has 4"),
-        (
-            "add.s32 %rd1, %r2, %r3;",
-            "operand 1 of 'add': is a .b64 register where .s32",
-        ),
-        (
-            "add.s32 %r1, %f2, %r3;",
-            "operand 2 of 'add': is a .f32 register where .s32",
-        ),
-        ("add.f32 %f1, %u1, %f2;", "is a .u32 register where .f32"),
-        ("add.f32 %f1, 1, %f2;", "is an integer constant"),
-        ("add.s32 %r1, 0f3F800000, %r2;", "is a floating-point constant"),
-        ("setp.eq.s32 %r1, %r2, %r3;", "must be a predicate register"),
-        ("@%r1 ret;", "the guard is not a predicate"),
-        ("ld.global.v2.u32 %r1, [%rd1];", "must be a vector of 2"),
-        (
-            "ld.global.v2.u32 {%r1, %r2, %r3}, [%rd1];",
-            "must be a vector of 2",
-        ),
-        (
-            "ld.global.v8.b64 {%rd1,%rd1,%rd1,%rd1,%rd1,%rd1,%rd1,%rd1}, [%rd1];",
-            "at most 32 bytes",
-        ),
-        ("ld.global.u32 %r1, [%f1];", "has a .f32 register as address"),
-        ("ld.global.u32 %r1, [c];", "lies in .const"),
-        ("ld.shared.u32 %r1, [g];", "lies in .global"),
-        ("ld.param.u64 %rd1, [g];", "lies in .global"),
-        ("st.global.u32 [g], {%r1, %r2};", "has a part of type .b32"),
-        ("mov.b64 %rd1, {%r1, %h1};", "has a part of type .b16"),
-        ("mov.b64 {%r1, %r2}, {%r3, %r4};", "cannot be moved"),
-        ("bra %r1;", "'%r1' is not declared"),
-        ("call f, (%rd1);", "does not fit a parameter"),
-        ("call f;", "has 0 arguments, the function 1"),
-        ("call f, (wide);", "has 8 bytes, the parameter 4"),
-        ("call g, (%r1);", "only a function or a register"),
-        ("call %rd1, (%r1);", "needs a '.callprototype'"),
-        ("lop3.b32 %r1, %r2, %r3, %r4, %r5;", "must be an integer constant"),
-        (
-            "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%f1,%f2,%f3,%f4}, {%r1,%r2,%r3}, {%r1,%r2}, {%f1,%f2,%f3,%f4};",
-            "must be 4 registers, is 3",
-        ),
-        ("mov.u32 %r1, %tid;", "needs a component"),
-        ("mul.wide.s32 %r1, %r2, %r3;", "where .s64 is needed"),
-        (
-            "shfl.sync.idx.b32 %r1|%r2, %r1, 0, 31, -1;",
-            "must be a predicate register",
-        ),
-        ("L: L: ret;", "already declared"),
-        (".reg .b32 %rd; .reg .b64 %rd;", "already declared"),
-        ("{ ret;", "without a matching '}'"),
-        (
-            "ts: .branchtargets L; brx.idx %r1, L; L:",
-            "must be a '.branchtargets' list",
-        ),
-    ] {
+    for (text, part) in ILLEGAL_INSTRUCTIONS {
         let error = error(&in_kernel(text));
         if !error.to_string().contains(part) {
             wrong.push(format!("{text}: {error}"));

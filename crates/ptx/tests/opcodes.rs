@@ -3,7 +3,7 @@
 
 use tessera_ptx::isa::{self, Form, OperandSpec, Role, Second, TypeSpec, decode};
 use tessera_ptx::modifier::Mod;
-use tessera_ptx::{Type, parse_module};
+use tessera_ptx::{Opcode, Type, parse_module};
 
 /// Registers of every size under one prefix each.
 const DECLARATIONS: &str = ".reg .pred %p<9>; .reg .b16 %h<9>; .reg .b32 %r<300>; .reg .b64 %rd<300>;
@@ -115,7 +115,16 @@ fn try_form(spelling: &str, form: &Form, mods: &[Mod]) -> Result<(), String> {
         .collect();
     // `mov.pred` is a row of its own; the type of `mov` stands for its operands.
     let fewest = form.operands.iter().take_while(|spec| !spec.optional).count();
-    for used in [form.operands.len(), fewest] {
+    // A cache policy comes with its modifier, a member mask with `.sync`.
+    let hinted = spelling.contains("L2::cache_hint");
+    let wanted: &[usize] = match form.op {
+        Opcode::Ld | Opcode::St | Opcode::Atom | Opcode::Red if hinted => &[form.operands.len()],
+        Opcode::Ld | Opcode::St | Opcode::Atom | Opcode::Red => &[fewest],
+        Opcode::Shfl | Opcode::Vote if spelling.contains("sync") => &[form.operands.len()],
+        Opcode::Shfl | Opcode::Vote => &[fewest],
+        _ => &[form.operands.len(), fewest],
+    };
+    for &used in wanted {
         let fragments = form
             .operands
             .iter()

@@ -17,7 +17,7 @@ use crate::body::{Body, Inst, Operand, Table};
 use crate::error::{Error, ErrorKind, Loc};
 use crate::id::{BlockId, FuncId, Id};
 use crate::isa;
-use crate::modifier::Space;
+use crate::modifier::{CacheHint, Flag, Mod, Space};
 use crate::module::{FuncKind, Linkage, Module, Symbol};
 use crate::opcode::Opcode;
 use crate::types::Type;
@@ -217,8 +217,24 @@ impl Verifier<'_> {
         self.whole(inst)
     }
 
-    /// Rules that are about more than one operand.
+    /// Rules that are about more than one operand, or about operands and modifiers together.
     fn whole(&self, inst: &Inst) -> Result<(), Error> {
+        let (fewest, most) = isa::form(inst.form).operand_count();
+        let all = inst.operands.len() == most;
+        match inst.op {
+            Opcode::Ld | Opcode::St | Opcode::Ldu | Opcode::Atom | Opcode::Red if fewest < most => {
+                let hint = inst.mods.contains(&Mod::Hint(CacheHint::CacheHint));
+                if all != hint {
+                    return Err(
+                        self.form_error(inst, "takes a cache policy with '.L2::cache_hint', and only then")
+                    );
+                }
+            }
+            Opcode::Shfl | Opcode::Vote if all != inst.has(Flag::Sync) => {
+                return Err(self.form_error(inst, "takes a member mask with '.sync', and only then"));
+            }
+            _ => {}
+        }
         let (Some(ty), n) = (inst.ty(0), inst.vector()) else {
             return Ok(());
         };
