@@ -76,6 +76,9 @@ impl Core {
     #[inline]
     pub(crate) fn check(&self) -> Answer {
         self.check_alive()?;
+        if state::lost() {
+            return Err(Code::DEVICE_UNAVAILABLE);
+        }
         let fault = state::driver()?.session.records().fault(self.record.0);
         if fault == 0 { Ok(()) } else { Err(code_of(fault)) }
     }

@@ -23,9 +23,13 @@ use tessera_wire::{PLACE_PINNED, PLACE_STAGING, PLACE_TAIL};
 
 /// Pageable copies up to this many bytes travel inside the message.
 const INLINE_BYTES: usize = 16 << 10;
-/// Pieces of a large pageable copy: small enough to stay in a cache between the two copies, large enough that a message per piece
-/// does not count.
-const CHUNK_BYTES: usize = 512 << 10;
+/// Pieces of a large pageable copy are at most this long: small enough to stay in a cache between the two copies, large enough that
+/// a message per piece does not count.
+const LARGEST_CHUNK: usize = 512 << 10;
+/// And at least this long, as far as there is so much.
+const SMALLEST_CHUNK: usize = 64 << 10;
+/// Pieces that a copy is cut into where the limits allow it: of n pieces, n - 1 are moved on both sides at once.
+const CHUNKS_WANTED: usize = 8;
 /// Pieces of one copy under way at once.
 const CHUNKS_AHEAD: usize = 4;
 
@@ -206,8 +210,14 @@ struct Piece {
     extent: Extent,
 }
 
-/// Cuts a copy into pieces of at most [`CHUNK_BYTES`]: several whole rows, or a part of one.
+/// Cuts a copy into pieces: several whole rows, or a part of one.
 fn pieces(to: Side, from: Side, extent: Extent) -> Vec<Piece> {
+    let chunk = extent
+        .bytes()
+        .unwrap_or(usize::MAX)
+        .div_ceil(CHUNKS_WANTED)
+        .clamp(SMALLEST_CHUNK, LARGEST_CHUNK)
+        .next_multiple_of(4096);
     // Rows that touch each other on both sides are one long row.
     let extent = match extent.bytes() {
         Ok(bytes) if extent.height > 1 && to.pitch == extent.width && from.pitch == extent.width => Extent {
@@ -217,10 +227,10 @@ fn pieces(to: Side, from: Side, extent: Extent) -> Vec<Piece> {
         _ => extent,
     };
     let mut list = Vec::new();
-    if extent.width > CHUNK_BYTES {
+    if extent.width > chunk {
         for row in 0..extent.height {
-            for column in (0..extent.width).step_by(CHUNK_BYTES) {
-                let width = CHUNK_BYTES.min(extent.width - column);
+            for column in (0..extent.width).step_by(chunk) {
+                let width = chunk.min(extent.width - column);
                 list.push(Piece {
                     row,
                     column,
@@ -230,7 +240,7 @@ fn pieces(to: Side, from: Side, extent: Extent) -> Vec<Piece> {
         }
         return list;
     }
-    let rows = (CHUNK_BYTES / extent.width).max(1);
+    let rows = (chunk / extent.width).max(1);
     for row in (0..extent.height).step_by(rows) {
         let height = rows.min(extent.height - row);
         list.push(Piece {
@@ -630,16 +640,16 @@ mod tests {
     fn pieces_cover_a_copy_once() {
         for (width, height, pitch) in [
             (1, 1, 1),
-            (CHUNK_BYTES + 1, 1, CHUNK_BYTES + 1),
+            (LARGEST_CHUNK + 1, 1, LARGEST_CHUNK + 1),
             (1000, 3000, 1024),
             (1000, 3000, 1000),
-            (CHUNK_BYTES * 2 + 7, 3, CHUNK_BYTES * 3),
+            (LARGEST_CHUNK * 2 + 7, 3, LARGEST_CHUNK * 3),
         ] {
             let extent = Extent { width, height };
             let list = pieces(side(pitch), side(width), extent);
             let total: usize = list.iter().map(Piece::bytes).sum();
             assert_eq!(total, width * height);
-            assert!(list.iter().all(|piece| piece.bytes() <= CHUNK_BYTES));
+            assert!(list.iter().all(|piece| piece.bytes() <= LARGEST_CHUNK));
         }
     }
 }

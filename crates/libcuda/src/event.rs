@@ -160,11 +160,7 @@ pub(crate) fn event_query(h_event: Handle) -> Answer {
     if done {
         return Ok(());
     }
-    Err(if driver.session.is_alive() {
-        Code::NOT_READY
-    } else {
-        Code::DEVICE_UNAVAILABLE
-    })
+    Err(state::not_ready(driver))
 }
 
 /// `cuEventSynchronize`

@@ -32,6 +32,8 @@ use tessera_guest::{ConnectError, Session};
 use tessera_wire::VgpuInfo;
 
 static READY: AtomicBool = AtomicBool::new(false);
+/// The worker was found gone; nothing of this process works any more.
+static LOST: AtomicBool = AtomicBool::new(false);
 static DRIVER: OnceLock<Driver> = OnceLock::new();
 
 /// Device attributes are answered from an array this long.
@@ -174,9 +176,31 @@ fn no_device(error: &ConnectError) -> Code {
     }
 }
 
+/// Whether the worker is gone, as far as this process has found out.
+#[inline]
+pub(crate) fn lost() -> bool {
+    LOST.load(Ordering::Relaxed)
+}
+
+/// What a query answers for work that is not done. A worker that is gone completes nothing: a program that polls must hear of it and
+/// not wait for ever.
+pub(crate) fn not_ready(driver: &Driver) -> Code {
+    if driver.session.is_alive() {
+        Code::NOT_READY
+    } else {
+        tessera_guest::Failure::from(tessera_channel::ChannelError::Disconnected).into()
+    }
+}
+
 /// The code of a failed exchange with the worker.
 impl From<tessera_guest::Failure> for Code {
     fn from(failure: tessera_guest::Failure) -> Self {
+        if failure.code == Code::DEVICE_UNAVAILABLE.0 && !LOST.swap(true, Ordering::Relaxed) {
+            tessera_guest::log(
+                "the worker of this vGPU is gone; every further call answers CUDA_ERROR_DEVICE_UNAVAILABLE. Start the program again once \
+                 `tessera vgpu list` shows the vGPU running",
+            );
+        }
         Code(failure.code)
     }
 }

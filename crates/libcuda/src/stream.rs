@@ -132,11 +132,7 @@ impl Stream {
         }
         if driver.session.records().value(self.record.0) < posted {
             // A worker that is gone completes nothing: a program that polls must hear of it, not wait for ever.
-            return Err(if driver.session.is_alive() {
-                Code::NOT_READY
-            } else {
-                Code::DEVICE_UNAVAILABLE
-            });
+            return Err(state::not_ready(driver));
         }
         // What has completed and was found good once is not looked at again.
         if self.checked.load(Ordering::Relaxed) >= posted {
