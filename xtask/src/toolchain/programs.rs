@@ -50,6 +50,12 @@ const VARIANTS: &[Variant] = &[
         linked: true,
     },
     Variant {
+        major: 13,
+        about: "zstd, per-thread",
+        flags: &["-default-stream=per-thread"],
+        linked: false,
+    },
+    Variant {
         major: 12,
         about: "LZ4",
         flags: &[],
