@@ -5,15 +5,31 @@ mod grammar;
 #[path = "filetests/machine.rs"]
 mod machine;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use grammar::{Arg, Buffer, Outcome, Run, Shape, Tolerance, Type, Value};
-use machine::{Image, Ram, Schedule};
-use tessera_engine::Geometry;
-use tessera_ptx::parse_module;
+use machine::{Image, Ram, Way};
+use tessera_engine::{Geometry, Level, Options, Program};
+use tessera_ptx::{Module, parse_module};
 
-/// Every way in which a launch is carried out.
-const SCHEDULES: [Schedule; 2] = [Schedule { fuel: u64::MAX }, Schedule { fuel: 1 }];
+/// Every way in which a launch is carried out: decodings, sizes of a group and vector units, uninterrupted and interrupted.
+fn ways() -> Vec<Way> {
+    let best = Level::best();
+    let options = |level, warps, plain| Options { level, warps, plain };
+    let all = [
+        options(best, 8, false),
+        options(best, 8, true),
+        options(best, 1, false),
+        options(best, 2, true),
+        options(Level::Portable, 8, false),
+        options(Level::Avx2, 4, true),
+    ];
+    all.into_iter()
+        .flat_map(|options| [100_000, 1].map(|fuel| Way { options, fuel }))
+        .collect()
+}
 
 /// Bytes of a result before the launch.
 const FILL: u8 = 0xcd;
@@ -93,12 +109,35 @@ fn difference(buffer: &Buffer, got: &[u64], tolerance: Tolerance) -> Option<Stri
     ))
 }
 
-/// Loads the module, launches once, compares.
-fn launch(text: &str, run: &Run, shape: Shape, schedule: Schedule) -> Result<(), String> {
-    let module = parse_module(text.as_bytes().to_vec()).map_err(|e| e.to_string())?;
+/// A module and what was compiled of it. Variables get the same addresses in every launch, so programs can be kept.
+struct Loaded {
+    module: Module,
+    programs: HashMap<String, Result<Arc<Program>, String>>,
+}
+
+impl Loaded {
+    fn new(text: &str) -> Result<Self, String> {
+        let module = parse_module(text.as_bytes().to_vec()).map_err(|e| e.to_string())?;
+        Ok(Self {
+            module,
+            programs: HashMap::new(),
+        })
+    }
+
+    fn program(&mut self, entry: &str, image: &Image) -> Result<Arc<Program>, String> {
+        let compile = || machine::program(&self.module, entry, image);
+        self.programs
+            .entry(entry.to_owned())
+            .or_insert_with(compile)
+            .clone()
+    }
+}
+
+/// Launches once, compares.
+fn launch(loaded: &mut Loaded, run: &Run, shape: Shape, way: Way) -> Result<(), String> {
     let mut ram = Ram::default();
-    let image = Image::load(&module, &mut ram);
-    let program = machine::program(&module, &run.entry, &image)?;
+    let image = Image::load(&loaded.module, &mut ram);
+    let program = loaded.program(&run.entry, &image)?;
     let mut params: Vec<u8> = Vec::new();
     let mut buffers = Vec::new();
     for arg in &run.args {
@@ -123,7 +162,7 @@ fn launch(text: &str, run: &Run, shape: Shape, schedule: Schedule) -> Result<(),
         dynamic_shared: shape.shared,
         ..Geometry::new(shape.grid, shape.block)
     };
-    let fault = machine::run(&program, geometry, &params, &ram, schedule)?;
+    let fault = machine::run(&program, geometry, &params, &ram, way)?;
     match (&run.outcome, fault) {
         (Outcome::Fault(name), Some(fault)) if fault.to_string().starts_with(name.as_str()) => Ok(()),
         (Outcome::Fault(name), Some(fault)) => Err(format!("`{fault}`, expected `{name}`")),
@@ -153,10 +192,25 @@ fn repeated(run: &Run, times: usize) -> Run {
     run
 }
 
-/// The launches that a run stands for: what they are called, module text, run, shape.
-fn shapes(text: &str, run: &Run) -> Result<Vec<(&'static str, String, Run, Shape)>, String> {
+/// A launch that a run stands for.
+struct Case {
+    name: &'static str,
+    /// With `%ctaid.x` in place of `%tid.x`.
+    uniform: bool,
+    run: Run,
+    shape: Shape,
+}
+
+/// The launches that a run stands for.
+fn cases(run: &Run) -> Result<Vec<Case>, String> {
+    let case = |name, uniform, run: &Run, shape| Case {
+        name,
+        uniform,
+        run: run.clone(),
+        shape,
+    };
     if let Some(shape) = run.shape {
-        return Ok(vec![("as written", text.to_owned(), run.clone(), shape)]);
+        return Ok(vec![case("as written", false, run, shape)]);
     }
     let lengths: Vec<usize> = (run.args.iter())
         .filter_map(|a| {
@@ -177,26 +231,15 @@ fn shapes(text: &str, run: &Run) -> Result<Vec<(&'static str, String, Run, Shape
         shared: 0,
     };
     let times = MAX_THREADS / n;
-    let uniform = text.replace("%tid.x", "%ctaid.x");
     let uniform_shape = Shape {
         grid: [u32::try_from(n).unwrap_or(0), 1, 1],
         block: [33, 1, 1],
         shared: 0,
     };
     Ok(vec![
-        (
-            "one element per thread",
-            text.to_owned(),
-            run.clone(),
-            one_block(n),
-        ),
-        (
-            "repeated",
-            text.to_owned(),
-            repeated(run, times),
-            one_block(n * times),
-        ),
-        ("one element per block", uniform, run.clone(), uniform_shape),
+        case("one element per thread", false, run, one_block(n)),
+        case("repeated", false, &repeated(run, times), one_block(n * times)),
+        case("one element per block", true, run, uniform_shape),
     ])
 }
 
@@ -206,37 +249,45 @@ fn failures(text: &str) -> Vec<String> {
         Ok(tests) => tests,
         Err(e) => return vec![e],
     };
+    let loaded =
+        Loaded::new(text).and_then(|plain| Ok([plain, Loaded::new(&text.replace("%tid.x", "%ctaid.x"))?]));
+    let mut loaded = match loaded {
+        Ok(loaded) => loaded,
+        Err(e) => return vec![e],
+    };
     let mut failures = Vec::new();
     if tests.runs.is_empty() && tests.refusals.is_empty() {
         failures.push("tests nothing".into());
     }
     for run in &tests.runs {
         let at = format!("line {}: {}", run.line, run.entry);
-        match shapes(text, run) {
-            Err(e) => failures.push(format!("{at}: {e}")),
-            Ok(all) => {
-                for (name, text, run, shape) in all {
-                    for schedule in SCHEDULES {
-                        if let Err(e) = launch(&text, &run, shape, schedule) {
-                            failures.push(format!("{at} ({name}, {schedule:?}): {e}"));
-                        }
-                    }
+        let cases = match cases(run) {
+            Ok(cases) => cases,
+            Err(e) => {
+                failures.push(format!("{at}: {e}"));
+                continue;
+            }
+        };
+        for case in cases {
+            for way in ways() {
+                let loaded = &mut loaded[usize::from(case.uniform)];
+                if let Err(e) = launch(loaded, &case.run, case.shape, way) {
+                    failures.push(format!("{at} ({}, {way:?}): {e}", case.name));
                 }
             }
         }
     }
     for (line, entry, why) in &tests.refusals {
-        if let Err(e) = refused(text, entry, why) {
+        if let Err(e) = refused(&loaded[0].module, entry, why) {
             failures.push(format!("line {line}: {entry}: {e}"));
         }
     }
     failures
 }
 
-fn refused(text: &str, entry: &str, why: &str) -> Result<(), String> {
-    let module = parse_module(text.as_bytes().to_vec()).map_err(|e| e.to_string())?;
-    let image = Image::load(&module, &mut Ram::default());
-    match machine::program(&module, entry, &image) {
+fn refused(module: &Module, entry: &str, why: &str) -> Result<(), String> {
+    let image = Image::load(module, &mut Ram::default());
+    match machine::program(module, entry, &image) {
         Ok(_) => Err("compiles, though it should be refused".into()),
         Err(e) if e.contains(why) => Ok(()),
         Err(e) => Err(format!("refused with `{e}`, which does not say `{why}`")),
@@ -302,9 +353,9 @@ fn the_runner_can_fail() {
         Vec::<String>::new()
     );
     let wrong = with("// run: inc(u32 [1, 2]) == u32 [2, 4]");
-    assert_eq!(wrong.len(), 3 * SCHEDULES.len());
+    assert_eq!(wrong.len(), 3 * ways().len());
     assert!(wrong[0].contains("element 1 is 0x3, expected 0x4"), "{wrong:?}");
-    assert!(with("// run: inc(u32 [1, 2]) faults trap")[0].contains("expected `trap`"));
+    assert!(with("// run: inc(u32 [1, 2], u32 [0, 0]) faults trap")[0].contains("expected `trap`"));
     let short = with("// run: inc<<<1, 3>>>(u32 [1, 2]) == u32 [2, 3]");
     assert!(short[0].contains("illegal address"), "{short:?}");
     assert!(with("// run: inc(u32 [1, 2]) == u32 [2, 3] or so")[0].contains("what is"));

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tessera_engine::{
-    Access, Cta, Env, Exit, Fault, Geometry, HookError, Launch, Memory, Pool, Program, Runtime, Span,
-    Symbols, ThreadView, Why, Worker, compile,
+    Access, Cta, Env, Exit, Fault, Geometry, HookError, Launch, Memory, Options, Pool, Program, Runtime,
+    Span, Symbols, ThreadView, Why, Worker, compile,
 };
 use tessera_ptx::{FuncId, Id, Module, Space, Symbol, VarId};
 
@@ -148,9 +148,11 @@ impl Symbols for Image {
     }
 }
 
-/// How the blocks of a launch are run.
+/// How a launch is carried out.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Schedule {
+pub(crate) struct Way {
+    /// Vector unit, warps of a group, decoding.
+    pub(crate) options: Options,
     /// Operations per turn.
     pub(crate) fuel: u64,
 }
@@ -171,9 +173,9 @@ pub(crate) fn run(
     geometry: Geometry,
     params: &[u8],
     ram: &Ram,
-    schedule: Schedule,
+    way: Way,
 ) -> Result<Option<Box<Fault>>, String> {
-    let launch = Launch::new(program, geometry, params).map_err(|e| e.to_string())?;
+    let launch = Launch::with_options(program, geometry, params, way.options).map_err(|e| e.to_string())?;
     let [x, y, z] = geometry.grid;
     let mut pool = Pool::new();
     let blocks = (0..z).flat_map(|k| (0..y).flat_map(move |j| (0..x).map(move |i| [i, j, k])));
@@ -184,7 +186,7 @@ pub(crate) fn run(
         memory: ram,
         runtime: &host,
         stop: &stop,
-        fuel: schedule.fuel,
+        fuel: way.fuel,
         sm: 0,
         sms: 4,
     };
