@@ -524,12 +524,15 @@ impl Lower<'_> {
             } else {
                 Alu::Bf16ToF32
             };
+            if inst.has(Flag::Ftz) {
+                // Adding zero flushes; that it turns -0 into +0 no comparison can see. Only f16 has `.ftz`.
+                let zero = self.imm32(0);
+                a = self.alu(Alu::AddF16, FTZ, &[a, zero]);
+                b = self.alu(Alu::AddF16, FTZ, &[b, zero]);
+            }
             a = self.alu(widen, 0, &[a]);
             b = self.alu(widen, 0, &[b]);
             kind = T::F32;
-            if inst.has(Flag::Ftz) {
-                return self.refuse("setp.ftz of half precision");
-            }
         } else if inst.has(Flag::Ftz) {
             let flush = crate::exec::modifiers::NO_INT_ROUNDING << crate::exec::modifiers::INT_ROUNDING | FTZ;
             a = self.alu(Alu::F32ToF32, flush, &[a]);
