@@ -48,9 +48,11 @@ pub(crate) fn work(shared: &Arc<Shared>, slot: usize) {
         run(shared, &task, &mut local);
         shared.scheduler.put_back(task, slot);
         if shared.memory.has_retired() {
+            shared.scheduler.hand_over();
             shared.memory.reclaim();
         }
         if local.idle_rounds > IDLE_ROUNDS_SLEEP {
+            shared.scheduler.hand_over();
             std::thread::sleep(IDLE_SLEEP);
         } else if local.idle_rounds > IDLE_ROUNDS_YIELD {
             std::thread::yield_now();

@@ -252,7 +252,7 @@ impl Scheduler {
         // Only one submitting thread at a time may translate addresses; another one leaves its copy to the executors.
         let slot = shared.submitter.try_lock();
         if slot.is_ok() || task.is_instant(false) {
-            self.finish(Arc::clone(task), slot.is_ok().then_some(shared.submitter_slot()));
+            self.finish(Arc::clone(task), slot.is_ok().then_some(shared.submitter_slot()), false);
         } else {
             let mut state = self.state();
             state.push(Arc::clone(task));
@@ -260,8 +260,10 @@ impl Scheduler {
         }
     }
 
-    /// Concludes a task whose parts are all done, and then every instant operation that this makes ready.
-    pub(crate) fn finish(&self, task: Arc<Task>, slot: Option<usize>) {
+    /// Concludes a task whose parts are all done, and then every instant operation that this makes ready. An executor takes up the
+    /// first task that became ready itself, when it asks for the [`Scheduler::next`] one: nobody is called for that.
+    pub(crate) fn finish(&self, task: Arc<Task>, slot: Option<usize>, by_executor: bool) {
+        let mut keeps = usize::from(by_executor);
         let mut over = VecDeque::from([task]);
         while let Some(task) = over.pop_front() {
             let result = task.conclude(slot);
@@ -277,7 +279,7 @@ impl Scheduler {
             node.uses = node.uses.wrapping_add(1);
             let dependents = std::mem::take(&mut node.dependents);
             state.nodes.free.push(index);
-            let mut pushed = false;
+            let mut pushed = 0;
             for dependent in dependents {
                 let node = &mut state.nodes.nodes[dependent as usize];
                 node.waits -= 1;
@@ -289,12 +291,13 @@ impl Scheduler {
                     over.push_back(next);
                 } else {
                     state.push(next);
-                    pushed = true;
+                    pushed += 1;
                 }
             }
-            if pushed {
+            if pushed > keeps {
                 self.announce(state);
             } else {
+                keeps -= pushed;
                 drop(state);
             }
             // The task may hold the last reference to a module or to host memory: it goes without the lock.
@@ -374,6 +377,11 @@ impl Scheduler {
         }
     }
 
+    /// An executor will be away for a while: what it meant to take up is for the others.
+    pub(crate) fn hand_over(&self) {
+        self.announce(self.state());
+    }
+
     /// An executor is in a task that others could help with.
     pub(crate) fn offer(&self, task: &Arc<Task>) {
         let mut state = self.state();
@@ -390,7 +398,7 @@ impl Scheduler {
         if task.is_over() {
             if others == 0 && !task.order.finished.swap(true, Ordering::Relaxed) {
                 drop(state);
-                self.finish(task, Some(slot));
+                self.finish(task, Some(slot), true);
             }
         } else if task.has_work() {
             state.push(task);
