@@ -27,6 +27,8 @@ pub(crate) struct Limits {
     pub(crate) inline_bytes: u64,
     /// Images of one module as handed over, and again unpacked.
     pub(crate) image_bytes: u64,
+    /// PTX of all modules of a session.
+    pub(crate) module_bytes: u64,
     /// Pinned host memory.
     pub(crate) host_bytes: u64,
     /// Messages on objects that do not exist before the session is ended.
@@ -46,6 +48,7 @@ impl Default for Limits {
             queued: 16_384,
             inline_bytes: 64 << 20,
             image_bytes: 512 << 20,
+            module_bytes: 1 << 30,
             host_bytes: host_bytes(),
             strays: 10_000,
             layout: LayoutOptions::default(),

@@ -37,6 +37,7 @@ pub(crate) fn enter_files() -> Result<(), WorkerError> {
     if unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) } != 0 {
         return Err(last_os("no core dumps"));
     }
+    raise_descriptors();
     // SAFETY: PR_SET_DUMPABLE takes an integer; nobody of the same user can attach from here on.
     if unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) } != 0 {
         return Err(last_os("not dumpable"));
@@ -47,6 +48,22 @@ pub(crate) fn enter_files() -> Result<(), WorkerError> {
     }
     leave_root();
     landlock()
+}
+
+/// A session has three descriptors; the usual soft limit of 1,024 would be the first thing that many sessions hit.
+fn raise_descriptors() {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `limit` is a valid rlimit, written and then read.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max.min(65_536);
+            // Without it fewer sessions fit, nothing else.
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        }
+    }
 }
 
 /// Becomes nobody where it is root. In a user namespace without that id it stays, without the rights that a root outside has.

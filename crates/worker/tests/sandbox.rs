@@ -1,32 +1,23 @@
-//! The sandbox holds: a worker in a process of its own cannot open a file, make a network socket or start a program.
+//! A worker in a process of its own, in its sandbox, with guests in other processes: it serves, and every death is noticed.
 //!
-//! The probe runs in a child of this test, since there is no way out of a sandbox. It enters the sandbox as a worker does, by
-//! [`tessera_worker::run`], and is asked over its control socket whether it lives.
+//! Worker and guest are children of this test, the test program itself: there is no way out of a sandbox, and a guest must be
+//! killed.
 
+mod common;
+
+use common::{Guest, config, options};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use tessera_control::{CONTROL_SOCKET, GUEST_SOCKET, Request, Response, WorkerConfig};
+use tessera_channel::{CallError, ChannelError, Client};
+use tessera_control::{CONTROL_SOCKET, GUEST_SOCKET, Request, Response, WorkerStatus};
+use tessera_wire::kind;
+use tessera_wire::messages::{ModuleLoad, Ping};
 
 const PROBE: &str = "TESSERA_TEST_SANDBOX_DIRECTORY";
-
-fn config(directory: &Path) -> WorkerConfig {
-    WorkerConfig {
-        uuid: "6d7a2b34-0000-4000-8000-000000000001".into(),
-        board: "h100-pcie-80gb".into(),
-        vgpu_type: "H100-20C".into(),
-        device_name: "NVIDIA H100-20C".into(),
-        gpu_uuid: "GPU-0".into(),
-        pci_bus_id: "00000000:06:00.0".into(),
-        frame_buffer_bytes: 1 << 30,
-        arena_index: 0,
-        compute_capability: None,
-        executors: Some(1),
-        directory: directory.to_owned(),
-    }
-}
+const FRAME_BUFFER: u64 = 1 << 30;
 
 /// Not a test of its own: the process that enters the sandbox.
 #[test]
@@ -37,9 +28,36 @@ fn worker_process() {
     };
     // A thread made before the sandbox would be left out of its first half, and the test harness has one: it only waits.
     let probes = std::thread::spawn(move || {
-        tessera_worker::run(config(Path::new(&directory))).unwrap();
+        tessera_worker::run(config(Path::new(&directory), FRAME_BUFFER)).unwrap();
     });
     probes.join().unwrap();
+}
+
+/// Not a test of its own: a guest that holds memory and, when told to, forks a child that outlives it.
+#[test]
+#[ignore = "runs in the child of the tests below"]
+fn guest_process() {
+    let Some(directory) = std::env::var_os(PROBE) else {
+        return;
+    };
+    let client = Client::connect(&Path::new(&directory).join(GUEST_SOCKET), &options(kind::CUDA)).unwrap();
+    let guest = Guest::over(client);
+    let address = guest.alloc(256 << 20);
+    guest.write(address, &[1; 4096]);
+    // A child that holds a copy of the socket: sessions end with their process, not with the last copy.
+    // SAFETY: the child only waits for a signal, which is allowed after a fork of several threads.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        loop {
+            // SAFETY: waits for a signal.
+            unsafe { libc::pause() };
+        }
+    }
+    assert!(child > 0);
+    std::fs::write(Path::new(&directory).join("ready"), child.to_string()).unwrap();
+    loop {
+        std::thread::park();
+    }
 }
 
 struct Worker {
@@ -63,6 +81,17 @@ impl Worker {
             std::thread::sleep(Duration::from_millis(10));
         }
         worker
+    }
+
+    fn status(&self) -> WorkerStatus {
+        match self.ask(&Request::Status(())) {
+            Response::Status(status) => status,
+            other => panic!("no status: {other:?}"),
+        }
+    }
+
+    fn client(&self) -> Client {
+        Client::connect(&self.directory.path().join(GUEST_SOCKET), &options(kind::CUDA)).unwrap()
     }
 
     fn ask(&self, request: &Request) -> Response {
@@ -101,10 +130,8 @@ fn of_threads(pid: u32, key: &str) -> Vec<String> {
 #[test]
 fn every_thread_of_a_worker_is_confined_and_it_serves() {
     let mut worker = Worker::start();
-    let Response::Status(status) = worker.ask(&Request::Status(())) else {
-        panic!("no status");
-    };
-    assert_eq!(status.frame_buffer_total, 1 << 30);
+    let status = worker.status();
+    assert_eq!(status.frame_buffer_total, FRAME_BUFFER);
     assert_eq!(status.pid, worker.child.id());
     let pid = worker.child.id();
     let filters = of_threads(pid, "Seccomp:");
@@ -120,6 +147,114 @@ fn every_thread_of_a_worker_is_confined_and_it_serves() {
         Response::ShuttingDown(())
     ));
     assert!(worker.child.wait().unwrap().success());
+}
+
+/// Waits for something that must happen; how long is a matter of the machine.
+fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !done() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn work_of_every_kind_runs_inside_the_sandbox() {
+    let worker = Worker::start();
+    let guest = Guest::over(worker.client());
+    let address = guest.alloc(64 << 20);
+    let bytes: Vec<u8> = (0..1_000_000u32).flat_map(u32::to_le_bytes).collect();
+    guest.write(address, &bytes);
+    common::load(&guest, 60, common::SCALE).unwrap();
+    common::function(&guest, 60, 61, "scale");
+    let progress = common::scale(&guest, 61, address, 7, 1_000_000);
+    assert_eq!((progress.fault, progress.error), (0, 0));
+    let scaled: Vec<u8> = (0..1_000_000u32)
+        .flat_map(|number| number.wrapping_mul(7).to_le_bytes())
+        .collect();
+    assert!(guest.read(address, bytes.len()) == scaled);
+    // A defect in a text is told with its place, from inside the sandbox.
+    let request = ModuleLoad::default();
+    assert!(matches!(
+        guest.client.call(&request, &[1]),
+        Err(CallError::Refused { .. })
+    ));
+    assert_eq!(worker.status().kernels, 1);
+}
+
+#[test]
+fn a_guest_that_is_killed_frees_everything_even_if_its_child_lives() {
+    let worker = Worker::start();
+    let before = worker.status().frame_buffer_used;
+    let mut guest = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "guest_process", "--ignored", "--nocapture"])
+        .env(PROBE, worker.directory.path())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let ready = worker.directory.path().join("ready");
+    let grandchild = || std::fs::read_to_string(&ready).ok()?.parse::<u32>().ok();
+    until("the guest is not ready", || grandchild().is_some());
+    assert!(worker.status().frame_buffer_used >= before + (256 << 20));
+    assert_eq!(worker.status().sessions[0].pid, guest.id());
+    guest.kill().unwrap();
+    guest.wait().unwrap();
+    until("the session goes on", || worker.status().sessions.is_empty());
+    until("frame buffer is held", || {
+        worker.status().frame_buffer_used == before
+    });
+    let child = grandchild().unwrap();
+    assert!(Path::new(&format!("/proc/{child}")).exists());
+    Command::new("kill").arg(child.to_string()).status().unwrap();
+}
+
+#[test]
+fn a_worker_that_is_killed_gives_its_guests_an_error() {
+    let mut worker = Worker::start();
+    let guest = Guest::over(worker.client());
+    std::thread::scope(|scope| {
+        // One waits for a stream, one calls.
+        let sleeper = scope.spawn(|| guest.records().wait(guest.completion, u64::MAX));
+        let caller = scope.spawn(|| {
+            loop {
+                if let Err(error) = guest.client.call(&Ping { value: 1 }, &[]) {
+                    return error;
+                }
+            }
+        });
+        worker.child.kill().unwrap();
+        worker.child.wait().unwrap();
+        assert!(matches!(sleeper.join().unwrap(), Err(ChannelError::Disconnected)));
+        let error = caller.join().unwrap();
+        assert!(
+            matches!(error, CallError::Channel(ChannelError::Disconnected)),
+            "{error}"
+        );
+    });
+    assert!(!guest.client.is_alive());
+}
+
+#[test]
+fn idle_means_asleep() {
+    let worker = Worker::start();
+    let guest = Guest::over(worker.client());
+    guest.alloc(4096);
+    let pid = worker.child.id();
+    let switches = || -> u64 {
+        let all = of_threads(pid, "voluntary_ctxt_switches:");
+        all.iter().map(|count| count.parse::<u64>().unwrap()).sum()
+    };
+    // Once it has come to rest nothing in it wakes up, not even now and then.
+    until("the worker does not come to rest", || {
+        let before = switches();
+        std::thread::sleep(Duration::from_millis(300));
+        switches() == before
+    });
+    let before = switches();
+    std::thread::sleep(Duration::from_millis(700));
+    assert_eq!(switches(), before);
+    guest.client.call(&Ping { value: 1 }, &[]).unwrap();
+    assert!(switches() > before, "the call has woken it");
 }
 
 #[test]

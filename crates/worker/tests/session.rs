@@ -2,13 +2,14 @@
 
 mod common;
 
-use common::{Guest, Worker};
+use common::{Guest, SCALE, Worker, function, load, scale};
 use tessera_channel::{CallError, Carrier, ChannelError, Client, UnixCarrier};
 use tessera_wire::messages::{
-    ContextFault, CopyIn, CopyOut, EventCreate, EventRecord, Fill, FunctionGet, HostAlloc, HostFree, Launch,
-    Marker, MemAlloc, MemFree, MemInfo, ModuleLoad, Ping, QueryVgpu, StreamDestroy, StreamWaitEvent,
+    ContextFault, ContextSetLimit, CopyIn, CopyOut, EventCreate, EventRecord, Fill, FunctionGet,
+    FunctionList, GlobalGet, HostAlloc, HostFree, Launch, Marker, MemAlloc, MemFree, MemInfo, ModuleUnload,
+    Ping, PrintfDrain, QueryVgpu, StreamCreate, StreamDestroy, StreamWaitEvent,
 };
-use tessera_wire::{Image, ImageList, PLACE_PINNED, PLACE_STAGING, PLACE_TAIL, ProcessList};
+use tessera_wire::{NameList, PLACE_PINNED, PLACE_STAGING, PLACE_TAIL, ProcessList};
 
 fn pattern(bytes: usize, seed: u8) -> Vec<u8> {
     (0..bytes)
@@ -407,72 +408,8 @@ fn shutdown_tells_the_guests() {
         matches!(stuck, Err(ChannelError::Ended(4) | ChannelError::Disconnected)),
         "{stuck:?}"
     );
-    let result: Result<Client, _> = Client::connect(&guest.path, &common::options(tessera_wire::kind::CUDA));
+    let result: Result<Client, _> = worker.client(tessera_wire::kind::CUDA);
     assert!(result.is_err());
-}
-
-const PTX: &str = r"
-.version 7.8
-.target sm_80
-.address_size 64
-.visible .entry scale(.param .u64 buffer, .param .u32 factor, .param .u32 count)
-{
-  .reg .pred %p;
-  .reg .b32 %r<8>;
-  .reg .b64 %rd<4>;
-  ld.param.u64 %rd0, [buffer];
-  ld.param.u32 %r0, [factor];
-  ld.param.u32 %r1, [count];
-  mov.u32 %r2, %ctaid.x;
-  mov.u32 %r3, %ntid.x;
-  mov.u32 %r4, %tid.x;
-  mad.lo.s32 %r5, %r2, %r3, %r4;
-  setp.ge.u32 %p, %r5, %r1;
-  @%p bra DONE;
-  mul.wide.u32 %rd1, %r5, 4;
-  add.s64 %rd2, %rd0, %rd1;
-  ld.global.u32 %r6, [%rd2];
-  mul.lo.s32 %r7, %r6, %r0;
-  st.global.u32 [%rd2], %r7;
-DONE:
-  ret;
-}
-";
-
-fn load(guest: &Guest, module: u64, text: &str) -> Result<(), CallError> {
-    let list = ImageList {
-        images: vec![Image {
-            place: PLACE_TAIL,
-            offset: 0,
-            bytes: text.len() as u64,
-            name: "test.ptx",
-        }],
-        inline: text.as_bytes(),
-    };
-    let request = ModuleLoad {
-        context: guest.context,
-        module,
-        ..ModuleLoad::default()
-    };
-    guest.client.call(&request, &list.encode()).map(|_| ())
-}
-
-fn scale(guest: &Guest, address: u64, factor: u32, count: u32) -> tessera_channel::Progress {
-    let mut parameters = address.to_le_bytes().to_vec();
-    parameters.extend_from_slice(&factor.to_le_bytes());
-    parameters.extend_from_slice(&count.to_le_bytes());
-    let last = guest
-        .client
-        .post_with(&parameters, |seq| Launch {
-            stream: guest.stream,
-            seq,
-            function: 61,
-            grid: [count.div_ceil(128), 1, 1],
-            block: [128, 1, 1],
-            ..Launch::default()
-        })
-        .unwrap();
-    guest.wait(last)
 }
 
 #[test]
@@ -481,7 +418,7 @@ fn kernels_run_and_faults_stay_with_their_context() {
     let guest = Guest::new(&worker);
     let neighbour = Guest::new(&worker);
     for guest in [&guest, &neighbour] {
-        load(guest, 60, PTX).unwrap();
+        load(guest, 60, SCALE).unwrap();
         let get = FunctionGet {
             module: 60,
             function: 61,
@@ -513,7 +450,7 @@ fn kernels_run_and_faults_stay_with_their_context() {
     let address = guest.alloc(4000);
     let numbers: Vec<u8> = (0..1000u32).flat_map(u32::to_le_bytes).collect();
     guest.write(address, &numbers);
-    let progress = scale(&guest, address, 3, 1000);
+    let progress = scale(&guest, 61, address, 3, 1000);
     assert_eq!((progress.error, progress.fault), (0, 0));
     let scaled: Vec<u8> = (0..1000u32)
         .flat_map(|number| (number * 3).to_le_bytes())
@@ -523,7 +460,7 @@ fn kernels_run_and_faults_stay_with_their_context() {
     // Into the wild: this context is poisoned for good, the neighbour does not notice.
     let kept = neighbour.alloc(4000);
     neighbour.write(kept, &numbers);
-    let progress = scale(&guest, 0x1000, 3, 1000);
+    let progress = scale(&guest, 61, 0x1000, 3, 1000);
     assert_eq!(progress.fault, 700);
     assert_eq!(guest.records().fault(guest.context_completion), 700);
     let fault = ContextFault {
@@ -533,10 +470,183 @@ fn kernels_run_and_faults_stay_with_their_context() {
     assert_eq!(fault.value.code, 700);
     let text = String::from_utf8(fault.tail).unwrap();
     assert!(text.contains("scale"), "{text}");
-    assert_eq!(scale(&guest, address, 3, 1000).fault, 700);
-    assert_eq!(scale(&neighbour, kept, 3, 1000).fault, 0);
+    assert_eq!(scale(&guest, 61, address, 3, 1000).fault, 700);
+    assert_eq!(scale(&neighbour, 61, kept, 3, 1000).fault, 0);
     assert_eq!(neighbour.read(kept, 4000), scaled);
     let status = worker.status();
     assert!(status.kernels >= 2);
     assert!(status.sessions.iter().any(|session| session.last_fault.is_some()));
+}
+
+const MORE: &str = r"
+.version 7.8
+.target sm_80
+.address_size 64
+.visible .global .align 4 .u32 flag = 5;
+.visible .const .align 8 .b8 table[24];
+.visible .entry endless()
+{
+LOOP:
+  bra LOOP;
+}
+.visible .entry other()
+{
+  ret;
+}
+";
+
+#[test]
+fn an_endless_kernel_keeps_nobody_and_ends_with_its_guest() {
+    let worker = Worker::start(64 << 20);
+    let guest = Guest::new(&worker);
+    let neighbour = Guest::new(&worker);
+    load(&guest, 60, MORE).unwrap();
+    function(&guest, 60, 61, "endless");
+    // More blocks than there are executors.
+    for _ in 0..3 {
+        guest
+            .client
+            .post_with(&[], |seq| Launch {
+                stream: guest.stream,
+                seq,
+                function: 61,
+                grid: [64, 1, 1],
+                block: [64, 1, 1],
+                ..Launch::default()
+            })
+            .unwrap();
+    }
+    guest.alloc(16 << 20);
+    load(&neighbour, 60, SCALE).unwrap();
+    function(&neighbour, 60, 61, "scale");
+    let address = neighbour.alloc(4000);
+    neighbour.write(address, &[1; 4000]);
+    assert_eq!(scale(&neighbour, 61, address, 2, 1000).fault, 0);
+    assert_eq!(neighbour.read(address, 4000), [2; 4000]);
+    let used = worker.status().frame_buffer_used;
+    drop(guest);
+    worker.until(|status| status.sessions.len() == 1 && status.frame_buffer_used + (16 << 20) <= used);
+}
+
+#[test]
+fn modules_tell_what_is_in_them() {
+    let worker = Worker::start(64 << 20);
+    let guest = Guest::new(&worker);
+    load(&guest, 60, MORE).unwrap();
+    let list = guest
+        .client
+        .call(
+            &FunctionList {
+                module: 60,
+                ..FunctionList::default()
+            },
+            &[],
+        )
+        .unwrap();
+    assert_eq!(list.value.total, 2);
+    let mut names = NameList::decode(&list.tail).unwrap().0;
+    names.sort();
+    assert_eq!(names, ["endless", "other"]);
+    let flag = guest
+        .client
+        .call(&GlobalGet { module: 60 }, b"flag")
+        .unwrap()
+        .value;
+    assert_eq!(flag.bytes, 4);
+    assert_eq!(guest.read(flag.address, 4), [5, 0, 0, 0]);
+    let table = guest
+        .client
+        .call(&GlobalGet { module: 60 }, b"table")
+        .unwrap()
+        .value;
+    assert_eq!(table.bytes, 24);
+    assert_eq!(
+        code(guest.client.call(&GlobalGet { module: 60 }, b"nothing")),
+        500
+    );
+    // A taken handle, and one of another kind.
+    assert_eq!(code(load(&guest, 60, MORE)), 1);
+    assert_eq!(
+        code(guest.client.call(
+            &FunctionList {
+                module: 2,
+                ..FunctionList::default()
+            },
+            &[]
+        )),
+        400
+    );
+    guest.client.post(&ModuleUnload { module: 60 }, &[]).unwrap();
+    assert_eq!(code(guest.client.call(&GlobalGet { module: 60 }, b"flag")), 400);
+    load(&guest, 60, MORE).unwrap();
+}
+
+#[test]
+fn a_stream_that_cannot_be_made_says_so_to_whoever_waits() {
+    let worker = Worker::start(64 << 20);
+    let guest = Guest::new(&worker);
+    let completion = guest.records().allocate().unwrap();
+    let create = StreamCreate {
+        context: 4711,
+        stream: 80,
+        token: completion.token,
+        completion: completion.index,
+        ..StreamCreate::default()
+    };
+    guest.client.post(&create, &[]).unwrap();
+    let last = guest
+        .client
+        .post_with(&[], |seq| Marker { stream: 80, seq })
+        .unwrap();
+    assert_eq!(guest.records().wait(completion, last).unwrap().fault, 201);
+    guest.client.post(&StreamDestroy { stream: 80 }, &[]).unwrap();
+    guest.records().release(completion);
+    // The record and the handle serve again.
+    let completion = loop {
+        let completion = guest.records().allocate().unwrap();
+        if completion.index == create.completion {
+            break completion;
+        }
+    };
+    let create = StreamCreate {
+        context: guest.context,
+        token: completion.token,
+        ..create
+    };
+    guest.client.post(&create, &[]).unwrap();
+    let last = guest
+        .client
+        .post_with(&[], |seq| Marker { stream: 80, seq })
+        .unwrap();
+    let progress = guest.records().wait(completion, last).unwrap();
+    assert_eq!((progress.fault, progress.value), (0, last));
+}
+
+#[test]
+fn limits_of_a_context_are_kept() {
+    let worker = Worker::start(64 << 20);
+    let guest = Guest::new(&worker);
+    let set = |limit, value| {
+        let message = ContextSetLimit {
+            context: guest.context,
+            limit,
+            value,
+            ..ContextSetLimit::default()
+        };
+        guest.client.call(&message, &[])
+    };
+    assert_eq!(set(0, 4096).unwrap().value.value, 4096);
+    assert_eq!(set(1, 2 << 20).unwrap().value.value, 2 << 20);
+    assert_eq!(code(set(2, 1 << 40)), 215);
+    assert_eq!(code(set(9, 1)), 215);
+    let drained = guest
+        .client
+        .call(
+            &PrintfDrain {
+                context: guest.context,
+            },
+            &[],
+        )
+        .unwrap();
+    assert!(drained.tail.is_empty() && drained.value.more == 0);
 }

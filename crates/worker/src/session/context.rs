@@ -82,7 +82,7 @@ impl Guest {
             stack_bytes,
             heap_bytes,
             slice,
-            children: HashSet::new(),
+            children: HashSet::default(),
         };
         self.objects.insert(message.handle, Object::Context(context));
         let reply = ContextCreateReply {
@@ -101,8 +101,12 @@ impl Guest {
         }
     }
 
-    pub(super) fn context_set_limit(&self, message: &ContextSetLimit) -> Answer<ContextSetLimit> {
-        let context = self.objects.context(message.context)?;
+    pub(super) fn context_set_limit(&mut self, message: &ContextSetLimit) -> Answer<ContextSetLimit> {
+        // For the refusal where there is none.
+        self.objects.context(message.context)?;
+        let Some(context) = self.objects.context_mut(message.context) else {
+            return Err(Refusal::handle("context", message.context));
+        };
         let fixed = |name: &str, holds: u64| {
             if message.value <= holds {
                 return Ok(holds);
@@ -114,7 +118,11 @@ impl Guest {
             Err(Refusal::new(CudaCode::UnsupportedLimit, reason))
         };
         let value = match message.limit {
-            0 => fixed("stack", context.stack_bytes)?,
+            // The device gives every kernel the stack that it needs; the value is kept and told.
+            0 => {
+                context.stack_bytes = message.value.min(MOST_STACK_BYTES);
+                context.stack_bytes
+            }
             1 => {
                 let value = message.value.min(MOST_PRINTF_BYTES);
                 context

@@ -85,7 +85,8 @@ impl Guest {
                 Ok(())
             }
             Request::ContextSetLimit(message) => {
-                self.answer::<ContextSetLimit>(header, self.context_set_limit(&message))
+                let answer = self.context_set_limit(&message);
+                self.answer::<ContextSetLimit>(header, answer)
             }
             Request::ContextFault(message) => {
                 self.answer::<ContextFault>(header, self.context_fault(message.context))

@@ -24,11 +24,20 @@ fn name(tail: &[u8]) -> Result<&str, Refusal> {
     std::str::from_utf8(tail).map_err(|_| Refusal::new(CudaCode::NotFound, "The name is not UTF-8"))
 }
 
+/// What the images of a message became.
+struct Compiled {
+    loaded: ModuleLoaded,
+    log: Vec<u8>,
+    /// Of all texts.
+    bytes: u64,
+}
+
 impl Guest {
     pub(super) fn module_load(&mut self, message: &ModuleLoad, tail: &[u8]) -> Answer<ModuleLoad> {
         self.objects
             .check_new(message.module, Kind::Module, self.vgpu.limits.modules)?;
-        let (loaded, log) = self.compile(message.context, message.max_registers, tail)?;
+        let compiled = self.compile(message.context, message.max_registers, tail)?;
+        let loaded = compiled.loaded;
         let reply = ModuleLoadReply {
             functions: count(loaded.module.function_names().len()),
             globals: count(loaded.module.global_names().len()),
@@ -36,28 +45,25 @@ impl Guest {
         let module = ModuleObject {
             context: message.context,
             module: loaded.module,
+            bytes: compiled.bytes,
             functions: Vec::new(),
         };
         self.objects.insert(message.module, Object::Module(module));
-        Ok((reply, log))
+        Ok((reply, compiled.log))
     }
 
     pub(super) fn link_check(&self, message: &LinkCheck, tail: &[u8]) -> Answer<LinkCheck> {
-        let (loaded, log) = self.compile(message.context, message.max_registers, tail)?;
+        let compiled = self.compile(message.context, message.max_registers, tail)?;
+        let module = compiled.loaded.module;
         let reply = LinkCheckReply {
-            functions: count(loaded.module.function_names().len()),
-            globals: count(loaded.module.global_names().len()),
+            functions: count(module.function_names().len()),
+            globals: count(module.global_names().len()),
         };
-        Ok((reply, log))
+        Ok((reply, compiled.log))
     }
 
     /// Compiles the images of a message; the log is cut to what a reply holds.
-    fn compile(
-        &self,
-        context: u64,
-        max_registers: u32,
-        tail: &[u8],
-    ) -> Result<(ModuleLoaded, Vec<u8>), Refusal> {
+    fn compile(&self, context: u64, max_registers: u32, tail: &[u8]) -> Result<Compiled, Refusal> {
         let context = self.objects.context(context)?;
         let started = Instant::now();
         let limit = self.vgpu.limits.image_bytes;
@@ -66,6 +72,12 @@ impl Guest {
         let texts = images::texts(&images, (major, minor), limit).inspect_err(|refusal| {
             tracing::warn!(session = self.info.id, %refusal, "module is refused");
         })?;
+        let bytes = texts.iter().map(|text| text.text.len() as u64).sum();
+        let most = self.vgpu.limits.module_bytes;
+        if self.objects.module_bytes().saturating_add(bytes) > most {
+            let reason = format!("The modules of this session have more than {most} bytes of PTX");
+            return Err(Refusal::new(CudaCode::OutOfMemory, reason));
+        }
         let texts: Vec<_> = texts
             .iter()
             .map(|text| PtxText {
@@ -80,13 +92,17 @@ impl Guest {
         tracing::debug!(
             session = self.info.id,
             texts = texts.len(),
-            bytes = texts.iter().map(|text| text.text.len()).sum::<usize>(),
+            bytes,
             elapsed = ?started.elapsed(),
             "module compiled"
         );
         let mut log = loaded.log.clone();
         cut(&mut log, self.channel.reply_capacity() / 2);
-        Ok((loaded, log.into_bytes()))
+        Ok(Compiled {
+            loaded,
+            log: log.into_bytes(),
+            bytes,
+        })
     }
 
     pub(super) fn module_unload(&mut self, handle: u64) {

@@ -7,6 +7,7 @@
 use crate::refusal::Refusal;
 use crate::sinks::{ContextState, EventState, PrintBuffer, StreamState};
 use crate::vgpu::SessionInfo;
+use foldhash::fast::RandomState;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tessera_channel::RecordWriter;
@@ -44,12 +45,14 @@ pub(crate) struct ContextObject {
     pub(crate) heap_bytes: u64,
     /// Which slice of the arena.
     pub(crate) slice: usize,
-    pub(crate) children: HashSet<u64>,
+    pub(crate) children: HashSet<u64, RandomState>,
 }
 
 pub(crate) struct ModuleObject {
     pub(crate) context: u64,
     pub(crate) module: Arc<dyn Module>,
+    /// Bytes of its PTX.
+    pub(crate) bytes: u64,
     pub(crate) functions: Vec<u64>,
 }
 
@@ -94,6 +97,13 @@ impl Object {
         }
     }
 
+    fn module_bytes(&self) -> u64 {
+        match self {
+            Self::Module(module) => module.bytes,
+            _ => 0,
+        }
+    }
+
     fn context(&self) -> Option<u64> {
         match self {
             Self::Module(module) => Some(module.context),
@@ -106,8 +116,10 @@ impl Object {
 }
 
 pub(crate) struct Objects {
-    table: HashMap<u64, Object>,
+    table: HashMap<u64, Object, RandomState>,
     counts: [usize; 5],
+    /// Bytes of PTX of all modules.
+    module_bytes: u64,
     /// Slices of the arena in use.
     slices: Vec<bool>,
 }
@@ -115,8 +127,9 @@ pub(crate) struct Objects {
 impl Objects {
     pub(crate) fn new(contexts: usize) -> Self {
         Self {
-            table: HashMap::new(),
+            table: HashMap::default(),
             counts: [0; 5],
+            module_bytes: 0,
             slices: vec![false; contexts],
         }
     }
@@ -135,6 +148,7 @@ impl Objects {
     /// Enters an object whose handle was checked.
     pub(crate) fn insert(&mut self, handle: u64, object: Object) {
         self.counts[object.kind() as usize] += 1;
+        self.module_bytes += object.module_bytes();
         if let Some(context) = object.context()
             && let Some(Object::Context(context)) = self.table.get_mut(&context)
         {
@@ -146,6 +160,7 @@ impl Objects {
     fn take(&mut self, handle: u64) -> Option<Object> {
         let object = self.table.remove(&handle)?;
         self.counts[object.kind() as usize] -= 1;
+        self.module_bytes -= object.module_bytes();
         Some(object)
     }
 
@@ -182,6 +197,18 @@ impl Objects {
                 }
             }
             Object::Function(_) | Object::Stream(_) | Object::Event(_) | Object::Failed { .. } => {}
+        }
+    }
+
+    /// Bytes of PTX of all modules: what the compiled form in the worker's memory grows with.
+    pub(crate) fn module_bytes(&self) -> u64 {
+        self.module_bytes
+    }
+
+    pub(crate) fn context_mut(&mut self, handle: u64) -> Option<&mut ContextObject> {
+        match self.table.get_mut(&handle) {
+            Some(Object::Context(context)) => Some(context),
+            _ => None,
         }
     }
 

@@ -1,4 +1,5 @@
 //! A worker in this process and guests of it.
+#![allow(dead_code)] // Each test program uses a part of it.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -8,8 +9,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tessera_channel::{CallError, ChannelError, Client, ClientOptions, Completion, Progress, Records};
 use tessera_control::{CONTROL_SOCKET, GUEST_SOCKET, Request, Response, WorkerConfig, WorkerStatus};
-use tessera_wire::messages::{ContextCreate, CopyIn, CopyOut, MemAlloc, StreamCreate};
-use tessera_wire::{PLACE_STAGING, kind};
+use tessera_wire::messages::{
+    ContextCreate, CopyIn, CopyOut, FunctionGet, Launch, MemAlloc, ModuleLoad, StreamCreate,
+};
+use tessera_wire::{Image, ImageList, PLACE_STAGING, PLACE_TAIL, kind};
 use tessera_worker::Running;
 
 pub(crate) fn config(directory: &Path, frame_buffer_bytes: u64) -> WorkerConfig {
@@ -103,7 +106,6 @@ pub(crate) fn options(kind: u32) -> ClientOptions<'static> {
 /// A guest with one context and one stream.
 pub(crate) struct Guest {
     pub(crate) client: Client,
-    pub(crate) path: PathBuf,
     pub(crate) context: u64,
     pub(crate) context_completion: Completion,
     pub(crate) stream: u64,
@@ -112,7 +114,10 @@ pub(crate) struct Guest {
 
 impl Guest {
     pub(crate) fn new(worker: &Worker) -> Self {
-        let client = worker.client(kind::CUDA).unwrap();
+        Self::over(worker.client(kind::CUDA).unwrap())
+    }
+
+    pub(crate) fn over(client: Client) -> Self {
         let context_completion = client.records().unwrap().allocate().unwrap();
         let create = ContextCreate {
             handle: 1,
@@ -124,7 +129,6 @@ impl Guest {
         assert!(reply.device_base >= client.welcome().arena_base && reply.device_bytes > 0);
         let mut guest = Self {
             client,
-            path: worker.socket(),
             context: 1,
             context_completion,
             stream: 2,
@@ -227,4 +231,74 @@ impl Guest {
         staging.read(0, &mut out).unwrap();
         out
     }
+}
+
+/// Multiplies numbers.
+pub(crate) const SCALE: &str = r"
+.version 7.8
+.target sm_80
+.address_size 64
+.visible .entry scale(.param .u64 buffer, .param .u32 factor, .param .u32 count)
+{
+  .reg .pred %p;
+  .reg .b32 %r<8>;
+  .reg .b64 %rd<4>;
+  ld.param.u64 %rd0, [buffer];
+  ld.param.u32 %r0, [factor];
+  ld.param.u32 %r1, [count];
+  mov.u32 %r2, %ctaid.x;
+  mov.u32 %r3, %ntid.x;
+  mov.u32 %r4, %tid.x;
+  mad.lo.s32 %r5, %r2, %r3, %r4;
+  setp.ge.u32 %p, %r5, %r1;
+  @%p bra DONE;
+  mul.wide.u32 %rd1, %r5, 4;
+  add.s64 %rd2, %rd0, %rd1;
+  ld.global.u32 %r6, [%rd2];
+  mul.lo.s32 %r7, %r6, %r0;
+  st.global.u32 [%rd2], %r7;
+DONE:
+  ret;
+}
+";
+
+pub(crate) fn load(guest: &Guest, module: u64, text: &str) -> Result<(), CallError> {
+    let list = ImageList {
+        images: vec![Image {
+            place: PLACE_TAIL,
+            offset: 0,
+            bytes: text.len() as u64,
+            name: "test.ptx",
+        }],
+        inline: text.as_bytes(),
+    };
+    let request = ModuleLoad {
+        context: guest.context,
+        module,
+        ..ModuleLoad::default()
+    };
+    guest.client.call(&request, &list.encode()).map(|_| ())
+}
+
+pub(crate) fn scale(guest: &Guest, function: u64, address: u64, factor: u32, count: u32) -> Progress {
+    let mut parameters = address.to_le_bytes().to_vec();
+    parameters.extend_from_slice(&factor.to_le_bytes());
+    parameters.extend_from_slice(&count.to_le_bytes());
+    let last = guest
+        .client
+        .post_with(&parameters, |seq| Launch {
+            stream: guest.stream,
+            seq,
+            function,
+            grid: [count.div_ceil(128), 1, 1],
+            block: [128, 1, 1],
+            ..Launch::default()
+        })
+        .unwrap();
+    guest.wait(last)
+}
+
+pub(crate) fn function(guest: &Guest, module: u64, function: u64, name: &str) {
+    let get = FunctionGet { module, function };
+    guest.client.call(&get, name.as_bytes()).unwrap();
 }
