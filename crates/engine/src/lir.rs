@@ -64,10 +64,6 @@ pub(crate) enum PredOp {
     And,
     Or,
     Xor,
-    /// `a & !b`
-    AndNot,
-    /// `a | !b`
-    OrNot,
     True,
     False,
 }
@@ -91,18 +87,6 @@ pub(crate) enum MemType {
     B32,
     S32,
     B64,
-}
-
-impl MemType {
-    /// Bytes of an element.
-    pub(crate) const fn bytes(self) -> u8 {
-        match self {
-            Self::U8 | Self::S8 => 1,
-            Self::U16 | Self::S16 => 2,
-            Self::B32 | Self::S32 => 4,
-            Self::B64 => 8,
-        }
-    }
 }
 
 /// Ordering of an access or fence.
@@ -244,8 +228,6 @@ pub(crate) enum What {
     Hook(Hook),
     Sleep,
     Trap,
-    /// `brkpt` and hints.
-    Nop,
 }
 
 /// An instruction.

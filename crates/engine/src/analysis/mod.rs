@@ -27,10 +27,6 @@ impl BitSet {
             .is_some_and(|word| word >> (bit % 64) & 1 != 0)
     }
 
-    pub(crate) fn remove(&mut self, bit: usize) {
-        self.0[bit / 64] &= !(1 << (bit % 64));
-    }
-
     /// Adds all of `other`; whether that changed anything.
     pub(crate) fn union(&mut self, other: &Self) -> bool {
         let mut changed = false;

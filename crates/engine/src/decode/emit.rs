@@ -15,7 +15,7 @@ use crate::exec::warp::{
     ActiveMaskOp, ElectOp, MatchOp, NO_OPERAND, ReduxOp, Shuffle, VoteOp, WarpBar, redux_number,
 };
 use crate::exec::{Handler, LINE, NEGATED, NUMBER, Op, SCALAR, UNMASKED, WIDE};
-use crate::lir::{Access, Atom, B, BarRed, Inst, Order, Shfl, Space, Term, V, Vote, What};
+use crate::lir::{Access, Atom, B, BarRed, Inst, Konst, Order, Shfl, Space, Term, V, Vote, What};
 
 /// Operations of straight code between two safe points at most.
 const POLL_EVERY: usize = 1000;
@@ -219,7 +219,6 @@ impl<'a> Emit<'a> {
             What::Fence => self.simple::<Fence>(),
             What::Sleep => self.simple::<Sleep>(),
             What::Trap => self.simple::<Trap>(),
-            What::Nop => {}
             What::IsSpace(space) => {
                 let number = match space {
                     Space::Shared => 0,
@@ -412,6 +411,11 @@ impl<'a> Emit<'a> {
         self.emit(op);
     }
 
+    /// Whether a register is known to hold the number of a barrier.
+    fn is_barrier(&self, v: V) -> bool {
+        matches!(self.a.kernel.vregs[v as usize].konst, Some(Konst::Imm(0..16)))
+    }
+
     fn barrier(&mut self, red: BarRed, count: bool, arrive: bool, inst: &Inst) {
         let number = match red {
             BarRed::None => 0,
@@ -419,7 +423,8 @@ impl<'a> Emit<'a> {
             BarRed::And => 2,
             BarRed::Or => 3,
         } | u32::from(count) << 2
-            | u32::from(arrive) << 3;
+            | u32::from(arrive) << 3
+            | u32::from(!self.is_barrier(inst.s[0])) << 4;
         let arg = |i: usize| inst.s.get(i).map_or(0, |&v| self.lanes(v));
         let op = Op {
             d: inst.d.first().map_or(NO_OPERAND, |&d| self.lanes(d)),

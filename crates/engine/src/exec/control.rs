@@ -370,15 +370,3 @@ impl Body for Bar {
         }
     }
 }
-
-/// A jump of the split to a place where it waits for `wait`; used by the block.
-pub(crate) fn suspend(cx: &mut Cx, pc: u32, wait: Wait) {
-    // SAFETY: as in `elect`.
-    let group = unsafe { &mut *cx.group };
-    group.splits.push(Split {
-        pc,
-        mask: cx.mask,
-        wait,
-        stamp: group.clock,
-    });
-}

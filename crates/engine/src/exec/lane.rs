@@ -13,6 +13,8 @@ use super::{Cx, Mask, Op, SCALAR, UNMASKED};
 pub(crate) trait Lane: Copy + Default + 'static {
     /// Bytes of a chunk in a slot.
     const BYTES: usize;
+    /// Whether it is a predicate, which scalar operations read and write differently.
+    const PREDICATE: bool = false;
 
     /// Sixteen lanes.
     ///
@@ -83,6 +85,7 @@ word_lane!(u64, store64);
 /// Predicates: two bytes per chunk.
 impl Lane for bool {
     const BYTES: usize = 2;
+    const PREDICATE: bool = true;
     #[inline(always)]
     unsafe fn load(from: *const u8) -> [Self; CHUNK] {
         // SAFETY: a chunk of a predicate is two bytes, aligned to two.
@@ -174,28 +177,71 @@ pub(crate) trait Fn3: 'static {
     fn call(a: Self::A, b: Self::B, c: Self::C, x: u32) -> Self::R;
 }
 
-/// Runs `chunk` over the chunks of the group and writes what it returns to slot `d`.
+/// Runs `chunk` over the chunks of the group and writes what it returns to slot `d`. `chunk` is instantiated once: these
+/// loops exist some hundred times for every vector unit.
 ///
 /// # Safety
 /// `op` was made by the decoder for results of kind `R`; the processor has unit `I`.
 #[inline(always)]
-unsafe fn drive<R: Lane, I: Isa>(cx: &mut Cx, op: &Op, chunk: impl Fn(usize) -> [R; CHUNK]) {
+unsafe fn drive<R: Lane, I: Isa>(cx: &mut Cx, op: &Op, chunk: impl Fn(&Cx, usize) -> [R; CHUNK]) {
     // SAFETY: the decoder's slots.
     unsafe {
         let to = cx.destination(op.d);
-        if cx.full {
-            for c in 0..cx.chunks {
-                let v = chunk(c);
-                R::store::<I>(to.add(c * R::BYTES), &v);
-            }
-            return;
-        }
+        let scalar = op.flags & SCALAR != 0;
+        let full = scalar || cx.full;
+        let count = if scalar { 1 } else { cx.chunks };
         let force = if op.flags & UNMASKED != 0 { u16::MAX } else { 0 };
-        for c in 0..cx.chunks {
-            let m = cx.chunk_mask(c);
-            if m != 0 {
-                let v = chunk(c);
-                R::store_masked::<I>(to.add(c * R::BYTES), &v, m | force);
+        for c in 0..count {
+            let m = if full { u16::MAX } else { cx.chunk_mask(c) };
+            if m == 0 {
+                continue;
+            }
+            let v = chunk(cx, c);
+            if R::PREDICATE && scalar {
+                R::store_scalar::<I>(cx, to, &v);
+            } else if m | force == u16::MAX {
+                R::store::<I>(to.add(c * R::BYTES), &v);
+            } else {
+                R::store_masked::<I>(to.add(c * R::BYTES), &v, m);
+            }
+        }
+    }
+}
+
+/// An operand: where it is, and how far its chunks are apart.
+#[derive(Clone, Copy)]
+struct Source<A> {
+    at: *const u8,
+    step: usize,
+    scalar: bool,
+    lane: PhantomData<A>,
+}
+
+impl<A: Lane> Source<A> {
+    /// # Safety
+    /// `operand` was made by the decoder for this kind of lane.
+    #[inline(always)]
+    unsafe fn new(cx: &Cx, operand: u32, flags: u32) -> Self {
+        // SAFETY: the caller's promise.
+        let (at, step) = unsafe { cx.source(operand, A::BYTES) };
+        Self {
+            at,
+            step,
+            scalar: flags & SCALAR != 0,
+            lane: PhantomData,
+        }
+    }
+
+    /// # Safety
+    /// The group has chunk `c`.
+    #[inline(always)]
+    unsafe fn load(&self, cx: &Cx, c: usize) -> [A; CHUNK] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if A::PREDICATE && self.scalar {
+                A::load_scalar(cx, self.at)
+            } else {
+                A::load(self.at.add(c * self.step))
             }
         }
     }
@@ -214,22 +260,16 @@ impl<F: Fn1> Body for Map1<F> {
         // SAFETY: the contract of `Body`. The operation is copied so that stores to slots cannot be taken to change it.
         unsafe {
             let o = *op;
-            let (a, sa) = cx.source(o.a, F::A::BYTES);
+            let a = Source::<F::A>::new(cx, o.a, o.flags);
             let x = o.imm.cast_unsigned();
-            let apply = |a: &[F::A; CHUNK]| {
+            drive::<F::R, I>(cx, &o, |cx, k| {
+                let a = a.load(cx, k);
                 let mut r = [F::R::default(); CHUNK];
                 for i in 0..CHUNK {
                     r[i] = F::call(a[i], x);
                 }
                 r
-            };
-            if o.flags & SCALAR != 0 {
-                let r = apply(&F::A::load_scalar(cx, a));
-                let to = cx.destination(o.d);
-                F::R::store_scalar::<I>(cx, to, &r);
-            } else {
-                drive::<F::R, I>(cx, &o, |c| apply(&F::A::load(a.add(c * sa))));
-            }
+            });
             op.add(1)
         }
     }
@@ -241,25 +281,17 @@ impl<F: Fn2> Body for Map2<F> {
         // SAFETY: as in `Map1`.
         unsafe {
             let o = *op;
-            let (a, sa) = cx.source(o.a, F::A::BYTES);
-            let (b, sb) = cx.source(o.b, F::B::BYTES);
+            let a = Source::<F::A>::new(cx, o.a, o.flags);
+            let b = Source::<F::B>::new(cx, o.b, o.flags);
             let x = o.imm.cast_unsigned();
-            let apply = |a: &[F::A; CHUNK], b: &[F::B; CHUNK]| {
+            drive::<F::R, I>(cx, &o, |cx, k| {
+                let (a, b) = (a.load(cx, k), b.load(cx, k));
                 let mut r = [F::R::default(); CHUNK];
                 for i in 0..CHUNK {
                     r[i] = F::call(a[i], b[i], x);
                 }
                 r
-            };
-            if o.flags & SCALAR != 0 {
-                let r = apply(&F::A::load_scalar(cx, a), &F::B::load_scalar(cx, b));
-                let to = cx.destination(o.d);
-                F::R::store_scalar::<I>(cx, to, &r);
-            } else {
-                drive::<F::R, I>(cx, &o, |c| {
-                    apply(&F::A::load(a.add(c * sa)), &F::B::load(b.add(c * sb)))
-                });
-            }
+            });
             op.add(1)
         }
     }
@@ -271,34 +303,18 @@ impl<F: Fn3> Body for Map3<F> {
         // SAFETY: as in `Map1`.
         unsafe {
             let o = *op;
-            let (a, sa) = cx.source(o.a, F::A::BYTES);
-            let (b, sb) = cx.source(o.b, F::B::BYTES);
-            let (c3, sc) = cx.source(o.c, F::C::BYTES);
+            let a = Source::<F::A>::new(cx, o.a, o.flags);
+            let b = Source::<F::B>::new(cx, o.b, o.flags);
+            let c = Source::<F::C>::new(cx, o.c, o.flags);
             let x = o.imm.cast_unsigned();
-            let apply = |a: &[F::A; CHUNK], b: &[F::B; CHUNK], c: &[F::C; CHUNK]| {
+            drive::<F::R, I>(cx, &o, |cx, k| {
+                let (a, b, c) = (a.load(cx, k), b.load(cx, k), c.load(cx, k));
                 let mut r = [F::R::default(); CHUNK];
                 for i in 0..CHUNK {
                     r[i] = F::call(a[i], b[i], c[i], x);
                 }
                 r
-            };
-            if o.flags & SCALAR != 0 {
-                let r = apply(
-                    &F::A::load_scalar(cx, a),
-                    &F::B::load_scalar(cx, b),
-                    &F::C::load_scalar(cx, c3),
-                );
-                let to = cx.destination(o.d);
-                F::R::store_scalar::<I>(cx, to, &r);
-            } else {
-                drive::<F::R, I>(cx, &o, |c| {
-                    apply(
-                        &F::A::load(a.add(c * sa)),
-                        &F::B::load(b.add(c * sb)),
-                        &F::C::load(c3.add(c * sc)),
-                    )
-                });
-            }
+            });
             op.add(1)
         }
     }

@@ -626,45 +626,36 @@ impl<B: Body, L: Body> Body for Mixed<B, L> {
             if !any {
                 return B::run::<I>(cx, op);
             }
-            mixed::<B, L, I>(cx, op, &local)
+            split::<L, I>(cx, op, &local)
         }
     }
 }
 
-/// Runs local lanes as a local access, then the others.
-#[inline(never)]
-unsafe fn mixed<B: Body, L: Body, I: Isa>(cx: &mut Cx, op: *const Op, local: &super::Mask) -> *const Op {
-    // SAFETY: the contract of `Body`; the copies of the operation only differ in flags that the bodies know.
+/// Runs the lanes of `local` as a local access. The others come next, as an operation of their own: the caller's handler is
+/// entered again with them alone.
+#[inline(always)]
+unsafe fn split<L: Body, I: Isa>(cx: &mut Cx, op: *const Op, local: &super::Mask) -> *const Op {
+    // SAFETY: the contract of `Body`; the handler of `op` is the one that called.
     unsafe {
         let (mask, full) = (cx.mask, cx.full);
-        let mut next = op.add(1);
         let mut part = *op;
         part.flags &= !UNMASKED;
         cx.full = false;
-        for (lanes, is_local) in [(true, true), (false, false)] {
-            for w in 0..super::WARPS {
-                cx.mask[w] = if lanes {
-                    mask[w] & local[w]
-                } else {
-                    mask[w] & !local[w]
-                };
-            }
-            if cx.mask == [0; super::WARPS] {
-                continue;
-            }
-            // The handlers take the place of an operation from its address, which a copy does not have.
-            let done = if is_local {
-                L::run::<I>(cx, &raw const part)
-            } else {
-                B::run::<I>(cx, &raw const part)
-            };
-            if done.is_null() {
-                cx.stop(op, Event::Fault);
-                next = std::ptr::null();
-                break;
-            }
+        cx.mask = *local;
+        let mut next = L::run::<I>(cx, &raw const part);
+        let mut rest = super::Mask::default();
+        for w in 0..super::WARPS {
+            rest[w] = mask[w] & !local[w];
+        }
+        if !next.is_null() && rest != super::Mask::default() {
+            cx.mask = rest;
+            next = (part.f)(cx, &raw const part);
         }
         (cx.mask, cx.full) = (mask, full);
-        next
+        if next.is_null() {
+            // A fault; its place is the operation itself, not the copy.
+            return cx.stop(op, Event::Fault);
+        }
+        op.add(1)
     }
 }

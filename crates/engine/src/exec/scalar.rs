@@ -28,8 +28,6 @@ pred_ops! {
     And(a, b) a & b;
     Or(a, b) a | b;
     Xor(a, b) a ^ b;
-    AndNot(a, b) a & !b;
-    OrNot(a, b) a | !b;
     True(_a, _b) u32::MAX;
     False(_a, _b) 0;
 }
@@ -61,8 +59,6 @@ pub(crate) fn pred_handler(op: PredOp, level: super::isa::Level) -> super::Handl
         PredOp::And => level.handler::<Pred<And>>(),
         PredOp::Or => level.handler::<Pred<Or>>(),
         PredOp::Xor => level.handler::<Pred<Xor>>(),
-        PredOp::AndNot => level.handler::<Pred<AndNot>>(),
-        PredOp::OrNot => level.handler::<Pred<OrNot>>(),
         PredOp::True => level.handler::<Pred<True>>(),
         PredOp::False => level.handler::<Pred<False>>(),
     }
