@@ -281,7 +281,8 @@ impl Records {
     #[must_use]
     #[inline]
     pub fn fault(&self, completion: Completion) -> u32 {
-        let word = record_offset(self.offset, completion.index).and_then(|at| self.aperture.u32_at(at + AT_FAULT));
+        let word =
+            record_offset(self.offset, completion.index).and_then(|at| self.aperture.u32_at(at + AT_FAULT));
         match word {
             Ok(fault) if completion.index < self.count => fault.load(Ordering::Acquire),
             _ => 0,

@@ -316,3 +316,103 @@ impl Consumer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{FutexWake, LayoutOptions, memory};
+    use proptest::prelude::*;
+
+    fn ring() -> (Arc<Shared>, Layout) {
+        let layout = Layout::new(&LayoutOptions {
+            ring_bytes: 4096,
+            records: 2,
+            slots: 1,
+            slot_bytes: 4096,
+            staging_bytes: 4096,
+            max_message_bytes: 1024,
+        })
+        .unwrap();
+        let descriptor = memory::sealed_memfd(c"test", layout.total_bytes()).unwrap();
+        (Shared::map(&descriptor, layout.total_bytes()).unwrap(), layout)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Whatever is pushed and popped in whatever order: frames come out whole, once, in order; full is full.
+        #[test]
+        fn frames_come_out_as_they_went_in(steps in prop::collection::vec((any::<bool>(), 0usize..900), 1..300)) {
+            let (aperture, layout) = ring();
+            let mut producer = Producer::new(Arc::clone(&aperture), &layout).unwrap();
+            let mut consumer = Consumer::new(aperture, &layout).unwrap();
+            let mut expected = std::collections::VecDeque::new();
+            for (number, (push, bytes)) in steps.into_iter().enumerate() {
+                if push {
+                    let tail: Vec<u8> = (0..bytes).map(|at| u8::try_from((at + number) % 256).unwrap()).collect();
+                    let header = Header {
+                        length: u32::try_from(HEADER_BYTES + 8 + bytes).unwrap(),
+                        opcode: 1,
+                        ..Header::default()
+                    };
+                    let fixed = (number as u64).to_le_bytes();
+                    if producer.push(&header, &fixed, &tail).unwrap() == Pushed::Yes {
+                        expected.push_back([header.as_bytes(), &fixed, &tail].concat());
+                    } else {
+                        prop_assert!(!expected.is_empty(), "an empty ring is not full");
+                    }
+                } else if consumer.pop(&FutexWake).unwrap() {
+                    let wanted = expected.pop_front();
+                    prop_assert_eq!(Some(consumer.frame()), wanted.as_deref());
+                } else {
+                    prop_assert!(expected.is_empty());
+                }
+            }
+            while consumer.pop(&FutexWake).unwrap() {
+                let wanted = expected.pop_front();
+                prop_assert_eq!(Some(consumer.frame()), wanted.as_deref());
+            }
+            prop_assert!(expected.is_empty());
+        }
+
+        /// A head and contents of noise: an error or frames, never a panic, and always an end.
+        #[test]
+        fn noise_ends(head in any::<u64>(), words in prop::collection::vec(any::<u64>(), 512)) {
+            let (aperture, layout) = ring();
+            for (word, noise) in aperture.words(4096, 512).unwrap().iter().zip(words) {
+                word.store(noise & 0x0000_0000_ffff_03f0, Ordering::Relaxed);
+            }
+            aperture.u64_at(AT_HEAD).unwrap().store(head & 0x1ff0, Ordering::Relaxed);
+            let mut consumer = Consumer::new(aperture, &layout).unwrap();
+            let mut frames = 0;
+            while let Ok(true) = consumer.pop(&FutexWake) {
+                frames += 1;
+                prop_assert!(frames <= 256, "more frames than fit the ring");
+                prop_assert!((HEADER_BYTES..=1024).contains(&consumer.frame().len()));
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let (aperture, layout) = ring();
+        let mut producer = Producer::new(aperture, &layout).unwrap();
+        let header = |length| Header {
+            length,
+            opcode: 1,
+            ..Header::default()
+        };
+        assert!(matches!(
+            producer.push(&header(1025), &[], &[0; 1009]),
+            Err(ChannelError::TooLarge(_))
+        ));
+        assert!(producer.push(&header(20), &[0; 4], &[]).is_err());
+        for _ in 0..4 {
+            assert_eq!(
+                producer.push(&header(1024), &[], &[0; 1008]).unwrap(),
+                Pushed::Yes
+            );
+        }
+        assert_eq!(producer.push(&header(16), &[], &[]).unwrap(), Pushed::Full);
+    }
+}
