@@ -252,7 +252,11 @@ impl Scheduler {
         // Only one submitting thread at a time may translate addresses; another one leaves its copy to the executors.
         let slot = shared.submitter.try_lock();
         if slot.is_ok() || task.is_instant(false) {
-            self.finish(Arc::clone(task), slot.is_ok().then_some(shared.submitter_slot()), false);
+            self.finish(
+                Arc::clone(task),
+                slot.is_ok().then_some(shared.submitter_slot()),
+                false,
+            );
         } else {
             let mut state = self.state();
             state.push(Arc::clone(task));
