@@ -108,7 +108,7 @@ const ILLEGAL_INSTRUCTIONS: &[(&str, &str)] = &[
     ("cvta.shared.u64 %rd1, g;", "lies in another state space"),
     ("add.f16 %h1, %h2, 15360;", "is an integer constant"),
     ("add.u32 _, %r1, %r2;", "cannot be discarded"),
-    ("add.sat.u32 %r1, %r2, %r3;", "does not fit here"),
+    ("add.sat.u64 %rd1, %rd2, %rd3;", "does not fit here"),
     ("L: L: ret;", "already declared"),
     (".reg .b32 %rd; .reg .b64 %rd;", "already declared"),
     ("{ ret;", "without a matching '}'"),

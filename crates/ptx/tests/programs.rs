@@ -248,7 +248,7 @@ fn variables_and_initialisers() {
         .global .u64 table[2] = { late, x };
         .global .u8 byte[2] = { 0xff00(x+8), 0xFF00(131187) };
         .global .attribute(.managed) .align 4 .b8 shared_with_host[12];
-        .weak .global .u32 w; .common .global .u32 c;
+        .weak .global .u32 w; .common .global .u32 c; .align 8 .global .u32 early; .attribute(.managed) .global .u32 m;
         .global .texref t = { addr_mode_0 = clamp_to_edge, filter_mode = linear };
         .func late() { ret; }",
     );
@@ -292,7 +292,8 @@ fn variables_and_initialisers() {
         (8, 8, 1)
     );
     assert_eq!(byte.bytes, [0, 0x00]);
-    assert!(var("shared_with_host").managed);
+    assert!(var("shared_with_host").managed && var("m").managed);
+    assert_eq!(var("early").align, 8);
     assert_eq!(
         (var("w").linkage, var("c").linkage),
         (Linkage::Weak, Linkage::Common)

@@ -236,6 +236,7 @@ impl ModuleParser<'_> {
         }
         match self.cursor.token {
             Token::Directive(b"entry" | b"func") => self.function(linkage),
+            Token::Directive(b"align" | b"attribute") => self.variables(linkage),
             Token::Directive(name) if super::variable::space_named(name).is_some() => self.variables(linkage),
             Token::Directive(_) => Err(self.cursor.error(ErrorKind::Unknown { what: "directive" })),
             _ => Err(self.cursor.syntax("expected a variable or a function")),

@@ -50,29 +50,19 @@ pub(crate) struct Head {
 
 /// Reads from the state space to the type: `.global .attribute(.managed) .align 8 .b8`.
 pub(crate) fn head(cursor: &mut Cursor<'_>) -> Result<Head, Error> {
-    let Token::Directive(name) = cursor.token else {
-        return Err(cursor.syntax("expected a state space"));
-    };
-    let Some(space) = space_named(name) else {
-        return Err(cursor.syntax("expected a state space"));
-    };
-    cursor.advance()?;
-    if space == Space::Const && cursor.eat(b'[')? {
-        // Constant banks are a thing of the past; every bank is the one constant space.
-        cursor.integer()?;
-        cursor.expect(b']')?;
-    }
-    let (mut ty, mut vector, mut align, mut attributes) =
-        (None, 1, None, super::signature::Attributes::default());
-    loop {
-        match cursor.token {
-            Token::Directive(b"align") => align = cursor.align()?,
-            Token::Directive(b"v2" | b"v4") => vector = cursor.vector_width()?,
-            Token::Directive(b"attribute") => {
+    let (mut space, mut ty, mut vector, mut align) = (None, None, 1, None);
+    let mut attributes = super::signature::Attributes::default();
+    while let Token::Directive(name) = cursor.token {
+        match name {
+            // Alignment and attributes stand behind the space or before it.
+            b"align" => align = cursor.align()?,
+            b"attribute" => {
                 cursor.advance()?;
                 attributes = super::signature::attributes(cursor)?;
             }
-            Token::Directive(_) => match cursor.eat_type()? {
+            b"v2" | b"v4" => vector = cursor.vector_width()?,
+            _ if space.is_none() => space = Some(space_directive(cursor, name)?),
+            _ => match cursor.eat_type()? {
                 Some(found) => ty = Some(found),
                 None => {
                     return Err(cursor.error(ErrorKind::Unknown {
@@ -80,9 +70,11 @@ pub(crate) fn head(cursor: &mut Cursor<'_>) -> Result<Head, Error> {
                     }));
                 }
             },
-            _ => break,
         }
     }
+    let Some(space) = space else {
+        return Err(cursor.syntax("expected a state space"));
+    };
     let Some(ty) = ty else {
         return Err(cursor.syntax("expected the type of the variable"));
     };
@@ -97,6 +89,20 @@ pub(crate) fn head(cursor: &mut Cursor<'_>) -> Result<Head, Error> {
         managed: attributes.managed,
         unified: attributes.unified,
     })
+}
+
+/// The state space, which the current directive must be.
+fn space_directive(cursor: &mut Cursor<'_>, name: &[u8]) -> Result<Space, Error> {
+    let Some(space) = space_named(name) else {
+        return Err(cursor.syntax("expected a state space"));
+    };
+    cursor.advance()?;
+    if space == Space::Const && cursor.eat(b'[')? {
+        // Constant banks are a thing of the past; every bank is the one constant space.
+        cursor.integer()?;
+        cursor.expect(b']')?;
+    }
+    Ok(space)
 }
 
 /// `name[a][b]`: a variable without its initialiser.
