@@ -27,6 +27,17 @@ pub(crate) struct Layout {
     pub(crate) probe: PathBuf,
 }
 
+/// Where things lie, built or not.
+pub(crate) fn layout() -> Layout {
+    let root = sh::target().join("tessera");
+    Layout {
+        tessera: root.join("bin/tessera"),
+        libraries: root.join("lib/tessera"),
+        probe: root.join("bin/probe"),
+        root,
+    }
+}
+
 /// Builds everything in release mode and lays it out.
 pub(crate) fn build() -> Result<Layout> {
     sh::run(sh::cargo().args([
@@ -42,13 +53,7 @@ pub(crate) fn build() -> Result<Layout> {
         "tessera-libcudart",
     ]))?;
     let built = sh::target().join("release");
-    let root = sh::target().join("tessera");
-    let layout = Layout {
-        tessera: root.join("bin/tessera"),
-        libraries: root.join("lib/tessera"),
-        probe: root.join("bin/probe"),
-        root,
-    };
+    let layout = layout();
     fs::create_dir_all(layout.root.join("bin"))?;
     fs::create_dir_all(&layout.libraries)?;
     install(&built.join("tessera"), &layout.tessera)?;

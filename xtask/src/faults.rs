@@ -96,6 +96,12 @@ impl Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
+        // The program first: it would outlive a killed `tessera run`.
+        let id = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+        for program in children.split_whitespace().filter_map(|pid| pid.parse().ok()) {
+            let _ = kill(program);
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

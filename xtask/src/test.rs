@@ -18,6 +18,9 @@ pub(crate) struct Options {
     /// Seconds that each fuzz target runs
     #[arg(long, default_value_t = 60)]
     fuzz_seconds: u32,
+    /// Use target/tessera as it is instead of building it again
+    #[arg(long)]
+    no_build: bool,
     /// Print the stages and what they check
     #[arg(long)]
     list: bool,
@@ -176,16 +179,20 @@ fn unit(_: &Options) -> Result<()> {
     sh::run(sh::cargo().args(["test", "--workspace", "--quiet"]))
 }
 
-fn run_faults(_: &Options) -> Result<()> {
-    faults::run(&dist::build()?)
+fn layout(options: &Options) -> Result<dist::Layout> {
+    if options.no_build { Ok(dist::layout()) } else { dist::build() }
 }
 
-fn programs(_: &Options) -> Result<()> {
-    toolchain::programs(&dist::build()?)
+fn run_faults(options: &Options) -> Result<()> {
+    faults::run(&layout(options)?)
 }
 
-fn clients(_: &Options) -> Result<()> {
-    toolchain::clients(&dist::build()?)
+fn programs(options: &Options) -> Result<()> {
+    toolchain::programs(&layout(options)?)
+}
+
+fn clients(options: &Options) -> Result<()> {
+    toolchain::clients(&layout(options)?)
 }
 
 /// Coverage instrumentation without a nightly compiler: the flags that cargo-fuzz passes, all of them stable ones.
