@@ -25,7 +25,7 @@ use tessera_wire::{PLACE_PINNED, PLACE_STAGING, PLACE_TAIL};
 const INLINE_BYTES: usize = 16 << 10;
 /// Pieces of a large pageable copy are at most this long: small enough to stay in a cache between the two copies, large enough that
 /// a message per piece does not count.
-const LARGEST_CHUNK: usize = 512 << 10;
+const LARGEST_CHUNK: usize = 256 << 10;
 /// And at least this long, as far as there is so much.
 const SMALLEST_CHUNK: usize = 64 << 10;
 /// Pieces that a copy is cut into where the limits allow it: of n pieces, n - 1 are moved on both sides at once.
@@ -326,30 +326,73 @@ fn copy_in(driver: &Driver, stream: &Stream, to: Side, from: Side, extent: Exten
             ..CopyIn::default()
         }
     };
-    if extent.bytes()? <= INLINE_BYTES {
-        let mut packed = [0u8; INLINE_BYTES];
-        let piece = Piece {
-            row: 0,
-            column: 0,
-            extent,
-        };
-        // SAFETY: the array holds INLINE_BYTES bytes, and the piece has no more.
-        unsafe { piece.pack(from, packed.as_mut_ptr()) };
-        let tail = packed.get(..piece.bytes()).unwrap_or_default();
-        stream.submit(driver, tail, message(&piece, 0, PLACE_TAIL))?;
+    let whole = Piece {
+        row: 0,
+        column: 0,
+        extent,
+    };
+    if extent.height == 1 && extent.width <= INLINE_BYTES {
+        // SAFETY: the program promised this many readable bytes; they are copied into the ring once, before this returns.
+        let bytes = unsafe { std::slice::from_raw_parts(from.pointer(), extent.width) };
+        stream.submit(driver, bytes, message(&whole, 0, PLACE_TAIL))?;
         return Ok(());
     }
+    if extent.bytes()? <= INLINE_BYTES {
+        let mut packed = vec![0u8; whole.bytes()];
+        // SAFETY: the buffer has as many bytes as the piece.
+        unsafe { whole.pack(from, packed.as_mut_ptr()) };
+        stream.submit(driver, &packed, message(&whole, 0, PLACE_TAIL))?;
+        return Ok(());
+    }
+    let mut ahead = VecDeque::with_capacity(CHUNKS_AHEAD);
+    let records = driver.session.records();
     for piece in pieces(to, from, extent) {
-        let staging = stage(driver, piece.bytes())?;
-        // SAFETY: the piece of staging was allocated with this many bytes.
+        let staging = match reuse(driver, stream, &mut ahead, piece.bytes()) {
+            Some(staging) => staging,
+            None => stage(driver, piece.bytes())?,
+        };
+        // SAFETY: the piece of staging has room for this many bytes.
         unsafe { piece.pack(from, staging.range().as_ptr()) };
         let seq = stream.submit(driver, &[], message(&piece, staging.offset(), PLACE_STAGING))?;
+        ahead.push_back((staging, seq));
+    }
+    for (staging, seq) in ahead {
+        if records.value(stream.record()) < seq {
+            driver
+                .session
+                .staging()
+                .release_after(staging, stream.record(), seq);
+        }
+    }
+    Ok(())
+}
+
+/// The oldest piece of staging of this copy, once enough of them are under way and the worker is through with it: using few pieces
+/// again and again keeps them in the caches that both sides share. A stream that is busy with something else is not waited for.
+fn reuse(
+    driver: &Driver,
+    stream: &Stream,
+    ahead: &mut VecDeque<(Staging, u64)>,
+    bytes: usize,
+) -> Option<Staging> {
+    if ahead.len() < CHUNKS_AHEAD {
+        return None;
+    }
+    let (oldest, seq) = ahead.pop_front()?;
+    let done = || driver.session.records().value(stream.record()) >= seq;
+    let mut rounds = 0;
+    while !done() && rounds < REUSE_SPINS {
+        std::hint::spin_loop();
+        rounds += 1;
+    }
+    if !done() {
         driver
             .session
             .staging()
-            .release_after(staging, stream.record(), seq);
+            .release_after(oldest, stream.record(), seq);
+        return None;
     }
-    Ok(())
+    (oldest.range().len() >= bytes).then_some(oldest)
 }
 
 /// Device to pageable host; waits until everything is there.
@@ -391,6 +434,9 @@ fn copy_out(driver: &Driver, stream: &Stream, to: Side, from: Side, extent: Exte
         unsafe { piece.unpack(to, staging.range().as_ptr()) };
     }
 }
+
+/// Looks at the oldest piece before another one is taken: about the time that the worker needs for one.
+const REUSE_SPINS: u32 = 4000;
 
 /// When the call returns.
 #[derive(Clone, Copy, PartialEq, Eq)]

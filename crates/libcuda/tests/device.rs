@@ -2,7 +2,9 @@
 
 mod common;
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use tessera_control::{GUEST_SOCKET, WorkerConfig};
 use tessera_worker::{Running, run_unconfined};
 
@@ -45,6 +47,26 @@ impl Device {
         common::run(&program, arguments, Some(&self.socket()))
     }
 
+    /// Starts the probe and waits for the line that says that it is where it should be.
+    fn spawn_probe(&self, arguments: &[&str], line: &str) -> Child {
+        let mut child = Command::new(self.probe())
+            .args(arguments)
+            .env("TESSERA_VGPU_SOCKET", self.socket())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the probe starts");
+        let mut said = String::new();
+        let mut stdout = BufReader::new(child.stdout.as_mut().expect("the probe's output is piped"));
+        stdout.read_line(&mut said).expect("the probe says something");
+        assert_eq!(said.trim(), line);
+        child
+    }
+
+    fn probe(&self) -> PathBuf {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/probe/probe.c");
+        common::compile(&source, self.directory.path())
+    }
+
     fn passes(&self, name: &str) -> String {
         let output = self.run(name, &[]);
         let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -84,4 +106,37 @@ fn contexts_streams_and_wrong_handles() {
 #[test]
 fn kernels_run_and_faults_stay_in_their_context() {
     Device::start(3).passes("kernels.c");
+}
+
+#[test]
+fn a_killed_guest_gives_its_memory_back() {
+    let device = Device::start(4);
+    let most = (900u64 << 20).to_string();
+    let probe = device.probe();
+    let mut holder = device.spawn_probe(&["hold", &most], "holding");
+    let refused = common::run(&probe, &["alloc", &most], Some(&device.socket()));
+    assert_eq!(
+        String::from_utf8_lossy(&refused.stdout).trim(),
+        "CUDA_ERROR_OUT_OF_MEMORY"
+    );
+    holder.kill().expect("the holder can be killed");
+    holder.wait().expect("the holder ends");
+    // The worker notices at its own pace; the loop ends because it does.
+    while !common::run(&probe, &["alloc", &most], Some(&device.socket()))
+        .status
+        .success()
+    {}
+}
+
+#[test]
+fn a_guest_is_told_that_its_worker_ends() {
+    let mut device = Device::start(5);
+    let guest = device.spawn_probe(&["patience"], "running");
+    device.worker.take().expect("the worker runs").stop();
+    let output = guest.wait_with_output().expect("the guest ends by itself");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
 }
