@@ -381,8 +381,9 @@ fn reuse(
     let (oldest, seq) = ahead.pop_front()?;
     let done = || driver.session.records().value(stream.record()) >= seq;
     let mut rounds = 0;
-    while !done() && rounds < REUSE_SPINS {
-        std::hint::spin_loop();
+    while !done() && rounds < REUSE_ROUNDS {
+        // With as few processors as threads at work, spinning would take the worker's away.
+        std::thread::yield_now();
         rounds += 1;
     }
     if !done() {
@@ -435,8 +436,8 @@ fn copy_out(driver: &Driver, stream: &Stream, to: Side, from: Side, extent: Exte
     }
 }
 
-/// Looks at the oldest piece before another one is taken: about the time that the worker needs for one.
-const REUSE_SPINS: u32 = 4000;
+/// Looks at the oldest piece before another one is taken: a few times what the worker needs for one.
+const REUSE_ROUNDS: u32 = 500;
 
 /// When the call returns.
 #[derive(Clone, Copy, PartialEq, Eq)]
