@@ -439,6 +439,10 @@ impl RecordWriter {
 
 impl Drop for RecordWriter {
     fn drop(&mut self) {
+        // The session's own record is never used again: what it says last, it says for good.
+        if self.index == SESSION {
+            return;
+        }
         // Free for use before the guest is told so.
         self.used
             .0
@@ -446,6 +450,8 @@ impl Drop for RecordWriter {
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&self.index);
         if let Ok(words) = Words::at(&self.aperture, self.offset) {
+            // The next user of the record may look at it before the worker has heard of that use: it must find nothing old.
+            words.write(&Progress::default());
             words.retired.store(self.token, Ordering::Release);
             words.ring(self.carrier.as_ref());
         }

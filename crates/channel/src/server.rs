@@ -158,9 +158,19 @@ impl Pending {
         let host_descriptor = memory::sealed_memfd(c"tessera-host", welcome.host_bytes)?;
         let host = Shared::map(&host_descriptor, welcome.host_bytes)?;
         encode_reply::<Hello>(self.call, &welcome, &vgpu, &mut frame)?;
+        let used = Arc::<Used>::default();
+        let record = RecordWriter::new(
+            Arc::clone(&aperture),
+            &layout,
+            Arc::clone(&self.carrier),
+            Arc::clone(&used),
+            0,
+            0,
+        )?;
         let parts = Parts {
+            record,
+            used,
             slots: Slots::new(Arc::clone(&aperture), &layout)?,
-            used: Arc::default(),
             aperture,
             layout,
             host,
@@ -193,6 +203,8 @@ struct Parts {
     layout: Layout,
     slots: Slots,
     used: Arc<Used>,
+    /// The session's own record.
+    record: RecordWriter,
     host: Arc<Shared>,
     host_descriptor: std::os::fd::OwnedFd,
 }
@@ -323,17 +335,7 @@ impl Session {
     /// Ends the session: tells waiting threads of the guest the code and closes the stream.
     pub fn end(&self, code: CudaCode) {
         if let Some(parts) = &self.parts {
-            let record = RecordWriter::new(
-                Arc::clone(&parts.aperture),
-                &parts.layout,
-                Arc::clone(&self.carrier),
-                Arc::clone(&parts.used),
-                0,
-                0,
-            );
-            if let Ok(record) = record {
-                record.fault(code.number());
-            }
+            parts.record.fault(code.number());
         }
         self.close();
     }

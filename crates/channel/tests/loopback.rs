@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use tessera_channel::{
-    CallError, Carrier, ChannelError, Client, ClientOptions, LayoutOptions, Offer, Pending, Session,
-    UnixCarrier,
+    CallError, Carrier, ChannelError, Client, ClientOptions, LayoutOptions, Offer, Pending, Progress,
+    Session, UnixCarrier,
 };
 use tessera_wire::messages::{HelloReply, Launch, Marker, Ping, PingReply, StreamCreate, StreamDestroy};
 use tessera_wire::{CudaCode, Opcode, Request, VgpuInfo, kind};
@@ -210,6 +210,8 @@ fn records_are_reused_only_when_the_worker_is_through() {
         Ok::<_, ChannelError>(completion)
     };
     let first = create(1).unwrap();
+    let seq = client.post_with(&[], |seq| Marker { stream: 1, seq }).unwrap();
+    assert_eq!(records.wait(first, seq).unwrap().value, seq);
     let second = create(2).unwrap();
     assert_ne!(first.index, second.index);
     assert!(matches!(create(3), Err(ChannelError::Exhausted(_))));
@@ -221,6 +223,8 @@ fn records_are_reused_only_when_the_worker_is_through() {
     let third = create(3).unwrap();
     assert_eq!(third.index, first.index);
     assert!(third.token > first.token);
+    // Nothing of the first use is left in it, not even before the worker hears of the second.
+    assert_eq!(records.progress(third), Progress::default());
     // Whoever still waits for the destroyed object is let go.
     records.wait(first, u64::MAX).unwrap();
     drop(client);

@@ -76,7 +76,8 @@ impl Worker {
             .unwrap();
         let worker = Self { child, directory };
         let deadline = Instant::now() + Duration::from_secs(20);
-        while UnixStream::connect(worker.directory.path().join(GUEST_SOCKET)).is_err() {
+        // The control socket is bound after the guests'.
+        while UnixStream::connect(worker.directory.path().join(CONTROL_SOCKET)).is_err() {
             assert!(Instant::now() < deadline, "the worker does not come up");
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -116,13 +117,13 @@ impl Drop for Worker {
 fn of_threads(pid: u32, key: &str) -> Vec<String> {
     std::fs::read_dir(format!("/proc/{pid}/task"))
         .unwrap()
-        .map(|task| {
-            let status = std::fs::read_to_string(task.unwrap().path().join("status")).unwrap();
-            let line = status
-                .lines()
-                .find(|line| line.starts_with(key))
-                .unwrap_or_default();
-            line.rsplit('\t').next().unwrap_or_default().to_owned()
+        // A thread may end between its listing and its reading.
+        .filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("status")).ok())
+        .map(|status| {
+            let line = status.lines().find(|line| line.starts_with(key));
+            line.and_then(|line| line.rsplit('\t').next())
+                .unwrap_or_default()
+                .to_owned()
         })
         .collect()
 }

@@ -5,7 +5,7 @@ mod common;
 use common::{Guest, SCALE, Worker, function, load, scale};
 use tessera_channel::{CallError, Carrier, ChannelError, Client, UnixCarrier};
 use tessera_wire::messages::{
-    ContextFault, ContextSetLimit, CopyIn, CopyOut, EventCreate, EventRecord, Fill, FunctionGet,
+    ContextFault, ContextSetLimit, CopyIn, CopyOut, CopyWithin, EventCreate, EventRecord, Fill, FunctionGet,
     FunctionList, GlobalGet, HostAlloc, HostFree, Launch, Marker, MemAlloc, MemFree, MemInfo, ModuleUnload,
     Ping, PrintfDrain, QueryVgpu, StreamCreate, StreamDestroy, StreamWaitEvent,
 };
@@ -72,6 +72,19 @@ fn bytes_go_in_and_come_back() {
     assert_eq!(guest.read(address + 200, 2), bytes[200..202]);
 }
 
+fn copy_page(guest: &Guest, destination: u64, source: u64) -> u64 {
+    let copy = |seq| CopyWithin {
+        stream: guest.stream,
+        seq,
+        destination,
+        source,
+        width: 4096,
+        height: 1,
+        ..CopyWithin::default()
+    };
+    guest.client.post_with(&[], copy).unwrap()
+}
+
 #[test]
 fn pinned_memory_is_one_memory_for_both() {
     let worker = Worker::start(64 << 20);
@@ -98,18 +111,7 @@ fn pinned_memory_is_one_memory_for_both() {
     let last = guest.client.post_with(&[], copy_out).unwrap();
     assert_eq!(guest.wait(last).error_seq, 0);
     // Back by the device address of the same memory.
-    let last = guest
-        .client
-        .post_with(&[], |seq| tessera_wire::messages::CopyWithin {
-            stream: guest.stream,
-            seq,
-            destination: address + 4096,
-            source: pinned.address + 100,
-            width: 4096,
-            height: 1,
-            ..Default::default()
-        })
-        .unwrap();
+    let last = copy_page(&guest, address + 4096, pinned.address + 100);
     assert_eq!(guest.wait(last).error_seq, 0);
     assert_eq!(guest.read(address + 4096, 4096), pattern(8192, 1)[..4096]);
     // One byte too far.
@@ -132,18 +134,7 @@ fn pinned_memory_is_one_memory_for_both() {
     // Given out again, and clean.
     let again = guest.client.call(&request, &[]).unwrap().value;
     assert_eq!(again, pinned);
-    let last = guest
-        .client
-        .post_with(&[], |seq| tessera_wire::messages::CopyWithin {
-            stream: guest.stream,
-            seq,
-            destination: address,
-            source: again.address,
-            width: 4096,
-            height: 1,
-            ..Default::default()
-        })
-        .unwrap();
+    let last = copy_page(&guest, address, again.address);
     guest.wait(last);
     assert_eq!(guest.read(address, 4096), [0; 4096]);
 }
