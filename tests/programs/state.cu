@@ -143,6 +143,7 @@ void device() {
     cudaFuncAttributes attributes;
     CHECK(cudaFuncGetAttributes(&attributes, reinterpret_cast<const void *>(weigh)));
     EXPECT(attributes.maxThreadsPerBlock > 0 && attributes.numRegs > 0);
+    EXPECT(attributes.ptxVersion == 80 && attributes.binaryVersion == 10 * properties.major + properties.minor);
     int blocks = 0;
     CHECK(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, fill, 256, 0));
     EXPECT(blocks >= 1);

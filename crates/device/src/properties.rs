@@ -69,7 +69,7 @@ pub struct FunctionInfo {
     pub local_bytes: u32,
     /// Registers of a thread.
     pub registers: u32,
-    /// PTX version times ten.
+    /// Virtual architecture that the PTX was made for, 80 for `compute_80`; libraries choose their algorithms by it.
     pub ptx_version: u32,
     /// Target compute capability times ten.
     pub binary_version: u32,

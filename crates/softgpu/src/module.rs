@@ -251,7 +251,6 @@ impl SoftModule {
             .iter()
             .filter(|(_, variable)| variable.space == Space::Const);
         let const_bytes: u64 = constants.map(|(_, variable)| variable.size).sum();
-        let (major, minor) = self.module.version;
         let info = FunctionInfo {
             name: function.name.to_string(),
             parameters: resources
@@ -268,7 +267,7 @@ impl SoftModule {
             const_bytes: u32::try_from(const_bytes).unwrap_or(u32::MAX),
             local_bytes: resources.local,
             registers: resources.registers,
-            ptx_version: u32::from(major) * 10 + u32::from(minor),
+            ptx_version: self.module.target.sm,
             binary_version: self.context.shared.compute_capability.0 * 10
                 + self.context.shared.compute_capability.1,
         };
