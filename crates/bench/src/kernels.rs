@@ -126,7 +126,7 @@ impl Printer for Quiet {
 pub(crate) fn in_process(ptx: &str) -> Result<()> {
     let text = fs::read(ptx).with_context(|| format!("cannot read {ptx}"))?;
     let board = tessera_catalogue::catalogue().board("H100 80GB").context("the catalogue has no H100 80GB")?;
-    let device = SoftGpu::open(&Options::new(board, "bench", 1 << 30))?;
+    let device = SoftGpu::open(&Options::for_board(board, "bench", 1 << 30, None))?;
     let context = device.create_context(ContextOptions {
         arena: (0x2000_0000_0000, 1 << 40),
         printer: Arc::new(Quiet),
