@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 /// Options of `cargo xtask bench`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
+    /// Use target/tessera as it is instead of building it again
+    #[arg(long)]
+    no_build: bool,
     /// Print only; leave docs/benchmarks.md as it is
     #[arg(long)]
     dry_run: bool,
@@ -78,8 +81,10 @@ const GOALS: &[Goal] = &[
 
 /// Runs everything.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let layout = dist::build()?;
-    sh::run(sh::cargo().args(["build", "--release", "-p", "tessera-bench"]))?;
+    let layout = if options.no_build { dist::layout() } else { dist::build()? };
+    if !options.no_build {
+        sh::run(sh::cargo().args(["build", "--release", "-p", "tessera-bench"]))?;
+    }
     let bench = sh::target().join("release/tessera-bench");
     let ptx = toolchain::ptx(&sh::root().join("tests/bench/kernels.cu"))?;
     let host = Host::start(&layout, &["H100 80GB"])?;

@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 /// Options of `cargo xtask demo`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
+    /// Use target/tessera as it is instead of building it again
+    #[arg(long)]
+    no_build: bool,
     /// Seconds that the three programs run side by side
     #[arg(long, default_value_t = 12)]
     seconds: u64,
@@ -36,7 +39,7 @@ struct Guest {
 /// Runs the demo.
 pub(crate) fn run(options: &Options) -> Result<()> {
     println!("== 1/6 Build Tessera (release; the first time takes a few minutes)");
-    let layout = dist::build()?;
+    let layout = if options.no_build { dist::layout() } else { dist::build()? };
     println!(
         "\n== 2/6 Get the programs: two compiled by the vendor's nvcc, one unmodified numba-cuda script"
     );
