@@ -375,7 +375,6 @@ impl Cta {
 
     /// Puts the current split back and says what its run ended with.
     fn happened(&mut self, g: usize, cx: &mut Cx) -> Happened {
-        let code = self.state.launch.code(self.groups[g].vector);
         let clock = self.groups[g].clock + 1;
         let mut park = |pc: u32, wait: Wait| {
             self.groups[g].splits.push(Split {
@@ -411,54 +410,50 @@ impl Cta {
                     ..Arrival::default()
                 })
             }
-            Event::Barrier => {
-                let op = code.ops[cx.pc as usize];
-                let lane = cx.first_lane() as usize;
-                // SAFETY: operands of a barrier, made by the decoder.
-                let (id, count, pred) = unsafe {
-                    let count = if op.flags >> NUMBER & 4 != 0 {
-                        lane32(cx, op.b, lane)
-                    } else {
-                        0
-                    };
-                    let pred = if op.flags >> NUMBER & 3 != 0 {
-                        cx.predicate(op.c)
-                    } else {
-                        [0; WARPS]
-                    };
-                    (lane32(cx, op.a, lane), count, pred)
-                };
-                let arrive = op.flags >> NUMBER & 8 != 0;
-                let fits =
-                    id < 16 && count.is_multiple_of(WARP) && (count != 0 || op.flags >> NUMBER & 4 == 0);
-                let Some(id) = usize::try_from(id).ok().filter(|_| fits) else {
-                    return Happened::Fault(self.fault(
-                        g,
-                        cx.pc,
-                        FaultKind::IllegalInstruction,
-                        cx.first_lane(),
-                        0,
-                    ));
-                };
-                let arrival = Arrival {
-                    id,
-                    count,
-                    mask: cx.mask,
-                    pred,
-                    arrive,
-                };
-                if arrive {
-                    park(cx.pc + 1, Wait::None);
-                } else {
-                    park(cx.pc, Wait::Barrier(u8::try_from(id).unwrap_or(0)));
-                }
-                Happened::Barrier(arrival)
-            }
+            Event::Barrier => self.at_barrier(g, cx),
             Event::Fault => {
                 let RawFault { kind, lane, address } = cx.fault;
                 Happened::Fault(self.fault(g, cx.pc, kind, lane, address))
             }
         }
+    }
+
+    /// The current split stands at a barrier: what it asks of it.
+    fn at_barrier(&mut self, g: usize, cx: &Cx) -> Happened {
+        let group = &mut self.groups[g];
+        let op = self.state.launch.code(group.vector).ops[cx.pc as usize];
+        let lane = cx.first_lane();
+        let number = op.flags >> NUMBER;
+        let (reduces, counts, arrive) = (number & 3 != 0, number & 4 != 0, number & 8 != 0);
+        // SAFETY: operands of a barrier, made by the decoder.
+        let (id, count, pred) = unsafe {
+            let at = lane as usize;
+            let count = if counts { lane32(cx, op.b, at) } else { 0 };
+            let pred = if reduces { cx.predicate(op.c) } else { [0; WARPS] };
+            (lane32(cx, op.a, at), count, pred)
+        };
+        let fits = id < 16 && count.is_multiple_of(WARP) && counts == (count != 0);
+        let Some(id) = u8::try_from(id).ok().filter(|_| fits) else {
+            return Happened::Fault(self.fault(g, cx.pc, FaultKind::IllegalInstruction, lane, 0));
+        };
+        let (pc, wait) = if arrive {
+            (cx.pc + 1, Wait::None)
+        } else {
+            (cx.pc, Wait::Barrier(id))
+        };
+        group.splits.push(Split {
+            pc,
+            mask: cx.mask,
+            wait,
+            stamp: group.clock + 1,
+        });
+        Happened::Barrier(Arrival {
+            id: usize::from(id),
+            count,
+            mask: cx.mask,
+            pred,
+            arrive,
+        })
     }
 
     fn fault(&self, g: usize, pc: u32, kind: FaultKind, lane: u32, address: u64) -> Box<Fault> {

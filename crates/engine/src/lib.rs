@@ -21,6 +21,10 @@
     clippy::cast_sign_loss,
     clippy::ptr_as_ptr
 )]
+#![allow(
+    clippy::needless_range_loop,
+    reason = "loops over lanes walk several arrays in step"
+)]
 
 mod analysis;
 mod barrier;

@@ -21,7 +21,6 @@ pub(crate) struct Loop {
 /// Facts about the ordered graph.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cfg {
-    pub(crate) preds: Vec<Vec<B>>,
     /// Immediate post-dominator; `NONE` is the end of the kernel.
     pub(crate) ipdom: Vec<B>,
     pub(crate) loops: Vec<Loop>,
@@ -294,7 +293,6 @@ pub(crate) fn order(kernel: &mut Kernel) -> Cfg {
     let (loops, irreducible) = loops(&kernel.blocks, &preds);
     let ipdom = post_dominators(&kernel.blocks);
     Cfg {
-        preds,
         ipdom,
         loops,
         irreducible,

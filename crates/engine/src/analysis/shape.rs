@@ -306,7 +306,10 @@ impl Shapes<'_> {
             self.immediate(inst.s[i]).map(|c| match (wide, signed) {
                 (true, _) => c.cast_signed(),
                 #[allow(clippy::cast_possible_truncation, reason = "the immediate has 32 bits")]
-                (false, true) => i64::from(c as u32 as i32),
+                (false, true) => {
+                    let low = c as u32;
+                    i64::from(low.cast_signed())
+                }
                 (false, false) => c.cast_signed(),
             })
         };

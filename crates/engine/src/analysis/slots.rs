@@ -169,7 +169,7 @@ fn place(count: usize, used: &[u32; KINDS], taken: &[(V, usize, u32)], warps: us
     let mut slots = Slots {
         scalar: vec![NONE; count],
         vector: vec![NONE; count],
-        frame_bytes: at.next_multiple_of(64),
+        frame_bytes: at.next_multiple_of(64).max(256 * warps),
     };
     for &(v, kind, slot) in taken {
         let offset = (base[kind] + slot as usize * size(kind)) / UNIT;

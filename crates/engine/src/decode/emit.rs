@@ -41,6 +41,13 @@ fn len32(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)
 }
 
+/// A slot that an operation may use. The analyses give every register that is read or written one; should they not, the
+/// first bytes of the frame, which is never smaller than a slot, keep the mistake from reaching other memory.
+fn allocated(slot: u32) -> u32 {
+    debug_assert_ne!(slot, NONE, "a register without a slot");
+    if slot == NONE { 0 } else { slot }
+}
+
 impl<'a> Emit<'a> {
     pub(super) fn new(a: &'a Analysed, level: Level, shapes: Option<Vec<Shape>>, slots: Slots) -> Self {
         Self {
@@ -172,10 +179,10 @@ impl<'a> Emit<'a> {
         if self.a.kernel.vregs[v as usize].konst.is_some() {
             return self.a.pool.operand(v);
         }
-        match (self.class(v), self.shape(v)) {
+        allocated(match (self.class(v), self.shape(v)) {
             (Class::W32 | Class::W64, Shape::Uniform) => self.slots.scalar[v as usize],
             _ => self.slots.vector[v as usize],
-        }
+        })
     }
 
     /// A register as an operand of a scalar operation.
@@ -183,10 +190,10 @@ impl<'a> Emit<'a> {
         if self.a.kernel.vregs[v as usize].konst.is_some() {
             return self.a.pool.operand(v);
         }
-        match self.class(v) {
+        allocated(match self.class(v) {
             Class::Pred => self.slots.vector[v as usize],
             _ => self.slots.scalar[v as usize],
-        }
+        })
     }
 
     /// Whether lanes that do not execute may be written too.

@@ -240,6 +240,10 @@ pub(crate) fn misaligned(ad: &[u64; CHUNK], bytes: u64, m: u16) -> u16 {
 /// # Safety
 /// `site` is that of the access `op`, whose addresses are `ad`.
 #[inline(always)]
+#[allow(
+    clippy::too_many_arguments,
+    reason = "one loop under loads, stores and atomics"
+)]
 pub(crate) unsafe fn each_lane<I: Isa>(
     cx: &mut Cx,
     op: *const Op,
@@ -267,8 +271,8 @@ pub(crate) unsafe fn each_lane<I: Isa>(
     while rest != 0 {
         // SAFETY: the caller's promise.
         let s = unsafe { *site };
-        // SAFETY: the processor has unit `I`.
         let near = if s.len >= bytes {
+            // SAFETY: the processor has unit `I`.
             unsafe { I::within(ad, s.lo, s.len - bytes) }
         } else {
             0
@@ -343,10 +347,72 @@ unsafe fn in_a_row<I: Isa>(s: &Site, ad: &[u64; CHUNK], m: u16, bytes: u64) -> O
     let lane = m.trailing_zeros() as usize % CHUNK;
     let first = ad[lane].wrapping_sub(lane as u64 * bytes);
     // SAFETY: the caller's promise.
-    if first % bytes != 0 || unsafe { I::on_line(ad, first, bytes) } & m != m {
+    let row = unsafe { I::on_line(ad, first, bytes) };
+    if !first.is_multiple_of(bytes) || row & m != m {
         return None;
     }
     s.at(first, bytes * CHUNK as u64)
+}
+
+/// Host address of a chunk whose lanes are known to lie in a row or at one place, and their distance; when all of the chunk
+/// is aligned and lies in the site's span. Lanes that do not execute are included, which a load may read.
+///
+/// # Safety
+/// `o` is an access with [`LINE`], made by the decoder.
+#[inline(always)]
+unsafe fn on_known_line(cx: &Cx, o: &Op, c: usize, s: &Site, bytes: u64) -> Option<(*mut u8, u64)> {
+    // SAFETY: the decoder's slots; a scalar slot has an element per chunk.
+    let base = unsafe {
+        let (p, _) = cx.source(o.a, 0);
+        let imm = i64::from(o.imm).cast_unsigned();
+        if o.flags & WIDE != 0 {
+            (*p.cast::<[u64; CHUNK]>())[c % CHUNK].wrapping_add(imm)
+        } else {
+            u64::from((*p.cast::<[u32; CHUNK]>())[c % CHUNK]).wrapping_add(imm) & 0xffff_ffff
+        }
+    };
+    let stride = u64::from(o.e);
+    if !base.is_multiple_of(bytes) {
+        return None;
+    }
+    if stride == bytes {
+        s.at(base, bytes * CHUNK as u64).map(|p| (p, stride))
+    } else if stride == 0 {
+        s.at(base, bytes).map(|p| (p, stride))
+    } else {
+        None
+    }
+}
+
+/// Sixteen elements that lie in a row.
+///
+/// # Safety
+/// `p` is readable for them.
+#[inline(always)]
+unsafe fn row<M: Element>(p: *const u8) -> [M::L; CHUNK] {
+    let mut v = [M::L::default(); CHUNK];
+    for i in 0..CHUNK {
+        // SAFETY: the caller's promise.
+        v[i] = unsafe { M::get(p.add(i * M::BYTES)) };
+    }
+    v
+}
+
+/// Writes the lanes of `m` of the destination of a load.
+///
+/// # Safety
+/// As [`Lane::store_masked`]; `o` is a load of elements `M`.
+#[inline(always)]
+unsafe fn put_chunk<M: Element, I: Isa>(cx: &Cx, o: &Op, c: usize, v: &[M::L; CHUNK], m: u16) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let to = cx.destination(o.d).add(c * M::L::BYTES);
+        if m == u16::MAX {
+            M::L::store::<I>(to, v);
+        } else {
+            M::L::store_masked::<I>(to, v, m);
+        }
+    }
 }
 
 impl<S: SpaceTag, M: Element> Body for Load<S, M> {
@@ -368,24 +434,31 @@ impl<S: SpaceTag, M: Element> Body for Load<S, M> {
                 if m == 0 {
                     continue;
                 }
+                if n == 1
+                    && o.flags & (ORDERED | LINE) == LINE
+                    && let Some((p, stride)) = on_known_line(cx, &o, c, &*site, bytes)
+                {
+                    let v = if stride == 0 {
+                        [M::get(p); CHUNK]
+                    } else {
+                        row::<M>(p)
+                    };
+                    put_chunk::<M, I>(cx, &o, c, &v, m | force);
+                    continue;
+                }
                 let ad = addresses(cx, &o, c);
                 if n == 1 && o.flags & ORDERED == 0 {
                     let s = *site;
-                    let mut v = [M::L::default(); CHUNK];
                     if let Some(p) = in_a_row::<I>(&s, &ad, m, bytes) {
-                        for i in 0..CHUNK {
-                            v[i] = M::get(p.add(i * M::BYTES));
-                        }
-                        M::L::store_masked::<I>(cx.destination(o.d).add(c * M::L::BYTES), &v, m | force);
+                        put_chunk::<M, I>(cx, &o, c, &row::<M>(p), m | force);
                         continue;
                     }
                     let lane = m.trailing_zeros() as usize % CHUNK;
-                    if ad[lane] % bytes == 0
+                    if ad[lane].is_multiple_of(bytes)
                         && I::on_line(&ad, ad[lane], 0) & m == m
                         && let Some(p) = s.at(ad[lane], bytes)
                     {
-                        v = [M::get(p); CHUNK];
-                        M::L::store_masked::<I>(cx.destination(o.d).add(c * M::L::BYTES), &v, m | force);
+                        put_chunk::<M, I>(cx, &o, c, &[M::get(p); CHUNK], m | force);
                         continue;
                     }
                 }
@@ -424,7 +497,7 @@ unsafe fn load_scalar<S: SpaceTag, M: Element, I: Isa>(
         let total = (M::BYTES * n) as u64;
         let address = addresses(cx, o, 0)[0];
         let mut host = (*site).at(address, total);
-        if address % total != 0 {
+        if !address.is_multiple_of(total) {
             let lane = cx.first_lane();
             return cx.fail(op, FaultKind::MisalignedAddress, lane, address);
         }
@@ -464,6 +537,19 @@ impl<S: SpaceTag, M: Element> Body for Store<S, M> {
                 if m == 0 {
                     continue;
                 }
+                if n == 1
+                    && m == u16::MAX
+                    && o.flags & (ORDERED | LINE) == LINE
+                    && let Some((p, stride)) = on_known_line(cx, &o, c, &*site, bytes)
+                    && stride != 0
+                {
+                    let (from, step) = cx.source(o.d, M::L::BYTES);
+                    let v = M::L::load(from.add(c * step));
+                    for i in 0..CHUNK {
+                        M::put(p.add(i * M::BYTES), v[i]);
+                    }
+                    continue;
+                }
                 let ad = addresses(cx, &o, c);
                 let mut v = [[M::L::default(); CHUNK]; 4];
                 for (row, s) in v.iter_mut().zip(targets(&o)).take(n) {
@@ -493,9 +579,9 @@ impl<S: SpaceTag, M: Element> Body for Store<S, M> {
                         for (k, row) in v.iter().enumerate().take(n) {
                             let p = p.add(k * M::BYTES);
                             if ordered {
-                                M::put_atomic(p, row[i])
+                                M::put_atomic(p, row[i]);
                             } else {
-                                M::put(p, row[i])
+                                M::put(p, row[i]);
                             }
                         }
                     },
@@ -549,7 +635,7 @@ unsafe fn each_local(
             }
             let number = c * CHUNK + i;
             let at = u32::try_from(number).unwrap_or(0);
-            if ad[i] % total != 0 {
+            if !ad[i].is_multiple_of(total) {
                 cx.fail(op, FaultKind::MisalignedAddress, at, ad[i]);
                 return false;
             }

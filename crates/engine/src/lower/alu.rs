@@ -22,6 +22,7 @@ const fn plain(ty: T) -> T {
 }
 
 /// Operations on two operands of the instruction's type.
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn binary(inst: &PtxInst, ty: T) -> Option<Alu> {
     use tessera_ptx::modifier::MulHalf as H;
     let (sat, relu) = (inst.has(Flag::Sat), inst.has(Flag::Relu));
@@ -248,6 +249,7 @@ impl Lower<'_> {
     }
 
     /// Shifts, bit fields, permutations, dot products.
+    #[allow(clippy::too_many_lines, reason = "a table")]
     fn bits(&mut self, inst: &PtxInst, ty: T) -> Result<()> {
         match inst.op {
             O::Shl | O::Shr => {

@@ -121,12 +121,10 @@ impl Lower<'_> {
         if matches!(
             inst.space(),
             Some(PtxSpace::Param | PtxSpace::ParamEntry | PtxSpace::ParamFunc)
-        ) {
-            if let Address::Sym { symbol, offset } = address
-                && self.load_param(symbol, offset, ty, parts)?
-            {
-                return Ok(());
-            }
+        ) && let Address::Sym { symbol, offset } = address
+            && self.load_param(symbol, offset, ty, parts)?
+        {
+            return Ok(());
         }
         let space = self.space(inst.space())?;
         let (base, offset) = self.address(address, space == Space::Shared)?;
@@ -236,6 +234,7 @@ impl Lower<'_> {
         Ok(())
     }
 
+    #[allow(clippy::too_many_lines, reason = "operands of one instruction, in order")]
     fn atom(&mut self, inst: &PtxInst) -> Result<()> {
         let (Some(ty), Some(op)) = (inst.ty(0), inst.atom_op()) else {
             return self.refuse("no operation");

@@ -398,10 +398,7 @@ impl<'m> Lower<'m> {
 
     /// Lowers an instruction; false when it ended the block.
     fn instruction(&mut self, inst: &PtxInst, body: &'m Body, id: BlockId) -> Result<bool> {
-        self.guard = match inst.guard {
-            Some(guard) => Some((self.register(guard.reg), guard.negated)),
-            None => None,
-        };
+        self.guard = inst.guard.map(|guard| (self.register(guard.reg), guard.negated));
         match inst.op {
             Opcode::Bra => {
                 let Some(Operand::Label(target)) = inst.operands.first() else {

@@ -244,7 +244,7 @@ pub fn run_with(
         assert!(rounds < 50_000_000, "the launch does not come to an end");
         let mut rest = Vec::new();
         for mut cta in ctas {
-            if stress && (rounds < 1000 || rounds % 61 == 0) {
+            if stress && (rounds < 1000 || rounds.is_multiple_of(61)) {
                 // Everything moves: a copy of the block goes on, on another worker.
                 let copy = cta.clone();
                 drop(std::mem::replace(&mut cta, copy));
