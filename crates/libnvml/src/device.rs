@@ -320,7 +320,7 @@ mod tests {
         for text in ["", ":", "0:1:2:3", "100:00.0", "zz:00.0"] {
             assert_eq!(PciAddress::parse(text), None, "{text}");
         }
-        assert_eq!(wanted.unwrap().long(), "00000000:AF:00.0");
+        assert_eq!(wanted.map(PciAddress::long).as_deref(), Some("00000000:AF:00.0"));
     }
 
     #[test]
