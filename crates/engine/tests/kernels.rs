@@ -421,3 +421,42 @@ fn predicated_instructions_and_local_memory() {
         assert_eq!(got, want, "thread {i}");
     }
 }
+
+#[test]
+fn values_of_lanes_that_left_a_loop_early_survive_the_others() {
+    // Two exits; one of them computes a value in the middle of the loop's blocks that is stored long after.
+    let input: Vec<u32> = (0..128).map(|i| i * 13 % 31).collect();
+    let body = "ld.global.u32 %r5, [%rd5]; mov.u32 %r6, 0; mov.u32 %r20, 7; mov.u32 %r21, 0;
+        HEAD: add.u32 %r7, %r6, 3; mul.lo.u32 %r8, %r7, %r7; xor.b32 %r9, %r8, %r6;
+        and.b32 %r10, %r6, 1; setp.ne.u32 %p1, %r10, 0; @%p1 bra ODD;
+        setp.eq.u32 %p2, %r6, %r5; @%p2 bra LEFT; add.u32 %r11, %r9, %r6; add.u32 %r21, %r21, %r11; bra NEXT;
+        LEFT: mul.lo.u32 %r20, %r6, 1000; add.u32 %r20, %r20, %r9; add.u32 %r12, %r20, %r6; bra OUT;
+        ODD: sub.u32 %r13, %r9, %r6; add.u32 %r21, %r21, %r13;
+        NEXT: add.u32 %r6, %r6, 1; setp.lt.u32 %p3, %r6, 24; @%p3 bra HEAD;
+        add.u32 %r12, %r21, 5;
+        OUT: mad.lo.u32 %r14, %r12, 3, %r20; add.u32 %r14, %r14, %r21; st.global.u32 [%rd4], %r14; ret;";
+    let out = run_map(body, [128, 1, 1], 1, &input, 128);
+    for (i, got) in out.into_iter().enumerate() {
+        let (mut n, mut first, mut sum) = (0u32, 7u32, 0u32);
+        let second = loop {
+            let mixed = (n + 3) * (n + 3) ^ n;
+            if n % 2 == 1 {
+                sum = sum.wrapping_add(mixed.wrapping_sub(n));
+            } else if n == input[i] {
+                first = n * 1000 + mixed;
+                break first + n;
+            } else {
+                sum = sum.wrapping_add(mixed + n);
+            }
+            n += 1;
+            if n >= 24 {
+                break sum.wrapping_add(5);
+            }
+        };
+        assert_eq!(
+            got,
+            second.wrapping_mul(3).wrapping_add(first).wrapping_add(sum),
+            "thread {i}"
+        );
+    }
+}

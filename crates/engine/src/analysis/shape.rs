@@ -184,16 +184,21 @@ impl Shapes<'_> {
                 at_joins.union(&self.live.live_in[x as usize]);
             }
         }
-        let mut at_arms = BitSet::new(self.live.shared.len());
-        for s in kernel.blocks[b as usize].term.successors() {
-            at_arms.union(&self.live.live_in[s as usize]);
-        }
-        for &x in count.keys() {
-            for inst in &kernel.blocks[x as usize].insts {
-                for &d in &inst.d {
-                    let Some(i) = self.live.index(d) else { continue };
-                    if at_joins.contains(i) || self.multiple[d as usize] && at_arms.contains(i) {
-                        self.lower(d, Shape::Vector);
+        let starts = kernel.blocks[b as usize].term.successors();
+        for (j, arm) in arms.iter().enumerate() {
+            // What lanes that went another way may still want as it was before they parted. A loop's exit wants nothing of
+            // what the lanes that stay go on changing, or it is wanted where they meet.
+            let mut elsewhere = BitSet::new(self.live.shared.len());
+            for (_, &start) in starts.iter().enumerate().filter(|(i, _)| *i != j) {
+                elsewhere.union(&self.live.live_in[start as usize]);
+            }
+            for &x in arm {
+                for d in kernel.blocks[x as usize].insts.iter().flat_map(|inst| &inst.d) {
+                    let Some(i) = self.live.index(*d) else {
+                        continue;
+                    };
+                    if at_joins.contains(i) || self.multiple[*d as usize] && elsewhere.contains(i) {
+                        self.lower(*d, Shape::Vector);
                     }
                 }
             }

@@ -80,16 +80,19 @@ fn intervals(kernel: &Kernel, cfg: &Cfg, live: &Live) -> Vec<(u32, u32)> {
         bounds.push((start, end));
     }
     for l in &cfg.loops {
+        // All blocks numbered between header and latch count, also exits that happen to lie there: lanes that went through
+        // one wait above the latch while the others start again at the header.
+        let inside = l.header..=l.latch;
         let mut outside = super::BitSet::new(live.shared.len());
-        for &b in &l.blocks {
+        for b in inside.clone() {
             for s in kernel.blocks[b as usize].term.successors() {
-                if l.blocks.binary_search(&s).is_err() {
+                if !inside.contains(&s) {
                     outside.union(&live.live_in[s as usize]);
                 }
             }
         }
         let (start, end) = (bounds[l.header as usize].0, bounds[l.latch as usize].1);
-        for &b in &l.blocks {
+        for b in inside {
             for d in kernel.blocks[b as usize].insts.iter().flat_map(|i| &i.d) {
                 if live.index(*d).is_some_and(|i| outside.contains(i)) {
                     extend(*d, start);
