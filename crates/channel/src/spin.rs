@@ -6,6 +6,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 const SHORTEST: u32 = 32;
 const LONGEST: u32 = 1024;
 
+/// Rounds after which a spinner offers its processor between looks, and how often: what it waits for may be done by a thread that
+/// has no processor to run on. Measured on two processors with guest, dispatcher and executor awake: a 64 KiB copy took 70 µs
+/// without this, since one of the three always waited for a spinner to give up.
+const UNSHARED: u32 = 48;
+const SHARE_EVERY: u32 = 8;
+
 /// An adaptive budget: doubled when spinning found what it waited for, halved when it ended in sleep.
 #[derive(Debug)]
 pub(crate) struct Spin {
@@ -32,7 +38,11 @@ impl Spin {
                 }
                 return true;
             }
-            std::hint::spin_loop();
+            if round >= UNSHARED && round % SHARE_EVERY == 0 {
+                std::thread::yield_now();
+            } else {
+                std::hint::spin_loop();
+            }
         }
         self.rounds.store((rounds / 2).max(SHORTEST), Ordering::Relaxed);
         false

@@ -23,9 +23,9 @@ use tessera_wire::{PLACE_PINNED, PLACE_STAGING, PLACE_TAIL};
 
 /// Pageable copies up to this many bytes travel inside the message.
 const INLINE_BYTES: usize = 16 << 10;
-/// Pieces of a large pageable copy are at most this long: small enough to stay in a cache between the two copies, large enough that
-/// a message per piece does not count.
-const LARGEST_CHUNK: usize = 256 << 10;
+/// Pieces of a large pageable copy are at most this long: small enough to stay in a cache between the two copies and to be copied by
+/// the thread that takes the message, large enough that a message per piece does not count.
+const LARGEST_CHUNK: usize = 128 << 10;
 /// And at least this long, as far as there is so much.
 const SMALLEST_CHUNK: usize = 64 << 10;
 /// Pieces that a copy is cut into where the limits allow it: of n pieces, n - 1 are moved on both sides at once.
