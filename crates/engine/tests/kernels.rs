@@ -439,7 +439,7 @@ fn values_of_lanes_that_left_a_loop_early_survive_the_others() {
     for (i, got) in out.into_iter().enumerate() {
         let (mut n, mut first, mut sum) = (0u32, 7u32, 0u32);
         let second = loop {
-            let mixed = (n + 3) * (n + 3) ^ n;
+            let mixed = ((n + 3) * (n + 3)) ^ n;
             if n % 2 == 1 {
                 sum = sum.wrapping_add(mixed.wrapping_sub(n));
             } else if n == input[i] {
