@@ -161,7 +161,7 @@ fn check(seeds: std::ops::Range<u64>) {
                 &p,
                 Geometry::new([2, 1, 1], [72, 1, 1]),
                 &params(&[out, table]),
-            )
+            );
         };
         if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
             eprintln!("seed {seed}:\n{text}");
