@@ -15,8 +15,15 @@ use std::time::Duration;
 use tessera_device::{Context, ContextOptions, Counters, Device, DeviceError, MemoryUsage, Properties};
 use tessera_mmu::PAGE_BYTES;
 
-/// Longest time that an executor looks for work before it sleeps. Not on one processor: whoever has work for it needs that one.
-const MOST_SPIN: Duration = Duration::from_micros(50);
+/// Longest time that an executor looks for work before it sleeps, by processors. Whoever has work for it needs one too, and so does
+/// whoever waits for the result.
+fn most_spin(processors: usize) -> Duration {
+    match processors {
+        0 | 1 => Duration::ZERO,
+        2 | 3 => Duration::from_micros(5),
+        _ => Duration::from_micros(50),
+    }
+}
 
 /// What contexts, streams and executors share.
 pub(crate) struct Shared {
@@ -112,7 +119,7 @@ impl SoftGpu {
         let (properties, limits) = properties::properties(options, executors)?;
         let slots = Arc::new(Slots::new(executors as usize + 1));
         let shared = Arc::new(Shared {
-            scheduler: Scheduler::new(if processors > 1 { MOST_SPIN } else { Duration::ZERO }),
+            scheduler: Scheduler::new(most_spin(processors)),
             memory: Memory::new(options.memory_bytes, Arc::clone(&slots))?,
             slots,
             submitter: Mutex::new(()),

@@ -378,8 +378,6 @@ impl Scheduler {
             if Instant::now() >= until {
                 return false;
             }
-            // What is waited for may come from a thread that has no processor to run on.
-            std::thread::yield_now();
         }
     }
 
