@@ -263,39 +263,23 @@ impl Lower<'_> {
                 None => return self.refuse("this atomic"),
             },
         };
-        let bytes = u8::try_from(ty.bytes()).unwrap_or(16);
+        let bytes = match u8::try_from(ty.bytes()) {
+            Ok(bytes) if bytes < 16 => bytes,
+            // Two lanes' worth of register and, on the host, an instruction that not every processor has.
+            _ => return self.refuse("atomics of 128 bits"),
+        };
         let order = if inst.semantics().is_none() {
             Order::Relaxed
         } else {
             order(inst)
         };
-        let mut s = vec![base];
-        if bytes == 16 {
-            for operand in inst
-                .operands
-                .iter()
-                .skip(at + 1)
-                .take(if kind == AtomKind::Cas { 2 } else { 1 })
-            {
-                let Operand::Reg(reg) = operand else {
-                    return self.refuse("an operand of 128 bits that is no register");
-                };
-                let v = self.register(*reg);
-                s.extend([v, v + 1]);
-            }
-        } else {
-            s.push(self.arg(inst, at + 1, ty)?);
-            if kind == AtomKind::Cas {
-                s.push(self.arg(inst, at + 2, ty)?);
-            }
+        let mut s = vec![base, self.arg(inst, at + 1, ty)?];
+        if kind == AtomKind::Cas {
+            s.push(self.arg(inst, at + 2, ty)?);
         }
         let mut d = Vec::new();
         if returns {
             match inst.operands.first() {
-                Some(Operand::Reg(reg)) if bytes == 16 => {
-                    let v = self.register(*reg);
-                    d.extend([v, v + 1]);
-                }
                 Some(Operand::Sink) => {}
                 Some(operand) => d.push(self.dest(operand, class_of(ty))?),
                 None => return self.refuse("no destination"),
