@@ -81,7 +81,11 @@ const GOALS: &[Goal] = &[
 
 /// Runs everything.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let layout = if options.no_build { dist::layout() } else { dist::build()? };
+    let layout = if options.no_build {
+        dist::layout()
+    } else {
+        dist::build()?
+    };
     if !options.no_build {
         sh::run(sh::cargo().args(["build", "--release", "-p", "tessera-bench"]))?;
     }

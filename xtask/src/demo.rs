@@ -39,7 +39,11 @@ struct Guest {
 /// Runs the demo.
 pub(crate) fn run(options: &Options) -> Result<()> {
     println!("== 1/6 Build Tessera (release; the first time takes a few minutes)");
-    let layout = if options.no_build { dist::layout() } else { dist::build()? };
+    let layout = if options.no_build {
+        dist::layout()
+    } else {
+        dist::build()?
+    };
     println!(
         "\n== 2/6 Get the programs: two compiled by the vendor's nvcc, one unmodified numba-cuda script"
     );

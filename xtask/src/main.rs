@@ -15,7 +15,11 @@ mod toolchain;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "Builds, shows, tests and measures Tessera", max_term_width = 100)]
+#[command(
+    name = "cargo xtask",
+    about = "Builds, shows, tests and measures Tessera",
+    max_term_width = 100
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -180,7 +180,11 @@ fn unit(_: &Options) -> Result<()> {
 }
 
 fn layout(options: &Options) -> Result<dist::Layout> {
-    if options.no_build { Ok(dist::layout()) } else { dist::build() }
+    if options.no_build {
+        Ok(dist::layout())
+    } else {
+        dist::build()
+    }
 }
 
 fn run_faults(options: &Options) -> Result<()> {

@@ -27,7 +27,10 @@ fn texts(endings: &[&str]) -> Vec<(PathBuf, String)> {
     let mut paths = Vec::new();
     files(&root(), endings, &mut paths);
     assert!(paths.len() > 10, "the walk found next to nothing");
-    paths.into_iter().map(|p| (p.clone(), fs::read_to_string(&p).unwrap_or_default())).collect()
+    paths
+        .into_iter()
+        .map(|p| (p.clone(), fs::read_to_string(&p).unwrap_or_default()))
+        .collect()
 }
 
 #[test]
@@ -43,7 +46,13 @@ fn no_source_file_is_longer_than_a_thousand_lines() {
 #[test]
 fn nothing_is_left_open_and_no_machine_is_named() {
     // Put together here, so that this file does not find itself.
-    let words = [["TO", "DO"].concat(), ["FIX", "ME"].concat(), ["/wo", "rk/"].concat(), ["/home", "/"].concat(), ["/ro", "ot/"].concat()];
+    let words = [
+        ["TO", "DO"].concat(),
+        ["FIX", "ME"].concat(),
+        ["/wo", "rk/"].concat(),
+        ["/home", "/"].concat(),
+        ["/ro", "ot/"].concat(),
+    ];
     let mut found = Vec::new();
     for (path, text) in texts(&[".rs", ".md", ".toml", ".c", ".cu", ".py", ".ptx", ".sh"]) {
         for (number, line) in text.lines().enumerate() {
@@ -59,7 +68,17 @@ fn nothing_is_left_open_and_no_machine_is_named() {
 
 /// Crates that may hold `unsafe`; the reasons are in ARCHITECTURE.md.
 const UNSAFE: &[&str] = &[
-    "bench", "channel", "device", "engine", "guest", "libcuda", "libcudart", "libnvml", "mmu", "softgpu", "worker",
+    "bench",
+    "channel",
+    "device",
+    "engine",
+    "guest",
+    "libcuda",
+    "libcudart",
+    "libnvml",
+    "mmu",
+    "softgpu",
+    "worker",
 ];
 
 #[test]
@@ -70,8 +89,14 @@ fn unsafe_stays_in_the_named_crates() {
         if UNSAFE.contains(&name.as_str()) {
             continue;
         }
-        let top = ["src/lib.rs", "src/main.rs"].iter().find_map(|f| fs::read_to_string(path.join(f)).ok()).unwrap();
-        assert!(top.contains("#![forbid(unsafe_code)]"), "{name} neither forbids unsafe code nor is a named crate");
+        let top = ["src/lib.rs", "src/main.rs"]
+            .iter()
+            .find_map(|f| fs::read_to_string(path.join(f)).ok())
+            .unwrap();
+        assert!(
+            top.contains("#![forbid(unsafe_code)]"),
+            "{name} neither forbids unsafe code nor is a named crate"
+        );
     }
 }
 
@@ -106,7 +131,9 @@ fn dependencies_go_one_way() {
     for entry in fs::read_dir(root().join("crates")).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let own = *layers.get(name.as_str()).unwrap_or_else(|| panic!("crate {name} has no place in the layers"));
+        let own = *layers
+            .get(name.as_str())
+            .unwrap_or_else(|| panic!("crate {name} has no place in the layers"));
         let manifest = fs::read_to_string(path.join("Cargo.toml")).unwrap();
         let mut section = "";
         for line in manifest.lines() {
@@ -119,8 +146,13 @@ fn dependencies_go_one_way() {
             }
             if let Some(rest) = line.strip_prefix("tessera-") {
                 let other = rest.split(['.', ' ', '=']).next().unwrap();
-                let theirs = *layers.get(other).unwrap_or_else(|| panic!("{name} depends on the unknown crate {other}"));
-                assert!(theirs < own, "{name} (layer {own}) depends on {other} (layer {theirs})");
+                let theirs = *layers
+                    .get(other)
+                    .unwrap_or_else(|| panic!("{name} depends on the unknown crate {other}"));
+                assert!(
+                    theirs < own,
+                    "{name} (layer {own}) depends on {other} (layer {theirs})"
+                );
             }
         }
     }
@@ -129,8 +161,14 @@ fn dependencies_go_one_way() {
 #[test]
 fn every_crate_says_what_it_is_for() {
     for (path, text) in texts(&["lib.rs", "main.rs"]) {
-        if path.components().any(|c| c.as_os_str() == "crates") && path.parent().is_some_and(|p| p.ends_with("src")) {
-            assert!(text.starts_with("//! "), "{} does not open with what it is for", path.display());
+        if path.components().any(|c| c.as_os_str() == "crates")
+            && path.parent().is_some_and(|p| p.ends_with("src"))
+        {
+            assert!(
+                text.starts_with("//! "),
+                "{} does not open with what it is for",
+                path.display()
+            );
         }
     }
 }

@@ -41,12 +41,18 @@ impl Driver {
     /// Loads the library, makes a context current.
     pub(crate) fn open() -> Result<Self> {
         // SAFETY: loading runs the library's initialisers, which is what every CUDA program does.
-        let library = unsafe { Library::new("libcuda.so.1") }.context("libcuda.so.1 is not on the library path; run inside `tessera run`")?;
+        let library = unsafe { Library::new("libcuda.so.1") }
+            .context("libcuda.so.1 is not on the library path; run inside `tessera run`")?;
         let driver = Self { library };
         let (mut device, mut context) = (0 as c_int, std::ptr::null_mut::<c_void>());
         call!(driver, "cuInit", (c_uint), (0));
         call!(driver, "cuDeviceGet", (*mut c_int, c_int), (&raw mut device, 0));
-        call!(driver, "cuCtxCreate_v2", (*mut *mut c_void, c_uint, c_int), (&raw mut context, 0, device));
+        call!(
+            driver,
+            "cuCtxCreate_v2",
+            (*mut *mut c_void, c_uint, c_int),
+            (&raw mut context, 0, device)
+        );
         Ok(driver)
     }
 
@@ -59,7 +65,12 @@ impl Driver {
 
     pub(crate) fn alloc(&self, bytes: usize) -> Result<u64> {
         let mut pointer = 0_u64;
-        call!(self, "cuMemAlloc_v2", (*mut u64, usize), (&raw mut pointer, bytes));
+        call!(
+            self,
+            "cuMemAlloc_v2",
+            (*mut u64, usize),
+            (&raw mut pointer, bytes)
+        );
         Ok(pointer)
     }
 
@@ -70,12 +81,22 @@ impl Driver {
 
     pub(crate) fn host_alloc(&self, bytes: usize) -> Result<*mut u8> {
         let mut pointer = std::ptr::null_mut::<c_void>();
-        call!(self, "cuMemHostAlloc", (*mut *mut c_void, usize, c_uint), (&raw mut pointer, bytes, 0));
+        call!(
+            self,
+            "cuMemHostAlloc",
+            (*mut *mut c_void, usize, c_uint),
+            (&raw mut pointer, bytes, 0)
+        );
         Ok(pointer.cast())
     }
 
     pub(crate) fn copy_in(&self, to: u64, from: *const u8, bytes: usize) -> Result<()> {
-        call!(self, "cuMemcpyHtoD_v2", (u64, *const u8, usize), (to, from, bytes));
+        call!(
+            self,
+            "cuMemcpyHtoD_v2",
+            (u64, *const u8, usize),
+            (to, from, bytes)
+        );
         Ok(())
     }
 
@@ -98,7 +119,12 @@ impl Driver {
     pub(crate) fn kernel(&self, ptx: &str, name: &str) -> Result<*mut c_void> {
         let (text, name) = (CString::new(ptx)?, CString::new(name)?);
         let (mut module, mut function) = (std::ptr::null_mut::<c_void>(), std::ptr::null_mut::<c_void>());
-        call!(self, "cuModuleLoadData", (*mut *mut c_void, *const c_void), (&raw mut module, text.as_ptr().cast()));
+        call!(
+            self,
+            "cuModuleLoadData",
+            (*mut *mut c_void, *const c_void),
+            (&raw mut module, text.as_ptr().cast())
+        );
         call!(
             self,
             "cuModuleGetFunction",

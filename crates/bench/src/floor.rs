@@ -61,7 +61,15 @@ pub(crate) fn spin_round_trip() -> f64 {
 
 fn futex(word: &AtomicU32, operation: libc::c_int, value: u32) {
     // SAFETY: the word is a live, aligned u32; waiting and waking do not touch other memory; a null timeout waits for ever.
-    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, value, std::ptr::null::<libc::timespec>()) };
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            operation,
+            value,
+            std::ptr::null::<libc::timespec>(),
+        )
+    };
 }
 
 /// A round trip to a thread that sleeps on a futex, the caller spinning: one wake-up.

@@ -20,16 +20,33 @@ pub(crate) fn run() -> Result<()> {
 
 fn calls(driver: &Driver) -> Result<()> {
     let current: unsafe extern "C" fn(*mut *mut c_void) -> c_int = driver.raw("cuCtxGetCurrent")?;
-    let attribute: unsafe extern "C" fn(*mut c_int, c_int, c_int) -> c_int = driver.raw("cuDeviceGetAttribute")?;
+    let attribute: unsafe extern "C" fn(*mut c_int, c_int, c_int) -> c_int =
+        driver.raw("cuDeviceGetAttribute")?;
     let info: unsafe extern "C" fn(*mut usize, *mut usize) -> c_int = driver.raw("cuMemGetInfo_v2")?;
     let nothing = floor::empty_call();
     let (mut context, mut value) = (std::ptr::null_mut(), 0);
     // SAFETY: signatures of the public header; the pointers are live.
-    let time = median(9, || each(1_000_000, || _ = black_box(unsafe { current(&raw mut context) })));
-    figure("local call (cuCtxGetCurrent)", time, "indirect empty call", nothing);
+    let time = median(9, || {
+        each(1_000_000, || _ = black_box(unsafe { current(&raw mut context) }))
+    });
+    figure(
+        "local call (cuCtxGetCurrent)",
+        time,
+        "indirect empty call",
+        nothing,
+    );
     // SAFETY: as above.
-    let time = median(9, || each(1_000_000, || _ = black_box(unsafe { attribute(&raw mut value, 16, 0) })));
-    figure("local call (cuDeviceGetAttribute)", time, "indirect empty call", nothing);
+    let time = median(9, || {
+        each(1_000_000, || {
+            _ = black_box(unsafe { attribute(&raw mut value, 16, 0) })
+        })
+    });
+    figure(
+        "local call (cuDeviceGetAttribute)",
+        time,
+        "indirect empty call",
+        nothing,
+    );
 
     let spin = floor::spin_round_trip();
     let (mut free, mut total) = (0_usize, 0_usize);
@@ -37,14 +54,24 @@ fn calls(driver: &Driver) -> Result<()> {
     let mut ask = || black_box(unsafe { info(&raw mut free, &raw mut total) });
     ensure!(ask() == 0, "cuMemGetInfo fails");
     let time = median(9, || each(20_000, || _ = ask()));
-    figure("blocking call, worker awake (cuMemGetInfo)", time, "round trip of two spinning threads", spin);
+    figure(
+        "blocking call, worker awake (cuMemGetInfo)",
+        time,
+        "round trip of two spinning threads",
+        spin,
+    );
     let time = median(201, || {
         std::thread::sleep(Duration::from_millis(5));
         let start = Instant::now();
         ask();
         ns(start)
     });
-    figure("blocking call, worker asleep (cuMemGetInfo)", time, "round trip with one futex wake", floor::wake_round_trip());
+    figure(
+        "blocking call, worker asleep (cuMemGetInfo)",
+        time,
+        "round trip with one futex wake",
+        floor::wake_round_trip(),
+    );
     Ok(())
 }
 
@@ -52,12 +79,28 @@ fn launches(driver: &Driver) -> Result<()> {
     let function = driver.kernel(EMPTY, "empty")?;
     let launch: Launch = driver.raw("cuLaunchKernel")?;
     let (mut a, mut n) = (0_u64, 1_u32);
-    let mut parameters = [(&raw mut a).cast::<c_void>(), (&raw mut a).cast(), (&raw mut n).cast()];
+    let mut parameters = [
+        (&raw mut a).cast::<c_void>(),
+        (&raw mut a).cast(),
+        (&raw mut n).cast(),
+    ];
     let mut failed = 0;
     let mut once = || {
         // SAFETY: the signature of the public header; three parameters as the kernel declares them.
         let code = unsafe {
-            launch(function, 1, 1, 1, 32, 1, 1, 0, std::ptr::null_mut(), parameters.as_mut_ptr(), std::ptr::null_mut())
+            launch(
+                function,
+                1,
+                1,
+                1,
+                32,
+                1,
+                1,
+                0,
+                std::ptr::null_mut(),
+                parameters.as_mut_ptr(),
+                std::ptr::null_mut(),
+            )
         };
         failed += i32::from(code != 0);
     };
@@ -69,17 +112,34 @@ fn launches(driver: &Driver) -> Result<()> {
     let long = median(5, || {
         let start = Instant::now();
         each(200_000, &mut once);
-        driver.synchronize().map_or(f64::INFINITY, |()| ns(start) / 200_000.0)
+        driver
+            .synchronize()
+            .map_or(f64::INFINITY, |()| ns(start) / 200_000.0)
     });
     ensure!(failed == 0, "{failed} launches were refused");
     let post = floor::post();
-    figure("posted launch, cost in the guest", burst, "writing 128 bytes and publishing them", post);
-    figure("empty launches run to the end, each of 200,000", long, "writing 128 bytes and publishing them", post);
+    figure(
+        "posted launch, cost in the guest",
+        burst,
+        "writing 128 bytes and publishing them",
+        post,
+    );
+    figure(
+        "empty launches run to the end, each of 200,000",
+        long,
+        "writing 128 bytes and publishing them",
+        post,
+    );
     Ok(())
 }
 
 fn copies(driver: &Driver) -> Result<()> {
-    for (bytes, name) in [(64 << 10, "64 KiB"), (1 << 20, "1 MiB"), (16 << 20, "16 MiB"), (256 << 20, "256 MiB")] {
+    for (bytes, name) in [
+        (64 << 10, "64 KiB"),
+        (1 << 20, "1 MiB"),
+        (16 << 20, "16 MiB"),
+        (256 << 20, "256 MiB"),
+    ] {
         let rounds = if bytes >= 256 << 20 { 5 } else { 31 };
         let device = driver.alloc(bytes)?;
         driver.fill(device, 0, bytes / 4)?;
@@ -102,13 +162,33 @@ fn copies(driver: &Driver) -> Result<()> {
             result.map(|()| time)
         };
         let time = timed(&mut || driver.copy_in(device, host.as_ptr(), bytes))?;
-        figure(&format!("copy to the device, pageable, {name}"), time, "memcpy", base);
+        figure(
+            &format!("copy to the device, pageable, {name}"),
+            time,
+            "memcpy",
+            base,
+        );
         let time = timed(&mut || driver.copy_out(host.as_mut_ptr(), device, bytes))?;
-        figure(&format!("copy from the device, pageable, {name}"), time, "memcpy", base);
+        figure(
+            &format!("copy from the device, pageable, {name}"),
+            time,
+            "memcpy",
+            base,
+        );
         let time = timed(&mut || driver.copy_in(device, pinned, bytes))?;
-        figure(&format!("copy to the device, pinned, {name}"), time, "memcpy", base);
+        figure(
+            &format!("copy to the device, pinned, {name}"),
+            time,
+            "memcpy",
+            base,
+        );
         let time = timed(&mut || driver.copy_out(pinned, device, bytes))?;
-        figure(&format!("copy from the device, pinned, {name}"), time, "memcpy", base);
+        figure(
+            &format!("copy from the device, pinned, {name}"),
+            time,
+            "memcpy",
+            base,
+        );
         driver.free(device)?;
     }
     Ok(())

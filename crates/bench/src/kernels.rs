@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
 use tessera_device::{
-    ContextOptions, Device, Dim3, Fault, HostRange, Launch as DeviceLaunch, ModuleOptions, Operation, Printer, PtxText, Span2d,
-    StreamOptions, StreamSink,
+    ContextOptions, Device, Dim3, Fault, HostRange, Launch as DeviceLaunch, ModuleOptions, Operation,
+    Printer, PtxText, Span2d, StreamOptions, StreamSink,
 };
 use tessera_softgpu::{Options, SoftGpu};
 
@@ -37,7 +37,9 @@ const ROUNDS: usize = 5;
 
 /// Inputs that every kernel can take: floats between 0 and 1.
 fn inputs() -> Vec<f32> {
-    (0..WORDS).map(|i| f32::from(u16::try_from(i * 40_503 % 65_536).unwrap_or(0)) / 65_536.0).collect()
+    (0..WORDS)
+        .map(|i| f32::from(u16::try_from(i * 40_503 % 65_536).unwrap_or(0)) / 65_536.0)
+        .collect()
 }
 
 fn print(name: &str, nanoseconds: f64) {
@@ -55,8 +57,12 @@ pub(crate) fn in_guest(ptx: &str) -> Result<()> {
     driver.copy_in(a, input.as_ptr().cast(), bytes)?;
     driver.copy_in(b, input.as_ptr().cast(), bytes)?;
     let mut count = i32::try_from(WORDS)?;
-    let mut parameters: [*mut c_void; 4] =
-        [(&raw mut a).cast(), (&raw mut b).cast(), (&raw mut out).cast(), (&raw mut count).cast()];
+    let mut parameters: [*mut c_void; 4] = [
+        (&raw mut a).cast(),
+        (&raw mut b).cast(),
+        (&raw mut out).cast(),
+        (&raw mut count).cast(),
+    ];
     for name in KERNELS {
         let function = driver.kernel(&text, name)?;
         let mut failed = 0;
@@ -65,7 +71,19 @@ pub(crate) fn in_guest(ptx: &str) -> Result<()> {
             for _ in 0..BATCH {
                 // SAFETY: the signature of the public header; four parameters as the kernel declares them.
                 failed |= unsafe {
-                    launch(function, BLOCKS, 1, 1, THREADS, 1, 1, 0, std::ptr::null_mut(), parameters.as_mut_ptr(), std::ptr::null_mut())
+                    launch(
+                        function,
+                        BLOCKS,
+                        1,
+                        1,
+                        THREADS,
+                        1,
+                        1,
+                        0,
+                        std::ptr::null_mut(),
+                        parameters.as_mut_ptr(),
+                        std::ptr::null_mut(),
+                    )
                 };
             }
             driver.synchronize().map_or(f64::INFINITY, |()| ns(start))
@@ -125,7 +143,9 @@ impl Printer for Quiet {
 /// On the device in-process.
 pub(crate) fn in_process(ptx: &str) -> Result<()> {
     let text = fs::read(ptx).with_context(|| format!("cannot read {ptx}"))?;
-    let board = tessera_catalogue::catalogue().board("H100 80GB").context("the catalogue has no H100 80GB")?;
+    let board = tessera_catalogue::catalogue()
+        .board("H100 80GB")
+        .context("the catalogue has no H100 80GB")?;
     let device = SoftGpu::open(&Options::for_board(board, "bench", 1 << 30, None))?;
     let context = device.create_context(ContextOptions {
         arena: (0x2000_0000_0000, 1 << 40),
@@ -133,21 +153,52 @@ pub(crate) fn in_process(ptx: &str) -> Result<()> {
         stack_bytes: 1024,
         heap_bytes: 8 << 20,
     })?;
-    let module = context.load_module(&[PtxText { name: "kernels", text: &text }], &ModuleOptions::default())?.module;
+    let module = context
+        .load_module(
+            &[PtxText {
+                name: "kernels",
+                text: &text,
+            }],
+            &ModuleOptions::default(),
+        )?
+        .module;
     let progress = Arc::new(Progress::default());
-    let stream = context.create_stream(StreamOptions { legacy: true, ..StreamOptions::default() }, Arc::clone(&progress) as _)?;
+    let stream = context.create_stream(
+        StreamOptions {
+            legacy: true,
+            ..StreamOptions::default()
+        },
+        Arc::clone(&progress) as _,
+    )?;
     let bytes = (WORDS * 4) as u64;
-    let (a, b, out) = (context.alloc(bytes, 256)?, context.alloc(bytes, 256)?, context.alloc(bytes, 256)?);
+    let (a, b, out) = (
+        context.alloc(bytes, 256)?,
+        context.alloc(bytes, 256)?,
+        context.alloc(bytes, 256)?,
+    );
     let input = Arc::new(inputs());
-    let base = std::ptr::NonNull::new(input.as_ptr().cast_mut().cast::<u8>()).context("a vector has an address")?;
+    let base =
+        std::ptr::NonNull::new(input.as_ptr().cast_mut().cast::<u8>()).context("a vector has an address")?;
     // SAFETY: the vector stays alive in the owner and nobody writes to it.
     let source = unsafe { HostRange::new(base, WORDS * 4, Arc::clone(&input) as _) };
     let mut seq = 0;
     for destination in [a, b] {
         seq += 1;
-        let span = Span2d { width: bytes, height: 1 };
+        let span = Span2d {
+            width: bytes,
+            height: 1,
+        };
         let source = source.clone();
-        stream.submit(seq, Operation::CopyIn { destination, destination_pitch: bytes, source, source_pitch: bytes, span })?;
+        stream.submit(
+            seq,
+            Operation::CopyIn {
+                destination,
+                destination_pitch: bytes,
+                source,
+                source_pitch: bytes,
+                span,
+            },
+        )?;
     }
     progress.wait(seq)?;
     let mut parameters = Vec::new();
@@ -159,8 +210,16 @@ pub(crate) fn in_process(ptx: &str) -> Result<()> {
         let function = module.function(name)?;
         let launch = DeviceLaunch {
             function,
-            grid: Dim3 { x: BLOCKS, y: 1, z: 1 },
-            block: Dim3 { x: THREADS, y: 1, z: 1 },
+            grid: Dim3 {
+                x: BLOCKS,
+                y: 1,
+                z: 1,
+            },
+            block: Dim3 {
+                x: THREADS,
+                y: 1,
+                z: 1,
+            },
             dynamic_shared_bytes: 0,
             parameters: parameters.clone().into_boxed_slice(),
             cooperative: false,
@@ -176,10 +235,12 @@ pub(crate) fn in_process(ptx: &str) -> Result<()> {
         };
         batch()?;
         let mut failure = None;
-        let time = median(ROUNDS, || batch().unwrap_or_else(|error| {
-            failure = Some(error);
-            f64::INFINITY
-        }));
+        let time = median(ROUNDS, || {
+            batch().unwrap_or_else(|error| {
+                failure = Some(error);
+                f64::INFINITY
+            })
+        });
         if let Some(error) = failure {
             return Err(error.context(name));
         }

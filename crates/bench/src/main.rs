@@ -3,11 +3,7 @@
 //!
 //! * `tessera-bench guest` runs inside `tessera run`: calls, launches and copies through `libcuda.so.1`.
 //! * `tessera-bench kernels guest|device PTX` runs the same ten kernels through the guest driver, or on the device in-process.
-#![deny(
-    clippy::cast_possible_wrap,
-    clippy::cast_sign_loss,
-    clippy::ptr_as_ptr
-)]
+#![deny(clippy::cast_possible_wrap, clippy::cast_sign_loss, clippy::ptr_as_ptr)]
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
 
 mod driver;

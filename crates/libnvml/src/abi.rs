@@ -175,7 +175,10 @@ mod tests {
     #[test]
     fn sizes_are_those_of_the_header() {
         assert_eq!(size_of::<Memory>(), 24);
-        assert_eq!(size_of::<MemoryV2>(), usize::try_from(MEMORY_V2 & 0xff_ffff).unwrap());
+        assert_eq!(
+            size_of::<MemoryV2>(),
+            usize::try_from(MEMORY_V2 & 0xff_ffff).unwrap()
+        );
         assert_eq!(size_of::<PciInfo>(), 68);
         assert_eq!(size_of::<PciInfoV2>(), 52);
         assert_eq!(size_of::<ProcessInfo>(), 24);
