@@ -25,22 +25,22 @@ fn calls(driver: &Driver) -> Result<()> {
     let info: unsafe extern "C" fn(*mut usize, *mut usize) -> c_int = driver.raw("cuMemGetInfo_v2")?;
     let nothing = floor::empty_call();
     let (mut context, mut value) = (std::ptr::null_mut(), 0);
-    // SAFETY: signatures of the public header; the pointers are live.
-    let time = median(9, || {
-        each(1_000_000, || _ = black_box(unsafe { current(&raw mut context) }))
-    });
+    let mut ask_context = || {
+        // SAFETY: the signature of the public header; the pointer is live.
+        black_box(unsafe { current(&raw mut context) });
+    };
+    let time = median(9, || each(1_000_000, &mut ask_context));
     figure(
         "local call (cuCtxGetCurrent)",
         time,
         "indirect empty call",
         nothing,
     );
-    // SAFETY: as above.
-    let time = median(9, || {
-        each(1_000_000, || {
-            _ = black_box(unsafe { attribute(&raw mut value, 16, 0) })
-        })
-    });
+    let mut ask_attribute = || {
+        // SAFETY: as above.
+        black_box(unsafe { attribute(&raw mut value, 16, 0) });
+    };
+    let time = median(9, || each(1_000_000, &mut ask_attribute));
     figure(
         "local call (cuDeviceGetAttribute)",
         time,

@@ -6,12 +6,13 @@ use crate::stats::{median, ns};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::ffi::c_void;
 use std::fs;
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
 use tessera_device::{
-    ContextOptions, Device, Dim3, Fault, HostRange, Launch as DeviceLaunch, ModuleOptions, Operation,
-    Printer, PtxText, Span2d, StreamOptions, StreamSink,
+    Context, ContextOptions, Device, Dim3, Fault, HostRange, Launch as DeviceLaunch, ModuleOptions,
+    Operation, Printer, PtxText, Span2d, Stream, StreamOptions, StreamSink,
 };
 use tessera_softgpu::{Options, SoftGpu};
 
@@ -140,76 +141,106 @@ impl Printer for Quiet {
     fn print(&self, _: &[u8], _: bool) {}
 }
 
+/// A device of our own with the inputs on it.
+struct Local {
+    context: Arc<dyn Context>,
+    stream: Arc<dyn Stream>,
+    progress: Arc<Progress>,
+    seq: u64,
+    /// The parameter block of every kernel: three buffers and the number of words.
+    parameters: Box<[u8]>,
+    /// Last: it outlives what it made.
+    _device: SoftGpu,
+}
+
+impl Local {
+    fn open() -> Result<Self> {
+        let board = tessera_catalogue::catalogue()
+            .board("H100 80GB")
+            .context("the catalogue has no H100 80GB")?;
+        let device = SoftGpu::open(&Options::for_board(board, "bench", 1 << 30, None))?;
+        let context = device.create_context(ContextOptions {
+            arena: (0x2000_0000_0000, 1 << 40),
+            printer: Arc::new(Quiet),
+            stack_bytes: 1024,
+            heap_bytes: 8 << 20,
+        })?;
+        let progress = Arc::new(Progress::default());
+        let legacy = StreamOptions {
+            legacy: true,
+            ..StreamOptions::default()
+        };
+        let stream = context.create_stream(legacy, Arc::clone(&progress) as _)?;
+        let mut local = Self {
+            context,
+            stream,
+            progress,
+            seq: 0,
+            parameters: Box::default(),
+            _device: device,
+        };
+        local.fill()?;
+        Ok(local)
+    }
+
+    /// Allocates the buffers, copies the inputs, makes the parameter block.
+    fn fill(&mut self) -> Result<()> {
+        let bytes = (WORDS * 4) as u64;
+        let input = Arc::new(inputs());
+        let base = NonNull::new(input.as_ptr().cast_mut().cast::<u8>()).context("a vector has an address")?;
+        // SAFETY: the vector stays alive in the owner and nobody writes to it.
+        let source = unsafe { HostRange::new(base, WORDS * 4, Arc::clone(&input) as _) };
+        let mut parameters = Vec::new();
+        for _ in 0..3 {
+            let destination = self.context.alloc(bytes, 256)?;
+            parameters.extend_from_slice(&destination.to_le_bytes());
+            self.submit(Operation::CopyIn {
+                destination,
+                destination_pitch: bytes,
+                source: source.clone(),
+                source_pitch: bytes,
+                span: Span2d {
+                    width: bytes,
+                    height: 1,
+                },
+            })?;
+        }
+        parameters.extend_from_slice(&u32::try_from(WORDS)?.to_le_bytes());
+        self.parameters = parameters.into_boxed_slice();
+        self.progress.wait(self.seq)
+    }
+
+    fn submit(&mut self, operation: Operation) -> Result<()> {
+        self.seq += 1;
+        Ok(self.stream.submit(self.seq, operation)?)
+    }
+
+    /// Launches a batch and waits for its end; nanoseconds.
+    fn batch(&mut self, launch: &DeviceLaunch) -> Result<f64> {
+        let start = Instant::now();
+        for _ in 0..BATCH {
+            self.submit(Operation::Launch(launch.clone()))?;
+        }
+        self.progress.wait(self.seq)?;
+        Ok(ns(start))
+    }
+}
+
 /// On the device in-process.
 pub(crate) fn in_process(ptx: &str) -> Result<()> {
     let text = fs::read(ptx).with_context(|| format!("cannot read {ptx}"))?;
-    let board = tessera_catalogue::catalogue()
-        .board("H100 80GB")
-        .context("the catalogue has no H100 80GB")?;
-    let device = SoftGpu::open(&Options::for_board(board, "bench", 1 << 30, None))?;
-    let context = device.create_context(ContextOptions {
-        arena: (0x2000_0000_0000, 1 << 40),
-        printer: Arc::new(Quiet),
-        stack_bytes: 1024,
-        heap_bytes: 8 << 20,
-    })?;
-    let module = context
-        .load_module(
-            &[PtxText {
-                name: "kernels",
-                text: &text,
-            }],
-            &ModuleOptions::default(),
-        )?
+    let mut local = Local::open()?;
+    let unit = PtxText {
+        name: "kernels",
+        text: &text,
+    };
+    let module = local
+        .context
+        .load_module(&[unit], &ModuleOptions::default())?
         .module;
-    let progress = Arc::new(Progress::default());
-    let stream = context.create_stream(
-        StreamOptions {
-            legacy: true,
-            ..StreamOptions::default()
-        },
-        Arc::clone(&progress) as _,
-    )?;
-    let bytes = (WORDS * 4) as u64;
-    let (a, b, out) = (
-        context.alloc(bytes, 256)?,
-        context.alloc(bytes, 256)?,
-        context.alloc(bytes, 256)?,
-    );
-    let input = Arc::new(inputs());
-    let base =
-        std::ptr::NonNull::new(input.as_ptr().cast_mut().cast::<u8>()).context("a vector has an address")?;
-    // SAFETY: the vector stays alive in the owner and nobody writes to it.
-    let source = unsafe { HostRange::new(base, WORDS * 4, Arc::clone(&input) as _) };
-    let mut seq = 0;
-    for destination in [a, b] {
-        seq += 1;
-        let span = Span2d {
-            width: bytes,
-            height: 1,
-        };
-        let source = source.clone();
-        stream.submit(
-            seq,
-            Operation::CopyIn {
-                destination,
-                destination_pitch: bytes,
-                source,
-                source_pitch: bytes,
-                span,
-            },
-        )?;
-    }
-    progress.wait(seq)?;
-    let mut parameters = Vec::new();
-    for address in [a, b, out] {
-        parameters.extend_from_slice(&address.to_le_bytes());
-    }
-    parameters.extend_from_slice(&u32::try_from(WORDS)?.to_le_bytes());
     for name in KERNELS {
-        let function = module.function(name)?;
         let launch = DeviceLaunch {
-            function,
+            function: module.function(name)?,
             grid: Dim3 {
                 x: BLOCKS,
                 y: 1,
@@ -221,22 +252,13 @@ pub(crate) fn in_process(ptx: &str) -> Result<()> {
                 z: 1,
             },
             dynamic_shared_bytes: 0,
-            parameters: parameters.clone().into_boxed_slice(),
+            parameters: local.parameters.clone(),
             cooperative: false,
         };
-        let mut batch = || -> Result<f64> {
-            let start = Instant::now();
-            for _ in 0..BATCH {
-                seq += 1;
-                stream.submit(seq, Operation::Launch(launch.clone()))?;
-            }
-            progress.wait(seq)?;
-            Ok(ns(start))
-        };
-        batch()?;
+        local.batch(&launch).context(name)?;
         let mut failure = None;
         let time = median(ROUNDS, || {
-            batch().unwrap_or_else(|error| {
+            local.batch(&launch).unwrap_or_else(|error| {
                 failure = Some(error);
                 f64::INFINITY
             })
