@@ -23,7 +23,7 @@ use crate::{Carrier, ChannelError, Layout, Shared};
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Bytes of a record.
 pub(crate) const RECORD_BYTES: usize = 64;
@@ -118,6 +118,7 @@ impl<'a> Words<'a> {
         if done() || spin.until(&mut done) {
             return Ok(());
         }
+        let start = Instant::now();
         self.waiters.fetch_add(1, Ordering::Relaxed);
         let mut sleeps = 0u32;
         let result = loop {
@@ -138,9 +139,7 @@ impl<'a> Words<'a> {
             sleeps = sleeps.saturating_add(1);
         };
         self.waiters.fetch_sub(1, Ordering::Relaxed);
-        if sleeps == 1 {
-            spin.lengthen();
-        }
+        spin.slept(start.elapsed());
         result
     }
 }
@@ -212,7 +211,7 @@ impl Records {
                 retiring: VecDeque::new(),
                 token: 0,
             }),
-            spin: Spin::default(),
+            spin: Spin::for_executors(),
         })
     }
 

@@ -18,7 +18,7 @@ use crate::{
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tessera_wire::messages::{Hello, HelloReply};
 use tessera_wire::{
     Call, CudaCode, Header, MAGIC, Opcode, Request, VERSION, VgpuInfo, WireError, decode, encode_refusal,
@@ -416,7 +416,9 @@ impl Receiver {
                         break;
                     }
                     if !spin.until(|| consumer.has_more() || session.is_closed()) {
+                        let start = Instant::now();
                         consumer.sleep(wake, || session.is_closed());
+                        spin.slept(start.elapsed());
                     }
                 }
                 let (header, request) = decode(consumer.frame())?;
