@@ -7,6 +7,11 @@
 //! Triton hand PTX to a device that compiles PTX itself.
 #![forbid(unsafe_code)]
 
+/// A launch is made by the thread that takes messages and released by an executor: an allocator that is good at that runs empty
+/// launches nearly twice as fast as the C library's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod args;
 mod commands;
 mod embedded;
