@@ -156,7 +156,7 @@ fn table(host: &Host<'_>, guests: &[Guest]) -> Result<Vec<String>> {
     let list = host.json(&["vgpu", "list"])?;
     let list = list.as_array().context("`vgpu list --json` is no array")?;
     let mut lines = vec![format!(
-        "  {:6} {:9} {:28} {:>11} {:>8}  {}",
+        "  {:6} {:9} {:32} {:>11} {:>8}  {}",
         "vGPU", "type", "FB used", "time share", "kernels", "program"
     )];
     for guest in guests {
@@ -177,10 +177,10 @@ fn table(host: &Host<'_>, guests: &[Guest]) -> Result<Vec<String>> {
         let mut line = String::new();
         write!(
             line,
-            "  {:6} {:9} {:5} / {:5} MiB {}{} {:>11} {:>8}  {} ({} runs)",
+            "  {:6} {:9} {:>9} / {:5} MiB {}{} {:>11} {:>8}  {} ({} runs)",
             guest.vgpu,
             vgpu["vgpu_type"].as_str().unwrap_or("?"),
-            used >> 20,
+            mebibytes(used),
             total >> 20,
             "#".repeat(fill),
             ".".repeat(8_usize.saturating_sub(fill)),
@@ -192,6 +192,11 @@ fn table(host: &Host<'_>, guests: &[Guest]) -> Result<Vec<String>> {
         lines.push(line);
     }
     Ok(lines)
+}
+
+/// With two digits after the point: programs as small as these hold less than one.
+fn mebibytes(bytes: u64) -> String {
+    format!("{}.{:02}", bytes >> 20, ((bytes % (1 << 20)) * 100) >> 20)
 }
 
 fn number(value: &Value) -> u64 {
