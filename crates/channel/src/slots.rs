@@ -115,10 +115,17 @@ impl Slots {
 #[derive(Debug)]
 pub(crate) struct SlotPool {
     slots: Slots,
-    free: Mutex<Vec<u16>>,
+    free: Mutex<Free>,
     returned: Condvar,
     counter: AtomicU64,
     spin: Spin,
+}
+
+/// Slots that nobody holds, and how many threads wait for one: without waiters a return costs no system call.
+#[derive(Debug)]
+struct Free {
+    slots: Vec<u16>,
+    waiting: usize,
 }
 
 /// A slot taken for one call.
@@ -131,7 +138,10 @@ pub(crate) struct Slot<'a> {
 
 impl SlotPool {
     pub(crate) fn new(slots: Slots) -> Self {
-        let free = (0..slots.count).rev().collect();
+        let free = Free {
+            slots: (0..slots.count).rev().collect(),
+            waiting: 0,
+        };
         Self {
             slots,
             free: Mutex::new(free),
@@ -145,10 +155,12 @@ impl SlotPool {
     pub(crate) fn take(&self) -> Slot<'_> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let index = loop {
-            if let Some(index) = free.pop() {
+            if let Some(index) = free.slots.pop() {
                 break index;
             }
+            free.waiting += 1;
             free = self.returned.wait(free).unwrap_or_else(PoisonError::into_inner);
+            free.waiting -= 1;
         };
         let number = self.counter.fetch_add(1, Ordering::Relaxed);
         Slot {
@@ -173,8 +185,11 @@ impl Slot<'_> {
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
         let mut free = self.pool.free.lock().unwrap_or_else(PoisonError::into_inner);
-        free.push(self.index);
+        free.slots.push(self.index);
+        let awaited = free.waiting > 0;
         drop(free);
-        self.pool.returned.notify_one();
+        if awaited {
+            self.pool.returned.notify_one();
+        }
     }
 }
