@@ -289,6 +289,14 @@ impl Level {
     /// Whether this processor has it.
     #[must_use]
     pub fn available(self) -> bool {
+        // `--cfg tessera_one_unit` leaves out the loops of the lesser units: a third of the time to build, for work on the engine.
+        if cfg!(tessera_one_unit) && self != Self::Avx512 {
+            return false;
+        }
+        self.detected()
+    }
+
+    fn detected(self) -> bool {
         match self {
             Self::Portable => true,
             #[cfg(target_arch = "x86_64")]
@@ -303,7 +311,7 @@ impl Level {
             }
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => {
-                Self::Avx2.available()
+                Self::Avx2.detected()
                     && is_x86_feature_detected!("avx512f")
                     && is_x86_feature_detected!("avx512bw")
                     && is_x86_feature_detected!("avx512dq")
@@ -319,8 +327,11 @@ impl Level {
         match self {
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => enter_avx512::<B>,
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(tessera_one_unit)]
+            _ => enter_avx512::<B>,
+            #[cfg(all(target_arch = "x86_64", not(tessera_one_unit)))]
             Self::Avx2 => enter_avx2::<B>,
+            #[cfg(not(tessera_one_unit))]
             _ => enter_portable::<B>,
         }
     }
@@ -328,6 +339,7 @@ impl Level {
 
 /// # Safety
 /// As [`Body::run`].
+#[cfg_attr(tessera_one_unit, allow(dead_code))]
 unsafe fn enter_portable<B: Body>(cx: &mut Cx, op: *const Op) -> *const Op {
     // SAFETY: the caller's promise.
     unsafe { B::run::<Portable>(cx, op) }
@@ -337,6 +349,7 @@ unsafe fn enter_portable<B: Body>(cx: &mut Cx, op: *const Op) -> *const Op {
 /// As [`Body::run`].
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt")]
+#[cfg_attr(tessera_one_unit, allow(dead_code))]
 unsafe fn enter_avx2<B: Body>(cx: &mut Cx, op: *const Op) -> *const Op {
     // SAFETY: the caller's promise.
     unsafe { B::run::<Avx2>(cx, op) }
