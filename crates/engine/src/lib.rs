@@ -38,6 +38,9 @@ mod frame;
 mod launch;
 mod lir;
 mod lower;
+#[cfg(target_arch = "x86_64")]
+#[allow(dead_code, reason = "nothing is compiled natively yet")]
+mod native;
 mod program;
 
 pub use cta::{Cta, Exit, Pool, Why, Worker};

@@ -8,7 +8,8 @@
 //! The first half comes before any thread is made, since landlock holds for the calling thread and those it starts later. The
 //! second half is an allow-list of system calls: what memory, threads, sleeping, and the two sockets' connections need. A call
 //! that is not on it fails with `EPERM`. `clone3` fails with `ENOSYS`, so that the C library uses `clone`, whose flags the filter
-//! can see: threads are allowed, processes are not. No mapping may be executable.
+//! can see: threads are allowed, processes are not. Memory may be executable only if it is a file mapped shared and not
+//! writable, as the engine maps the code that it compiles; no mapping becomes executable later.
 
 use crate::WorkerError;
 use seccompiler::{
@@ -180,20 +181,47 @@ const ALLOWED: &[libc::c_long] = &[
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
-fn argument(index: u8, operator: SeccompCmpOp, value: u64) -> Result<Vec<SeccompRule>, WorkerError> {
-    let condition = SeccompCondition::new(index, SeccompCmpArgLen::Dword, operator, value)
-        .map_err(failed("condition of the system call filter"))?;
-    let rule = SeccompRule::new(vec![condition]).map_err(failed("rule of the system call filter"))?;
+/// A rule that holds where all arguments are as said: index, operator, value.
+fn arguments(conditions: &[(u8, SeccompCmpOp, u64)]) -> Result<Vec<SeccompRule>, WorkerError> {
+    let conditions: Result<Vec<_>, _> = conditions
+        .iter()
+        .map(|(index, operator, value)| {
+            SeccompCondition::new(*index, SeccompCmpArgLen::Dword, operator.clone(), *value)
+        })
+        .collect();
+    let conditions = conditions.map_err(failed("condition of the system call filter"))?;
+    let rule = SeccompRule::new(conditions).map_err(failed("rule of the system call filter"))?;
     Ok(vec![rule])
+}
+
+fn argument(index: u8, operator: SeccompCmpOp, value: u64) -> Result<Vec<SeccompRule>, WorkerError> {
+    arguments(&[(index, operator, value)])
+}
+
+/// Memory that is not executable, and the engine's code: a file mapped shared, to read and execute. Code that no mapping
+/// can write is the engine's part (it seals the file); that none is both at once, and none becomes executable, is ours.
+fn executable(rules: &mut Rules) -> Result<(), WorkerError> {
+    let execute = u64::from(libc::PROT_EXEC.unsigned_abs());
+    let both = execute | u64::from(libc::PROT_WRITE.unsigned_abs());
+    let shared = u64::from(libc::MAP_SHARED.unsigned_abs());
+    let kinds = u64::from((libc::MAP_TYPE | libc::MAP_ANONYMOUS).unsigned_abs());
+    rules.insert(
+        libc::SYS_mprotect,
+        argument(2, SeccompCmpOp::MaskedEq(execute), 0)?,
+    );
+    let mut map = argument(2, SeccompCmpOp::MaskedEq(execute), 0)?;
+    map.extend(arguments(&[
+        (2, SeccompCmpOp::MaskedEq(both), execute),
+        (3, SeccompCmpOp::MaskedEq(kinds), shared),
+    ])?);
+    rules.insert(libc::SYS_mmap, map);
+    Ok(())
 }
 
 fn rules() -> Result<Rules, WorkerError> {
     // A number is an `i64` on every machine this runs on; the type alias of the C library says so too.
     let mut rules: Rules = ALLOWED.iter().map(|&call| (call, Vec::new())).collect();
-    let execute = u64::from(libc::PROT_EXEC.unsigned_abs());
-    for call in [libc::SYS_mmap, libc::SYS_mprotect] {
-        rules.insert(call, argument(2, SeccompCmpOp::MaskedEq(execute), 0)?);
-    }
+    executable(&mut rules)?;
     let thread = u64::from(libc::CLONE_THREAD.unsigned_abs());
     rules.insert(
         libc::SYS_clone,
@@ -246,6 +274,94 @@ pub(crate) fn enter_calls() -> Result<(), WorkerError> {
 mod tests {
     use super::*;
     use std::io::ErrorKind;
+    use std::os::fd::AsRawFd;
+
+    /// A file in memory with one page of `ret`, sealed against writing or not.
+    fn code_file(sealed: bool) -> std::fs::File {
+        use std::io::Write;
+        use std::os::fd::FromRawFd;
+        // SAFETY: the name ends with NUL; the descriptor is new and nobody else's.
+        let mut file = unsafe {
+            let fd = libc::memfd_create(c"code".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING);
+            assert!(fd >= 0, "{}", std::io::Error::last_os_error());
+            std::fs::File::from_raw_fd(fd)
+        };
+        file.write_all(&[0xc3; 4096]).unwrap();
+        if sealed {
+            let seals = libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
+            // SAFETY: F_ADD_SEALS takes an int.
+            let sealed = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) };
+            assert_eq!(sealed, 0);
+        }
+        file
+    }
+
+    /// One page, of `file` where there is one.
+    fn map(protection: i32, flags: i32, file: Option<&std::fs::File>) -> std::io::Result<*mut libc::c_void> {
+        let fd = file.map_or(-1, AsRawFd::as_raw_fd);
+        // SAFETY: a new mapping where the kernel likes; whoever reads or writes it here has the right to.
+        let at = unsafe { libc::mmap(std::ptr::null_mut(), 4096, protection, flags, fd, 0) };
+        if at == libc::MAP_FAILED {
+            return Err(std::io::Error::last_os_error());
+        }
+        Ok(at)
+    }
+
+    /// What may be executed and what may not.
+    fn executable_memory(denied: &dyn Fn(&str, std::io::Result<()>)) {
+        let (read, write, execute) = (libc::PROT_READ, libc::PROT_WRITE, libc::PROT_EXEC);
+        let (private, shared, nothing) = (libc::MAP_PRIVATE, libc::MAP_SHARED, libc::MAP_ANONYMOUS);
+        let sealed = code_file(true);
+        let at = map(read | execute, shared, Some(&sealed)).expect("code of the engine");
+        // SAFETY: the page is full of `ret`, mapped executable.
+        unsafe { std::mem::transmute::<*mut libc::c_void, extern "C" fn()>(at)() };
+        // SAFETY: the last use of the mapping.
+        assert_eq!(unsafe { libc::munmap(at, 4096) }, 0);
+
+        let open = code_file(false);
+        let refused = [
+            (
+                "anonymous executable memory",
+                read | execute,
+                private | nothing,
+                None,
+            ),
+            ("the same, shared", read | execute, shared | nothing, None),
+            (
+                "a private copy of a file, executable",
+                read | execute,
+                private,
+                Some(&sealed),
+            ),
+            (
+                "a file, writable and executable",
+                read | write | execute,
+                shared,
+                Some(&open),
+            ),
+            (
+                "memory, writable and executable",
+                read | write | execute,
+                private | nothing,
+                None,
+            ),
+        ];
+        for (what, protection, flags, file) in refused {
+            denied(what, map(protection, flags, file).map(|_| ()));
+        }
+        // Nothing becomes executable that was not.
+        let files = [None, Some(&open), Some(&sealed)];
+        for (file, flags) in files.into_iter().zip([private | nothing, shared, shared]) {
+            let at = map(read, flags, file).unwrap();
+            // SAFETY: changes the rights of a page of this test's own.
+            let result = unsafe { libc::mprotect(at, 4096, read | execute) };
+            let error = std::io::Error::last_os_error();
+            denied(
+                "executable afterwards",
+                if result == 0 { Ok(()) } else { Err(error) },
+            );
+        }
+    }
 
     /// Not a test of its own: enters the sandbox and tries to get out. Says what went wrong and exits with 1.
     #[test]
@@ -296,18 +412,7 @@ mod tests {
                     Ok(())
                 },
             );
-            // SAFETY: asks for memory that could be executed; nothing is done with it.
-            let code = unsafe {
-                libc::mmap(
-                    std::ptr::null_mut(),
-                    4096,
-                    libc::PROT_READ | libc::PROT_EXEC,
-                    libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-                    -1,
-                    0,
-                )
-            };
-            assert_eq!(code, libc::MAP_FAILED, "executable memory");
+            executable_memory(&denied);
             // What a worker needs still works: threads, descriptors that were open, memory.
             let thread = std::thread::Builder::new().name("inside".into());
             assert_eq!(
