@@ -4,9 +4,13 @@ use std::time::Instant;
 
 /// The median of `rounds` runs of `body`, which returns its own nanoseconds.
 pub(crate) fn median(rounds: usize, mut body: impl FnMut() -> f64) -> f64 {
-    let mut times: Vec<f64> = (0..rounds.max(1)).map(|_| body()).collect();
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
+    median_of((0..rounds.max(1)).map(|_| body()).collect())
+}
+
+/// The median of some figures, of which there is at least one.
+pub(crate) fn median_of(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
 }
 
 /// Nanoseconds that one run of `body` takes, as the mean over `count` runs.
