@@ -2,7 +2,7 @@
 //!
 //! Threads count one by one. With an explicit count a warp counts as 32 once all of its live lanes are there, as on a GPU.
 
-use crate::cta::Cta;
+use crate::cta::Block;
 use crate::exec::{Mask, NUMBER, UNIT, WARPS};
 use crate::frame::{BARRIERS, Barrier, GROUPS, Wait};
 
@@ -19,13 +19,13 @@ pub(crate) struct Arrival {
     pub(crate) arrive: bool,
 }
 
-impl Cta {
+impl Block {
     /// Counts an arrival; whether that opened the barrier.
     pub(crate) fn arrive(&mut self, g: usize, arrival: &Arrival) -> bool {
         let (groups, state) = self.groups_mut();
         let live = groups[g].live;
+        state.active |= 1 << (arrival.id % BARRIERS);
         let barrier = &mut state.barriers[arrival.id % BARRIERS];
-        barrier.active = true;
         if arrival.count != 0 {
             barrier.expected = arrival.count;
         }
@@ -49,10 +49,11 @@ impl Cta {
 
     /// Threads that exited are no longer waited for.
     pub(crate) fn recheck_barriers(&mut self) {
-        for id in 0..BARRIERS {
-            if self.groups_mut().1.barriers[id].active {
-                self.open(id);
-            }
+        let mut active = self.groups_mut().1.active;
+        while active != 0 {
+            let id = active.trailing_zeros() as usize;
+            active &= active - 1;
+            self.open(id);
         }
     }
 
@@ -80,6 +81,7 @@ impl Cta {
             return false;
         }
         state.barriers[id] = Barrier::default();
+        state.active &= !(1 << id);
         let all = barrier.ones == waiting;
         let launch = std::sync::Arc::clone(&state.launch);
         for group in groups.iter_mut() {

@@ -88,15 +88,19 @@ impl Worker {
     }
 }
 
-/// Memory of finished blocks, to be used again by the next ones. One per executor.
+/// Finished blocks and their memory, to be used again by the next ones. One per executor.
 #[derive(Debug, Default)]
 pub struct Pool {
     bufs: Vec<Buf>,
+    /// Finished blocks of one launch: the next ones of it only have to be set back to the start.
+    blocks: Vec<Box<Block>>,
 }
 
 impl Pool {
     /// Buffers kept at most.
     const KEPT: usize = 64;
+    /// Finished blocks kept at most.
+    const BLOCKS: usize = 8;
 
     /// An empty pool.
     #[must_use]
@@ -106,12 +110,22 @@ impl Pool {
 
     /// Takes back the memory of a block that is not going to run any more.
     pub fn recycle(&mut self, cta: Cta) {
-        let Cta { groups, state, .. } = cta;
-        for group in groups {
-            self.put(group.frame);
-            self.put(group.local);
+        let other = |kept: &Box<Block>| !Arc::ptr_eq(&kept.state.launch, &cta.0.state.launch);
+        if self.blocks.first().is_some_and(other) || self.blocks.len() >= Self::BLOCKS {
+            self.take_apart();
         }
-        self.put(state.shared);
+        self.blocks.push(cta.0);
+    }
+
+    /// Lets go of all launches: their blocks become memory for those of others.
+    pub fn take_apart(&mut self) {
+        for block in std::mem::take(&mut self.blocks) {
+            for group in block.groups {
+                self.put(group.frame);
+                self.put(group.local);
+            }
+            self.put(block.state.shared);
+        }
     }
 
     fn put(&mut self, buf: Buf) {
@@ -136,7 +150,11 @@ impl Pool {
 
 /// One block of a launch. A clone is an independent block in the same state.
 #[derive(Debug, Clone)]
-pub struct Cta {
+pub struct Cta(Box<Block>);
+
+/// What is behind the pointer: blocks change hands often, and all of this stays where it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Block {
     groups: Vec<Group>,
     state: Shared,
     /// Group whose turn it is, and slices that it has had.
@@ -158,11 +176,54 @@ fn lanes_mask(threads: u32) -> Mask {
     mask
 }
 
+/// Whether blocks of a launch start in the all-vector decoding.
+fn starts_in_vectors(launch: &Launch) -> bool {
+    launch.variant().fast.is_none() || launch.program().contended.load(Ordering::Relaxed)
+}
+
 impl Cta {
     /// The block `block` (`%ctaid`) of a launch, before its first instruction. Its shared memory is zero.
     #[must_use]
     pub fn new(launch: &Arc<Launch>, block: [u32; 3], pool: &mut Pool) -> Self {
-        let vector = launch.variant().fast.is_none() || launch.program().contended.load(Ordering::Relaxed);
+        if let Some(last) = pool.blocks.last()
+            && Arc::ptr_eq(&last.state.launch, launch)
+            && let Some(mut old) = pool.blocks.pop()
+            && old.restart(block)
+        {
+            return Self(old);
+        }
+        pool.take_apart();
+        Self(Box::new(Block::new(launch, block, pool)))
+    }
+
+    /// The launch that it belongs to.
+    #[must_use]
+    pub const fn launch(&self) -> &Arc<Launch> {
+        &self.0.state.launch
+    }
+
+    /// `%ctaid`.
+    #[must_use]
+    pub const fn block(&self) -> [u32; 3] {
+        self.0.state.block
+    }
+
+    /// Operations executed so far (one covers up to 256 threads).
+    #[must_use]
+    pub const fn operations(&self) -> u64 {
+        self.0.operations
+    }
+
+    /// Runs until the block is done, faults, or has a reason to yield. After [`Exit::Done`] and [`Exit::Fault`] a further call
+    /// returns the same again.
+    pub fn run(&mut self, worker: &mut Worker, env: &Env<'_>) -> Exit {
+        self.0.run(worker, env)
+    }
+}
+
+impl Block {
+    fn new(launch: &Arc<Launch>, block: [u32; 3], pool: &mut Pool) -> Self {
+        let vector = starts_in_vectors(launch);
         let code = launch.code(vector);
         let per_group = u32::try_from(launch.variant().key.warps).unwrap_or(1);
         let mut groups = Vec::new();
@@ -174,12 +235,7 @@ impl Cta {
             groups.push(Group {
                 frame: pool.take(code.slots.frame_bytes),
                 local: pool.take(launch.local_bytes() * (warps * WARP) as usize),
-                splits: vec![Split {
-                    pc: 0,
-                    mask: all,
-                    wait: Wait::None,
-                    stamp: 0,
-                }],
+                splits: vec![Split::first(all)],
                 live: all,
                 all,
                 first_warp: first,
@@ -200,6 +256,7 @@ impl Cta {
             block,
             shared,
             barriers: Box::new([Barrier::default(); BARRIERS]),
+            active: 0,
             groups: u32::try_from(groups.len()).unwrap_or(1),
         };
         Self {
@@ -212,27 +269,27 @@ impl Cta {
         }
     }
 
-    /// The launch that it belongs to.
-    #[must_use]
-    pub const fn launch(&self) -> &Arc<Launch> {
-        &self.state.launch
+    /// Sets a finished block of this launch back to the start, as block `block`. False when it is not of use: its frames are those
+    /// of the other decoding.
+    fn restart(&mut self, block: [u32; 3]) -> bool {
+        let vector = starts_in_vectors(&self.state.launch);
+        if self.groups.iter().any(|g| g.vector != vector) {
+            return false;
+        }
+        for group in &mut self.groups {
+            group.restart();
+        }
+        self.state.shared.bytes_mut().fill(0);
+        self.state.forget_barriers();
+        self.state.block = block;
+        self.turn = (0, 0);
+        self.operations = 0;
+        self.over = None;
+        self.idle = 0;
+        true
     }
 
-    /// `%ctaid`.
-    #[must_use]
-    pub const fn block(&self) -> [u32; 3] {
-        self.state.block
-    }
-
-    /// Operations executed so far (one covers up to 256 threads).
-    #[must_use]
-    pub const fn operations(&self) -> u64 {
-        self.operations
-    }
-
-    /// Runs until the block is done, faults, or has a reason to yield. After [`Exit::Done`] and [`Exit::Fault`] a further call
-    /// returns the same again.
-    pub fn run(&mut self, worker: &mut Worker, env: &Env<'_>) -> Exit {
+    fn run(&mut self, worker: &mut Worker, env: &Env<'_>) -> Exit {
         if let Some(over) = &self.over {
             return over.clone();
         }
@@ -241,6 +298,7 @@ impl Cta {
         worker.bind(id, sites, env.memory.generation());
         let mut fuel = i64::try_from(env.fuel).unwrap_or(i64::MAX).max(1);
         self.idle = 0;
+        let mut first = true;
         loop {
             if env.stop.load(Ordering::Relaxed) {
                 return Exit::Yielded(Why::Stop);
@@ -254,7 +312,10 @@ impl Cta {
                     None => continue,
                 }
             };
-            worker.bind(id, sites, env.memory.generation());
+            if !first {
+                worker.bind(id, sites, env.memory.generation());
+            }
+            first = false;
             let (event, used) = self.slice(g, worker, env, fuel);
             fuel -= used;
             self.operations += used.cast_unsigned();
@@ -311,9 +372,10 @@ impl Cta {
 
     /// Runs a group until something happens. Returns that and the operations used.
     fn slice(&mut self, g: usize, worker: &mut Worker, env: &Env<'_>, fuel: i64) -> (Happened, i64) {
-        let launch = Arc::clone(&self.state.launch);
         let group = &mut self.groups[g];
-        let code = launch.code(group.vector);
+        let code = self.state.launch.code(group.vector);
+        let (ops, targets) = (code.ops.as_ptr(), code.targets.as_ptr());
+        let pool = self.state.launch.pool().as_ptr();
         let split = if group.rotating {
             group.take_oldest()
         } else {
@@ -330,8 +392,8 @@ impl Cta {
         };
         let mut cx = Cx {
             frame: group.frame.as_ptr(),
-            pool: launch.pool().as_ptr(),
-            ops: code.ops.as_ptr(),
+            pool,
+            ops,
             mask: split.mask,
             chunks: group.warps as usize * 2,
             full: false,
@@ -340,7 +402,7 @@ impl Cta {
             event: Event::None,
             pc: split.pc,
             sites: worker.sites.as_mut_ptr(),
-            targets: code.targets.as_ptr(),
+            targets,
             shared,
             local: group.local.as_ptr(),
             group: &raw mut *group,

@@ -116,6 +116,18 @@ pub(crate) struct Split {
     pub(crate) stamp: u64,
 }
 
+impl Split {
+    /// Where all lanes stand at the start.
+    pub(crate) const fn first(mask: Mask) -> Self {
+        Self {
+            pc: 0,
+            mask,
+            wait: Wait::None,
+            stamp: 0,
+        }
+    }
+}
+
 /// Up to eight warps in lock step.
 #[derive(Debug, Clone)]
 pub(crate) struct Group {
@@ -145,6 +157,18 @@ pub(crate) struct Group {
 }
 
 impl Group {
+    /// Back to the first instruction. What is in frame and local memory stays.
+    pub(crate) fn restart(&mut self) {
+        self.splits.clear();
+        self.splits.push(Split::first(self.all));
+        self.live = self.all;
+        self.rotating = false;
+        self.force = false;
+        self.progress = 0;
+        self.clock = 0;
+        self.seen = (0, 0);
+    }
+
     pub(crate) const fn first_thread(&self) -> u32 {
         self.first_warp * 32
     }
@@ -199,7 +223,6 @@ pub(crate) struct Barrier {
     pub(crate) expected: u32,
     pub(crate) ones: u32,
     pub(crate) any: bool,
-    pub(crate) active: bool,
 }
 
 /// Groups of a block at most.
@@ -216,10 +239,22 @@ pub(crate) struct Shared {
     pub(crate) block: [u32; 3],
     pub(crate) shared: Buf,
     pub(crate) barriers: Box<[Barrier; BARRIERS]>,
+    /// Barriers that somebody has arrived at, one bit each.
+    pub(crate) active: u32,
     pub(crate) groups: u32,
 }
 
 impl Shared {
+    /// Nobody has arrived anywhere.
+    pub(crate) fn forget_barriers(&mut self) {
+        for (id, barrier) in self.barriers.iter_mut().enumerate() {
+            if self.active >> id & 1 != 0 {
+                *barrier = Barrier::default();
+            }
+        }
+        self.active = 0;
+    }
+
     pub(crate) const fn one_group(&self) -> bool {
         self.groups == 1
     }

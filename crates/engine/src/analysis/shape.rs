@@ -319,6 +319,8 @@ impl Shapes<'_> {
             })
         };
         let product = |signed: bool, wide: bool| match (stride(0), stride(1)) {
+            // Two values that are the same in all lanes of a chunk: no factor has to be known.
+            (0, 0) => Some(0),
             (s, 0) => s.checked_mul(factor(1, signed, wide)?),
             (0, s) => s.checked_mul(factor(0, signed, wide)?),
             _ => None,
