@@ -163,7 +163,7 @@ impl<S: SpaceTag, W: Width> Body for Atomic<S, W> {
                 if m == 0 {
                     continue;
                 }
-                let ad = addresses(cx, &o, chunk);
+                let ad = addresses::<I>(cx, &o, chunk);
                 let (b, step) = cx.source(o.b, W::L::BYTES);
                 let b = W::L::load(b.add(chunk * step));
                 let (c, step) = cx.source(o.c, W::L::BYTES);
@@ -206,7 +206,7 @@ impl Body for IsSpace {
             let o = *op;
             let mut bits = [0u32; super::WARPS];
             for c in 0..cx.chunks {
-                let ad = addresses(cx, &o, c);
+                let ad = addresses::<I>(cx, &o, c);
                 let inside = match o.flags >> NUMBER {
                     0 => I::within(&ad, crate::SHARED_WINDOW, crate::WINDOW_BYTES - 1),
                     1 => I::within(&ad, crate::LOCAL_WINDOW, crate::WINDOW_BYTES - 1),

@@ -31,6 +31,32 @@ pub(crate) trait Isa: Copy + 'static {
     /// # Safety
     /// The processor has this unit.
     unsafe fn on_line(address: &[u64; CHUNK], first: u64, step: u64) -> u16;
+    /// Sixteen addresses, `imm` further on.
+    ///
+    /// # Safety
+    /// `from` holds 16 lanes; the processor has this unit.
+    #[inline(always)]
+    unsafe fn offset64(from: *const u64, imm: u64) -> [u64; CHUNK] {
+        let mut v = [0; CHUNK];
+        for (i, lane) in v.iter_mut().enumerate() {
+            // SAFETY: the caller's promise.
+            *lane = unsafe { *from.add(i) }.wrapping_add(imm);
+        }
+        v
+    }
+    /// Sixteen addresses of 32 bits, `imm` further on, wrapping in 32 bits.
+    ///
+    /// # Safety
+    /// As [`offset64`](Isa::offset64).
+    #[inline(always)]
+    unsafe fn offset32(from: *const u32, imm: u64) -> [u64; CHUNK] {
+        let mut v = [0; CHUNK];
+        for (i, lane) in v.iter_mut().enumerate() {
+            // SAFETY: the caller's promise.
+            *lane = u64::from(unsafe { *from.add(i) }).wrapping_add(imm) & 0xffff_ffff;
+        }
+        v
+    }
     /// One bit per lane for which `address - lo <= last` (unsigned, wrapping).
     ///
     /// # Safety
@@ -141,6 +167,34 @@ mod x86 {
                 };
                 u16::from_le_bytes([half(0), half(8)])
             }
+        }
+        #[inline(always)]
+        unsafe fn offset64(from: *const u64, imm: u64) -> [u64; CHUNK] {
+            let mut v = [0u64; CHUNK];
+            // SAFETY: see the head of the impl.
+            unsafe {
+                let imm = _mm512_set1_epi64(imm.cast_signed());
+                for at in [0, 8] {
+                    let sum = _mm512_add_epi64(_mm512_loadu_si512(from.add(at).cast()), imm);
+                    _mm512_storeu_si512(v.as_mut_ptr().add(at).cast(), sum);
+                }
+            }
+            v
+        }
+        #[inline(always)]
+        unsafe fn offset32(from: *const u32, imm: u64) -> [u64; CHUNK] {
+            let mut v = [0u64; CHUNK];
+            // SAFETY: see the head of the impl.
+            unsafe {
+                #[allow(clippy::cast_possible_truncation, reason = "addresses of 32 bits wrap there")]
+                let imm = _mm512_set1_epi32((imm as u32).cast_signed());
+                let sum = _mm512_add_epi32(_mm512_loadu_si512(from.cast()), imm);
+                let low = _mm512_cvtepu32_epi64(_mm512_castsi512_si256(sum));
+                let high = _mm512_cvtepu32_epi64(_mm512_extracti64x4_epi64::<1>(sum));
+                _mm512_storeu_si512(v.as_mut_ptr().cast(), low);
+                _mm512_storeu_si512(v.as_mut_ptr().add(8).cast(), high);
+            }
+            v
         }
         #[inline(always)]
         unsafe fn within(address: &[u64; CHUNK], lo: u64, last: u64) -> u16 {

@@ -187,22 +187,32 @@ unsafe fn drive<R: Lane, I: Isa>(cx: &mut Cx, op: &Op, chunk: impl Fn(&Cx, usize
     // SAFETY: the decoder's slots.
     unsafe {
         let to = cx.destination(op.d);
-        let scalar = op.flags & SCALAR != 0;
-        let full = scalar || cx.full;
-        let count = if scalar { 1 } else { cx.chunks };
-        let force = if op.flags & UNMASKED != 0 { u16::MAX } else { 0 };
-        for c in 0..count {
-            let m = if full { u16::MAX } else { cx.chunk_mask(c) };
-            if m == 0 {
-                continue;
-            }
-            let v = chunk(cx, c);
-            if R::PREDICATE && scalar {
+        if op.flags & SCALAR != 0 {
+            let v = chunk(cx, 0);
+            if R::PREDICATE {
                 R::store_scalar::<I>(cx, to, &v);
-            } else if m | force == u16::MAX {
-                R::store::<I>(to.add(c * R::BYTES), &v);
             } else {
-                R::store_masked::<I>(to.add(c * R::BYTES), &v, m);
+                R::store::<I>(to, &v);
+            }
+        } else if cx.full {
+            // Nothing is looked at between chunks: this is where most time goes.
+            for c in 0..cx.chunks {
+                let v = chunk(cx, c);
+                R::store::<I>(to.add(c * R::BYTES), &v);
+            }
+        } else {
+            let force = if op.flags & UNMASKED != 0 { u16::MAX } else { 0 };
+            for c in 0..cx.chunks {
+                let m = cx.chunk_mask(c);
+                if m == 0 {
+                    continue;
+                }
+                let v = chunk(cx, c);
+                if m | force == u16::MAX {
+                    R::store::<I>(to.add(c * R::BYTES), &v);
+                } else {
+                    R::store_masked::<I>(to.add(c * R::BYTES), &v, m);
+                }
             }
         }
     }

@@ -128,42 +128,33 @@ element! {
 /// The addresses of chunk `c`.
 ///
 /// # Safety
-/// `o` is an access made by the decoder for this frame.
+/// `o` is an access made by the decoder for this frame; the processor has unit `I`.
 #[inline(always)]
-pub(crate) unsafe fn addresses(cx: &Cx, o: &Op, c: usize) -> [u64; CHUNK] {
+pub(crate) unsafe fn addresses<I: Isa>(cx: &Cx, o: &Op, c: usize) -> [u64; CHUNK] {
     let wide = o.flags & WIDE != 0;
     let imm = i64::from(o.imm).cast_unsigned();
     // SAFETY: the decoder's slots.
     unsafe {
         let (p, step) = cx.source(o.a, if wide { 128 } else { 64 });
-        let mut ad = [0u64; CHUNK];
+        // Each kind in a loop of its own over all lanes: what one writes in pieces cannot be read back in one.
         if o.flags & LINE != 0 {
             let base = if wide {
-                (*p.cast::<[u64; CHUNK]>())[c]
+                (*p.cast::<[u64; CHUNK]>())[c % CHUNK]
             } else {
-                u64::from((*p.cast::<[u32; CHUNK]>())[c])
+                u64::from((*p.cast::<[u32; CHUNK]>())[c % CHUNK])
             };
             let stride = i64::from(o.e.cast_signed()).cast_unsigned();
+            let mask = if wide { u64::MAX } else { 0xffff_ffff };
+            let mut ad = [0u64; CHUNK];
             for (i, a) in (0u64..).zip(ad.iter_mut()) {
-                *a = base.wrapping_add(stride.wrapping_mul(i)).wrapping_add(imm);
+                *a = base.wrapping_add(stride.wrapping_mul(i)).wrapping_add(imm) & mask;
             }
+            ad
         } else if wide {
-            let v = &*p.add(c * step).cast::<[u64; CHUNK]>();
-            for i in 0..CHUNK {
-                ad[i] = v[i].wrapping_add(imm);
-            }
+            I::offset64(p.add(c * step).cast(), imm)
         } else {
-            let v = &*p.add(c * step).cast::<[u32; CHUNK]>();
-            for i in 0..CHUNK {
-                ad[i] = u64::from(v[i]).wrapping_add(imm);
-            }
+            I::offset32(p.add(c * step).cast(), imm)
         }
-        if !wide {
-            for a in &mut ad {
-                *a &= 0xffff_ffff;
-            }
-        }
-        ad
     }
 }
 
@@ -354,33 +345,48 @@ unsafe fn in_a_row<I: Isa>(s: &Site, ad: &[u64; CHUNK], m: u16, bytes: u64) -> O
     s.at(first, bytes * CHUNK as u64)
 }
 
-/// Host address of a chunk whose lanes are known to lie in a row or at one place, and their distance; when all of the chunk
-/// is aligned and lies in the site's span. Lanes that do not execute are included, which a load may read.
+/// Offsets into a site's span.
+struct Line {
+    /// Of the first lane of each chunk.
+    offset: [u64; CHUNK],
+    /// Bytes between lanes: the size of the element, or nothing.
+    stride: u64,
+}
+
+/// Where the chunks are whose lanes are known to lie in a row or at one place; when all that execute are aligned and lie in the
+/// site's span. Lanes that do not execute are included, which a load may read.
 ///
 /// # Safety
-/// `o` is an access with [`LINE`], made by the decoder.
+/// `o` is an access with [`LINE`], made by the decoder; the processor has unit `I`.
 #[inline(always)]
-unsafe fn on_known_line(cx: &Cx, o: &Op, c: usize, s: &Site, bytes: u64) -> Option<(*mut u8, u64)> {
-    // SAFETY: the decoder's slots; a scalar slot has an element per chunk.
-    let base = unsafe {
-        let (p, _) = cx.source(o.a, 0);
-        let imm = i64::from(o.imm).cast_unsigned();
-        if o.flags & WIDE != 0 {
-            (*p.cast::<[u64; CHUNK]>())[c % CHUNK].wrapping_add(imm)
-        } else {
-            u64::from((*p.cast::<[u32; CHUNK]>())[c % CHUNK]).wrapping_add(imm) & 0xffff_ffff
-        }
-    };
+unsafe fn line<I: Isa>(cx: &Cx, o: &Op, s: &Site, bytes: u64) -> Option<Line> {
     let stride = u64::from(o.e);
-    if !base.is_multiple_of(bytes) {
+    let span = if stride == bytes {
+        bytes * CHUNK as u64
+    } else {
+        bytes
+    };
+    if stride != bytes && stride != 0 || s.len < span {
         return None;
     }
-    if stride == bytes {
-        s.at(base, bytes * CHUNK as u64).map(|p| (p, stride))
-    } else if stride == 0 {
-        s.at(base, bytes).map(|p| (p, stride))
-    } else {
-        None
+    let imm = i64::from(o.imm).cast_unsigned();
+    // SAFETY: the decoder's slots; a scalar slot has an element per chunk.
+    unsafe {
+        let (p, _) = cx.source(o.a, 0);
+        let base = if o.flags & WIDE != 0 {
+            I::offset64(p.cast(), imm)
+        } else {
+            I::offset32(p.cast(), imm)
+        };
+        let active = cx.active_chunks();
+        let inside = I::within(&base, s.lo, s.len - span);
+        let mut offset = [0u64; CHUNK];
+        let mut crooked = 0;
+        for c in 0..CHUNK {
+            offset[c] = base[c].wrapping_sub(s.lo);
+            crooked |= if active >> c & 1 != 0 { base[c] } else { 0 };
+        }
+        (inside & active == active && crooked & (bytes - 1) == 0).then_some(Line { offset, stride })
     }
 }
 
@@ -396,6 +402,18 @@ unsafe fn row<M: Element>(p: *const u8) -> [M::L; CHUNK] {
         v[i] = unsafe { M::get(p.add(i * M::BYTES)) };
     }
     v
+}
+
+/// Writes sixteen elements in a row.
+///
+/// # Safety
+/// `p` is writable for them.
+#[inline(always)]
+unsafe fn put_row<M: Element>(p: *mut u8, v: &[M::L; CHUNK]) {
+    for i in 0..CHUNK {
+        // SAFETY: the caller's promise.
+        unsafe { M::put(p.add(i * M::BYTES), v[i]) };
+    }
 }
 
 /// Writes the lanes of `m` of the destination of a load.
@@ -429,24 +447,19 @@ impl<S: SpaceTag, M: Element> Body for Load<S, M> {
             }
             let force = if o.flags & UNMASKED != 0 { u16::MAX } else { 0 };
             let (bytes, total) = (M::BYTES as u64, (M::BYTES * n) as u64);
+            if n == 1
+                && o.flags & (ORDERED | LINE) == LINE
+                && let Some(line) = line::<I>(cx, &o, &*site, bytes)
+            {
+                load_line::<M, I>(cx, &o, (*site).host, &line, force);
+                return op.add(1);
+            }
             for c in 0..cx.chunks {
                 let m = cx.chunk_mask(c);
                 if m == 0 {
                     continue;
                 }
-                if n == 1
-                    && o.flags & (ORDERED | LINE) == LINE
-                    && let Some((p, stride)) = on_known_line(cx, &o, c, &*site, bytes)
-                {
-                    let v = if stride == 0 {
-                        [M::get(p); CHUNK]
-                    } else {
-                        row::<M>(p)
-                    };
-                    put_chunk::<M, I>(cx, &o, c, &v, m | force);
-                    continue;
-                }
-                let ad = addresses(cx, &o, c);
+                let ad = addresses::<I>(cx, &o, c);
                 if n == 1 && o.flags & ORDERED == 0 {
                     let s = *site;
                     if let Some(p) = in_a_row::<I>(&s, &ad, m, bytes) {
@@ -483,6 +496,44 @@ impl<S: SpaceTag, M: Element> Body for Load<S, M> {
     }
 }
 
+/// A load of chunks that lie in the span at `host`.
+///
+/// # Safety
+/// As [`put_chunk`]; `line` was found for this access and this span.
+#[inline(always)]
+unsafe fn load_line<M: Element, I: Isa>(cx: &Cx, o: &Op, host: *mut u8, line: &Line, force: u16) {
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "inside the span, which is host memory"
+    )]
+    let at = |c: usize| host.wrapping_add(line.offset[c % CHUNK] as usize).cast_const();
+    // SAFETY: the caller's promise.
+    unsafe {
+        let to = cx.destination(o.d);
+        if cx.full && line.stride != 0 {
+            for c in 0..cx.chunks {
+                M::L::store::<I>(to.add(c * M::L::BYTES), &row::<M>(at(c)));
+            }
+        } else if cx.full {
+            for c in 0..cx.chunks {
+                M::L::store::<I>(to.add(c * M::L::BYTES), &[M::get(at(c)); CHUNK]);
+            }
+        } else {
+            for c in 0..cx.chunks {
+                let m = cx.chunk_mask(c);
+                if m != 0 {
+                    let v = if line.stride == 0 {
+                        [M::get(at(c)); CHUNK]
+                    } else {
+                        row::<M>(at(c))
+                    };
+                    put_chunk::<M, I>(cx, o, c, &v, m | force);
+                }
+            }
+        }
+    }
+}
+
 /// A load that all lanes make from the same address: one access, one value.
 #[inline(always)]
 unsafe fn load_scalar<S: SpaceTag, M: Element, I: Isa>(
@@ -495,7 +546,7 @@ unsafe fn load_scalar<S: SpaceTag, M: Element, I: Isa>(
     // SAFETY: as in `Load`.
     unsafe {
         let total = (M::BYTES * n) as u64;
-        let address = addresses(cx, o, 0)[0];
+        let address = addresses::<I>(cx, o, 0)[0];
         let mut host = (*site).at(address, total);
         if !address.is_multiple_of(total) {
             let lane = cx.first_lane();
@@ -532,39 +583,41 @@ impl<S: SpaceTag, M: Element> Body for Store<S, M> {
             let n = elements(&o);
             begin(cx, &o);
             let (bytes, total) = (M::BYTES as u64, (M::BYTES * n) as u64);
+            let plain = n == 1 && o.flags & ORDERED == 0;
+            let (first, step) = cx.source(o.d, M::L::BYTES);
+            if plain
+                && cx.full
+                && o.flags & LINE != 0
+                && let Some(line) = line::<I>(cx, &o, &*site, bytes)
+                && line.stride != 0
+            {
+                for c in 0..cx.chunks {
+                    #[allow(
+                        clippy::cast_possible_truncation,
+                        reason = "inside the span, which is host memory"
+                    )]
+                    let p = (*site).host.wrapping_add(line.offset[c % CHUNK] as usize);
+                    put_row::<M>(p, &M::L::load(first.add(c * step)));
+                }
+                return op.add(1);
+            }
             for c in 0..cx.chunks {
                 let m = cx.chunk_mask(c);
                 if m == 0 {
                     continue;
                 }
-                if n == 1
+                let ad = addresses::<I>(cx, &o, c);
+                if plain
                     && m == u16::MAX
-                    && o.flags & (ORDERED | LINE) == LINE
-                    && let Some((p, stride)) = on_known_line(cx, &o, c, &*site, bytes)
-                    && stride != 0
+                    && let Some(p) = in_a_row::<I>(&*site, &ad, m, bytes)
                 {
-                    let (from, step) = cx.source(o.d, M::L::BYTES);
-                    let v = M::L::load(from.add(c * step));
-                    for i in 0..CHUNK {
-                        M::put(p.add(i * M::BYTES), v[i]);
-                    }
+                    put_row::<M>(p, &M::L::load(first.add(c * step)));
                     continue;
                 }
-                let ad = addresses(cx, &o, c);
                 let mut v = [[M::L::default(); CHUNK]; 4];
                 for (row, s) in v.iter_mut().zip(targets(&o)).take(n) {
                     let (p, step) = cx.source(s, M::L::BYTES);
                     *row = M::L::load(p.add(c * step));
-                }
-                if n == 1
-                    && m == u16::MAX
-                    && o.flags & ORDERED == 0
-                    && let Some(p) = in_a_row::<I>(&*site, &ad, m, bytes)
-                {
-                    for i in 0..CHUNK {
-                        M::put(p.add(i * M::BYTES), v[0][i]);
-                    }
-                    continue;
                 }
                 let ordered = o.flags & ORDERED != 0;
                 let fine = each_lane::<I>(
@@ -615,7 +668,7 @@ pub(crate) fn local_site(cx: &Cx, lane: usize) -> Site {
 
 /// Calls `lane` with chunk, lane in it and host address of each lane's access.
 #[inline(always)]
-unsafe fn each_local(
+unsafe fn each_local<I: Isa>(
     cx: &mut Cx,
     op: *const Op,
     o: &Op,
@@ -628,7 +681,7 @@ unsafe fn each_local(
             continue;
         }
         // SAFETY: the caller's operation.
-        let ad = unsafe { addresses(cx, o, c) };
+        let ad = unsafe { addresses::<I>(cx, o, c) };
         for i in 0..CHUNK {
             if m >> i & 1 == 0 {
                 continue;
@@ -657,7 +710,7 @@ impl<M: Element> Body for LoadLocal<M> {
         unsafe {
             let o = *op;
             let n = elements(&o);
-            let fine = each_local(cx, op, &o, (M::BYTES * n) as u64, |cx, c, i, p| {
+            let fine = each_local::<I>(cx, op, &o, (M::BYTES * n) as u64, |cx, c, i, p| {
                 for (k, d) in targets(&o).into_iter().enumerate().take(n) {
                     let chunk = cx.destination(d).add(c * M::L::BYTES).cast::<M::L>();
                     *chunk.add(i) = M::get(p.add(k * M::BYTES));
@@ -675,7 +728,7 @@ impl<M: Element> Body for StoreLocal<M> {
         unsafe {
             let o = *op;
             let n = elements(&o);
-            let fine = each_local(cx, op, &o, (M::BYTES * n) as u64, |cx, c, i, p| {
+            let fine = each_local::<I>(cx, op, &o, (M::BYTES * n) as u64, |cx, c, i, p| {
                 for (k, s) in targets(&o).into_iter().enumerate().take(n) {
                     let (from, step) = cx.source(s, M::L::BYTES);
                     let v = *from.add(c * step).cast::<M::L>().add(i);
@@ -702,7 +755,7 @@ impl<B: Body, L: Body> Body for Mixed<B, L> {
                 for c in 0..cx.chunks {
                     let m = cx.chunk_mask(c);
                     if m != 0 {
-                        let ad = addresses(cx, &o, c);
+                        let ad = addresses::<I>(cx, &o, c);
                         let bits = I::within(&ad, crate::LOCAL_WINDOW, crate::WINDOW_BYTES - 1) & m;
                         local[c / 2] |= u32::from(bits) << (16 * (c % 2));
                         any |= bits != 0;
