@@ -152,3 +152,17 @@ pub fn add_bf16(old: u32, b: u32) -> u32 {
 pub fn add_bf16x2(old: u32, b: u32) -> u32 {
     crate::half::map2(old, b, add_bf16)
 }
+
+/// `atom.min.noftz` and `atom.max.noftz` of `.f16x2` and `.bf16x2`; a single half is the low one. Of two operands of which one is
+/// NaN the other is the result.
+#[inline(always)]
+#[must_use]
+pub fn min_max_half(old: u32, b: u32, max: bool, bf16: bool) -> u32 {
+    let plain = crate::float32::MinMax::default();
+    crate::half::map2(old, b, |old, b| match (max, bf16) {
+        (false, false) => crate::half::min_f16(old, b, plain),
+        (true, false) => crate::half::max_f16(old, b, plain),
+        (false, true) => crate::half::min_bf16(old, b, plain),
+        (true, true) => crate::half::max_bf16(old, b, plain),
+    })
+}

@@ -558,7 +558,13 @@ impl Block {
                 self.watch(g, true);
                 self.idle += 1;
                 self.turn.1 = TURN;
-                let runnable = self.groups.iter().filter(|group| group.runnable()).count();
+                // Splits that take turns each have one.
+                let turns = |group: &Group| match group.splits.iter().filter(|s| s.wait == Wait::None).count()
+                {
+                    splits if group.rotating => splits,
+                    splits => splits.min(1),
+                };
+                let runnable: usize = self.groups.iter().map(turns).sum();
                 (self.idle >= runnable.max(1)).then_some(Exit::Yielded(Why::Idle))
             }
             Happened::Deopt => {

@@ -18,7 +18,7 @@ pub struct Span {
     pub lo: u64,
     /// Bytes from there. `lo + len` does not wrap.
     pub len: u64,
-    /// Host address of the byte at `lo`.
+    /// Host address of the byte at `lo`; it differs from `lo` by a multiple of 16, so that atomic accesses are aligned in both.
     pub host: *mut u8,
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::exec::alu::{Alu, Class};
+use crate::exec::thread::Thread;
 
 /// A virtual register.
 pub(crate) type V = u32;
@@ -109,6 +110,8 @@ pub(crate) struct Access {
     pub(crate) n: u8,
     pub(crate) order: Order,
     pub(crate) offset: i32,
+    /// The address is a multiple of the bytes of the access, shifted left by this: it is part of a wider one.
+    pub(crate) align: u8,
 }
 
 /// What an atomic does.
@@ -125,6 +128,13 @@ pub(crate) enum AtomKind {
     AddF16x2,
     AddBf16,
     AddBf16x2,
+    /// `min` or `max` of a half.
+    Half {
+        max: bool,
+        bf16: bool,
+        /// Of both halves of 32 bits.
+        packed: bool,
+    },
 }
 
 /// An atomic or reduction.
@@ -132,10 +142,11 @@ pub(crate) enum AtomKind {
 pub(crate) struct Atom {
     pub(crate) space: Space,
     pub(crate) kind: AtomKind,
-    /// 2, 4 or 8; 16 for `cas.b128` and `exch.b128`, whose values are pairs of registers.
+    /// 2, 4 or 8.
     pub(crate) bytes: u8,
     pub(crate) offset: i32,
-    pub(crate) order: Order,
+    /// As in [`Access`].
+    pub(crate) align: u8,
 }
 
 /// Mode of a shuffle.
@@ -201,6 +212,8 @@ pub(crate) enum What {
     Load(Access),
     Store(Access),
     Atom(Atom),
+    /// s and d: as the operation says.
+    Thread(Thread),
     Fence,
     /// d0 value, maybe d1 predicate; s: value, lane, clamp, member mask.
     Shfl(Shfl),
@@ -228,6 +241,16 @@ pub(crate) enum What {
     Hook(Hook),
     Sleep,
     Trap,
+}
+
+impl What {
+    /// Whether it has a site that translates addresses.
+    pub(crate) const fn has_site(self) -> bool {
+        matches!(
+            self,
+            Self::Load(_) | Self::Store(_) | Self::Atom(_) | Self::Thread(_)
+        )
+    }
 }
 
 /// An instruction.

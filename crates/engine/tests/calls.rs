@@ -102,7 +102,7 @@ fn what_is_not_executed_is_named_with_its_line() {
       call f;
       ret; }
     .visible .entry t() { .reg .b32 %r<9>;
-      cp.async.commit_group;
+      wgmma.fence.sync.aligned;
       ret; }
     .extern .func nowhere();
     .visible .entry u() {
@@ -125,7 +125,7 @@ fn what_is_not_executed_is_named_with_its_line() {
         } => {
             assert_eq!(
                 (line, text.as_str(), function.as_str()),
-                (11, "cp.async.commit_group", "t")
+                (11, "wgmma.fence.sync.aligned", "t")
             );
         }
         other => panic!("{other}"),

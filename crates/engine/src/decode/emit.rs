@@ -9,8 +9,9 @@ use crate::exec::atomics::{Fence, IsSpace, kind_number};
 use crate::exec::control::{Bar, Branch, Exit, Guard, Jump, Label, Poll, Sleep, Switch, Trap, Widen};
 use crate::exec::hooks::{Call, hook_number};
 use crate::exec::isa::{Body, Level};
-use crate::exec::memory::{ACQUIRE, ORDERED, RELEASE};
+use crate::exec::memory::{ACQUIRE, ALIGN, ORDERED, RELEASE};
 use crate::exec::scalar::{Expand, ReadSpecial, pred_handler, special_number};
+use crate::exec::thread::Thread;
 use crate::exec::warp::{
     ActiveMaskOp, ElectOp, MatchOp, NO_OPERAND, ReduxOp, Shuffle, VoteOp, WarpBar, redux_number,
 };
@@ -223,6 +224,7 @@ impl<'a> Emit<'a> {
             What::Load(access) => self.load(&access, inst),
             What::Store(access) => self.store(&access, inst),
             What::Atom(atom) => self.atom(&atom, inst),
+            What::Thread(thread) => self.thread(thread, inst),
             What::Fence => self.simple::<Fence>(),
             What::Sleep => self.simple::<Sleep>(),
             What::Trap => self.simple::<Trap>(),
@@ -384,6 +386,7 @@ impl<'a> Emit<'a> {
         (op.d, op.b, op.c, op.g) = (to(0), to(1), to(2), to(3));
         op.site = site;
         op.flags |= u32::from(access.n) << NUMBER | Self::ordered(access.order);
+        op.flags |= u32::from(access.align) << ALIGN;
         if scalar {
             op.flags |= SCALAR;
             self.emit(op);
@@ -403,6 +406,7 @@ impl<'a> Emit<'a> {
         (op.d, op.b, op.c, op.g) = (from(1), from(2), from(3), from(4));
         op.site = site;
         op.flags |= u32::from(access.n) << NUMBER | Self::ordered(access.order);
+        op.flags |= u32::from(access.align) << ALIGN;
         self.emit(op);
     }
 
@@ -414,7 +418,30 @@ impl<'a> Emit<'a> {
         op.b = inst.s.get(1).map_or(0, |&v| self.lanes(v));
         op.c = inst.s.get(2).map_or(op.b, |&v| self.lanes(v));
         op.site = site;
-        op.flags |= kind_number(atom.kind) << NUMBER;
+        op.flags |= kind_number(atom.kind) << NUMBER | u32::from(atom.align) << ALIGN;
+        self.emit(op);
+    }
+
+    /// Sources in `a`, `b`, `c`, `e`, `g`, a sixth one in `d`, since what has six writes no register.
+    fn thread(&mut self, thread: Thread, inst: &Inst) {
+        let site = self.site();
+        let arg = |i: usize| inst.s.get(i).map_or(0, |&v| self.lanes(v));
+        let d = inst.d.first().or(inst.s.get(5));
+        let op = Op {
+            d: d.map_or(NO_OPERAND, |&v| self.lanes(v)),
+            a: arg(0),
+            b: arg(1),
+            c: arg(2),
+            e: arg(3),
+            g: arg(4),
+            imm: match inst.d.get(1) {
+                Some(&second) => self.lanes(second).cast_signed(),
+                None => thread.what.number(),
+            },
+            site,
+            flags: u32::from(thread.shared) << NUMBER | thread.what.flags(),
+            f: select::thread(self.level, thread.what),
+        };
         self.emit(op);
     }
 

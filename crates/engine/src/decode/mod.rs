@@ -20,7 +20,7 @@ use crate::analysis::slots::{Slots, allocate};
 use crate::exec::alu::Class;
 use crate::exec::isa::Level;
 use crate::exec::{FLAT, Op, POOL, UNIT};
-use crate::lir::{B, Inst, Kernel, Konst, V, What};
+use crate::lir::{B, Kernel, Konst, V, What};
 
 /// A kernel with the facts that do not depend on the launch.
 #[derive(Debug)]
@@ -148,13 +148,12 @@ pub(crate) struct Variant {
 impl Variant {
     pub(crate) fn new(analysed: &Analysed, key: Key, id: u64) -> Self {
         let fast = (!analysed.cfg.irreducible && !key.plain).then(|| decode(analysed, key, true));
-        let memory = |i: &Inst| matches!(i.what, What::Load(_) | What::Store(_) | What::Atom(_));
         let sites = analysed
             .kernel
             .blocks
             .iter()
             .flat_map(|b| &b.insts)
-            .filter(|i| memory(i))
+            .filter(|i| i.what.has_site())
             .count();
         Self {
             key,

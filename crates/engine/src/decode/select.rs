@@ -1,12 +1,16 @@
 //! Which handler carries out an instruction.
 
 use crate::exec::Handler;
-use crate::exec::atomics::{Atomic, W16, W32, W64};
+use crate::exec::atomics::{Atomic, AtomicLocal, W16, W32, W64};
+use crate::exec::bulk::BulkOp;
 use crate::exec::isa::Level;
+use crate::exec::mbarrier::MbarrierOp;
 use crate::exec::memory::{
     B32, B64, Generic, Global, Load, LoadLocal, Mixed, S8, S16, Shared, Store, StoreLocal, U8, U16, WideS8,
     WideS16, WideS32, WideU8, WideU16, WideU32,
 };
+use crate::exec::thread::{CopyAsync, ThreadOp};
+use crate::exec::wide::WideOp;
 use crate::lir::{MemType, Space};
 
 /// The handler of a load (or store) of `ty` to (or from) registers of 64 bits (`wide`) or 32.
@@ -45,8 +49,9 @@ pub(super) fn atomic(level: Level, space: Space, bytes: u8) -> Handler {
             match space {
                 Space::Global => level.handler::<Atomic<Global, $w>>(),
                 Space::Shared => level.handler::<Atomic<Shared, $w>>(),
-                // A generic address in local memory is an illegal one for an atomic.
-                Space::Generic | Space::Local => level.handler::<Atomic<Generic, $w>>(),
+                Space::Generic | Space::Local => {
+                    level.handler::<Mixed<Atomic<Generic, $w>, AtomicLocal<$w>>>()
+                }
             }
         };
     }
@@ -54,5 +59,14 @@ pub(super) fn atomic(level: Level, space: Space, bytes: u8) -> Handler {
         2 => width!(W16),
         8 => width!(W64),
         _ => width!(W32),
+    }
+}
+
+pub(super) fn thread(level: Level, what: ThreadOp) -> Handler {
+    match what {
+        ThreadOp::CopyAsync(_) => level.handler::<CopyAsync>(),
+        ThreadOp::Mbarrier(_) => level.handler::<MbarrierOp>(),
+        ThreadOp::Bulk(_) => level.handler::<BulkOp>(),
+        ThreadOp::Wide(_) => level.handler::<WideOp>(),
     }
 }

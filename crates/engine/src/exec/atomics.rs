@@ -8,7 +8,7 @@ use tessera_arith::atomics::{self, AtomOp};
 
 use super::isa::{Body, CHUNK, Isa};
 use super::lane::Lane;
-use super::memory::{Kind, SpaceTag, addresses, each_lane, site_of};
+use super::memory::{Kind, SpaceTag, addresses, alignment, each_lane, each_local, site_of};
 use super::warp::NO_OPERAND;
 use super::{Cx, NUMBER, Op};
 use crate::env::Access;
@@ -38,6 +38,9 @@ pub(crate) const fn kind_number(kind: AtomKind) -> u32 {
         AtomKind::AddF16x2 => 16,
         AtomKind::AddBf16 => 17,
         AtomKind::AddBf16x2 => 18,
+        AtomKind::Half { max, bf16, packed } => {
+            HALF | if max { 1 } else { 0 } | if bf16 { 2 } else { 0 } | if packed { 4 } else { 0 }
+        }
     }
 }
 
@@ -58,6 +61,11 @@ const fn int_op(number: u32) -> AtomOp {
 }
 
 const CAS: u32 = 11;
+const EXCH: u32 = 8;
+/// First of the eight numbers of `min` and `max` of halves.
+const HALF: u32 = 24;
+/// Bits of a number.
+const KINDS: u32 = 31;
 
 /// What a 32-bit atomic leaves in memory.
 #[inline(always)]
@@ -69,6 +77,7 @@ fn next32(number: u32, old: u32, b: u32, c: u32) -> u32 {
         12 => atomics::add_f32(f(old), f(b), false).to_bits(),
         13 => atomics::add_f32(f(old), f(b), true).to_bits(),
         16 => atomics::add_f16x2(old, b),
+        HALF.. => atomics::min_max_half(old, b, number & 1 != 0, number & 2 != 0),
         _ => atomics::add_bf16x2(old, b),
     }
 }
@@ -89,6 +98,7 @@ fn next16(number: u32, old: u32, b: u32, c: u32) -> u32 {
     match number {
         CAS => atomics::cas16(old, b, c),
         15 => atomics::add_f16(old, b),
+        HALF.. => atomics::min_max_half(old, b, number & 1 != 0, number & 2 != 0) & 0xffff,
         _ => atomics::add_bf16(old, b),
     }
 }
@@ -107,7 +117,7 @@ pub(crate) trait Width: 'static {
 }
 
 macro_rules! width {
-    ($name:ident, $lane:ty, $atomic:ty, $mem:ty, $next:ident) => {
+    ($name:ident, $lane:ty, $atomic:ty, $mem:ty, $next:ident, $whole:literal) => {
         pub(crate) struct $name;
         impl Width for $name {
             type L = $lane;
@@ -131,6 +141,14 @@ macro_rules! width {
                 }
                 // SAFETY: the caller's promise; device memory is only touched through raw pointers.
                 let cell = unsafe { <$atomic>::from_ptr(p.cast()) };
+                // What the processor does in one instruction.
+                match number {
+                    0 if $whole => return cell.fetch_add(b as $mem, Ordering::SeqCst) as $lane,
+                    5 => return cell.fetch_and(b as $mem, Ordering::SeqCst) as $lane,
+                    6 => return cell.fetch_or(b as $mem, Ordering::SeqCst) as $lane,
+                    EXCH => return cell.swap(b as $mem, Ordering::SeqCst) as $lane,
+                    _ => {}
+                }
                 let update = |old: $mem| Some($next(number, old as $lane, b, c) as $mem);
                 match cell.fetch_update(Ordering::SeqCst, Ordering::SeqCst, update) {
                     Ok(old) | Err(old) => old as $lane,
@@ -139,9 +157,29 @@ macro_rules! width {
         }
     };
 }
-width!(W16, u32, AtomicU16, u16, next16);
-width!(W32, u32, AtomicU32, u32, next32);
-width!(W64, u64, AtomicU64, u64, next64);
+width!(W16, u32, AtomicU16, u16, next16, false);
+width!(W32, u32, AtomicU32, u32, next32, true);
+width!(W64, u64, AtomicU64, u64, next64, true);
+
+/// Combines `value` into the element of `bytes` at `p`, as [`kind_number`] says.
+///
+/// # Safety
+/// As [`Width::exchange`].
+pub(crate) unsafe fn apply(p: *mut u8, bytes: usize, number: u32, value: u64, plain: bool) {
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "the value has the bytes of the element"
+    )]
+    let narrow = value as u32;
+    // SAFETY: the caller's promise.
+    unsafe {
+        match bytes {
+            2 => _ = W16::exchange(p, number, narrow, 0, plain),
+            4 => _ = W32::exchange(p, number, narrow, 0, plain),
+            _ => _ = W64::exchange(p, number, value, 0, plain),
+        }
+    }
+}
 
 /// An atomic: `d` old value or none, `a` address, `b` operand, `c` second operand of `cas`; kind in the flags.
 pub(crate) struct Atomic<S, W>(PhantomData<(S, W)>);
@@ -152,10 +190,10 @@ impl<S: SpaceTag, W: Width> Body for Atomic<S, W> {
         // SAFETY: the contract of `Body`; memory is only touched in checked spans.
         unsafe {
             let o = *op;
-            let number = o.flags >> NUMBER;
+            let number = o.flags >> NUMBER & KINDS;
             let site = site_of(cx, S::KIND, &o);
             let plain = S::KIND == Kind::Shared;
-            if number == CAS || number == 8 {
+            if number == CAS || number == EXCH {
                 cx.spin = true;
             }
             for chunk in 0..cx.chunks {
@@ -169,7 +207,7 @@ impl<S: SpaceTag, W: Width> Body for Atomic<S, W> {
                 let (c, step) = cx.source(o.c, W::L::BYTES);
                 let c = W::L::load(c.add(chunk * step));
                 let mut old = [W::L::default(); CHUNK];
-                let what = (W::BYTES, chunk, Access::Write);
+                let what = (W::BYTES, alignment(&o, W::BYTES), chunk, Access::Write);
                 let fine = each_lane::<I>(cx, op, S::KIND, site, &ad, m, what, |i, p| {
                     old[i] = W::exchange(p, number, b[i], c[i], plain);
                 });
@@ -181,6 +219,32 @@ impl<S: SpaceTag, W: Width> Body for Atomic<S, W> {
                 }
             }
             op.add(1)
+        }
+    }
+}
+
+/// An atomic through a generic address that lies in local memory, which no other thread sees.
+pub(crate) struct AtomicLocal<W>(PhantomData<W>);
+
+impl<W: Width> Body for AtomicLocal<W> {
+    #[inline(always)]
+    unsafe fn run<I: Isa>(cx: &mut Cx, op: *const Op) -> *const Op {
+        // SAFETY: the contract of `Body`; memory is only touched in checked spans.
+        unsafe {
+            let o = *op;
+            let number = o.flags >> NUMBER & KINDS;
+            let fine = each_local::<I>(cx, op, &o, W::BYTES, |cx, chunk, i, p| {
+                let operand = |operand: u32| {
+                    let (p, step) = cx.source(operand, W::L::BYTES);
+                    *p.add(chunk * step).cast::<W::L>().add(i)
+                };
+                let old = W::exchange(p, number, operand(o.b), operand(o.c), true);
+                if o.d != NO_OPERAND {
+                    let chunk = cx.destination(o.d).add(chunk * W::L::BYTES);
+                    *chunk.cast::<W::L>().add(i) = old;
+                }
+            });
+            if fine { op.add(1) } else { std::ptr::null() }
         }
     }
 }

@@ -26,6 +26,14 @@ pub(crate) const ORDERED: u32 = 32;
 pub(crate) const ACQUIRE: u32 = 64;
 /// Flag: a fence before the access.
 pub(crate) const RELEASE: u32 = 128;
+/// Two bits from here: the address is a multiple of the bytes of the access, shifted left by this.
+pub(crate) const ALIGN: u32 = 16;
+
+/// What the address of an access of `bytes` is a multiple of.
+#[inline(always)]
+pub(crate) const fn alignment(o: &Op, bytes: u64) -> u64 {
+    bytes << (o.flags >> ALIGN & 3)
+}
 
 /// A state space.
 pub(crate) trait SpaceTag: 'static {
@@ -242,12 +250,12 @@ pub(crate) unsafe fn each_lane<I: Isa>(
     site: *mut Site,
     ad: &[u64; CHUNK],
     m: u16,
-    (bytes, chunk, access): (u64, usize, Access),
+    (bytes, align, chunk, access): (u64, u64, usize, Access),
     mut lane: impl FnMut(usize, *mut u8),
 ) -> bool {
     let first_of = |bits: u16| bits.trailing_zeros();
     let lane_number = |i: u32| u32::try_from(chunk * CHUNK).unwrap_or(0) + i;
-    let crooked = misaligned(ad, bytes, m);
+    let crooked = misaligned(ad, align, m);
     if crooked != 0 {
         let i = first_of(crooked);
         cx.fail(
@@ -477,7 +485,8 @@ impl<S: SpaceTag, M: Element> Body for Load<S, M> {
                 }
                 let mut v = [[M::L::default(); CHUNK]; 4];
                 let ordered = o.flags & ORDERED != 0;
-                let fine = each_lane::<I>(cx, op, S::KIND, site, &ad, m, (total, c, Access::Read), |i, p| {
+                let what = (total, alignment(&o, total), c, Access::Read);
+                let fine = each_lane::<I>(cx, op, S::KIND, site, &ad, m, what, |i, p| {
                     for (k, row) in v.iter_mut().enumerate().take(n) {
                         let p = p.add(k * M::BYTES);
                         row[i] = if ordered { M::get_atomic(p) } else { M::get(p) };
@@ -548,7 +557,7 @@ unsafe fn load_scalar<S: SpaceTag, M: Element, I: Isa>(
         let total = (M::BYTES * n) as u64;
         let address = addresses::<I>(cx, o, 0)[0];
         let mut host = (*site).at(address, total);
-        if !address.is_multiple_of(total) {
+        if !address.is_multiple_of(alignment(o, total)) {
             let lane = cx.first_lane();
             return cx.fail(op, FaultKind::MisalignedAddress, lane, address);
         }
@@ -620,25 +629,17 @@ impl<S: SpaceTag, M: Element> Body for Store<S, M> {
                     *row = M::L::load(p.add(c * step));
                 }
                 let ordered = o.flags & ORDERED != 0;
-                let fine = each_lane::<I>(
-                    cx,
-                    op,
-                    S::KIND,
-                    site,
-                    &ad,
-                    m,
-                    (total, c, Access::Write),
-                    |i, p| {
-                        for (k, row) in v.iter().enumerate().take(n) {
-                            let p = p.add(k * M::BYTES);
-                            if ordered {
-                                M::put_atomic(p, row[i]);
-                            } else {
-                                M::put(p, row[i]);
-                            }
+                let what = (total, alignment(&o, total), c, Access::Write);
+                let fine = each_lane::<I>(cx, op, S::KIND, site, &ad, m, what, |i, p| {
+                    for (k, row) in v.iter().enumerate().take(n) {
+                        let p = p.add(k * M::BYTES);
+                        if ordered {
+                            M::put_atomic(p, row[i]);
+                        } else {
+                            M::put(p, row[i]);
                         }
-                    },
-                );
+                    }
+                });
                 if !fine {
                     return std::ptr::null();
                 }
@@ -667,8 +668,11 @@ pub(crate) fn local_site(cx: &Cx, lane: usize) -> Site {
 }
 
 /// Calls `lane` with chunk, lane in it and host address of each lane's access.
+///
+/// # Safety
+/// `o` is an access made by the decoder.
 #[inline(always)]
-unsafe fn each_local<I: Isa>(
+pub(crate) unsafe fn each_local<I: Isa>(
     cx: &mut Cx,
     op: *const Op,
     o: &Op,
@@ -688,7 +692,7 @@ unsafe fn each_local<I: Isa>(
             }
             let number = c * CHUNK + i;
             let at = u32::try_from(number).unwrap_or(0);
-            if !ad[i].is_multiple_of(total) {
+            if !ad[i].is_multiple_of(alignment(o, total)) {
                 cx.fail(op, FaultKind::MisalignedAddress, at, ad[i]);
                 return false;
             }

@@ -13,14 +13,18 @@
 
 pub(crate) mod alu;
 pub(crate) mod atomics;
+pub(crate) mod bulk;
 pub(crate) mod control;
 pub(crate) mod hooks;
 pub(crate) mod isa;
 pub(crate) mod lane;
+pub(crate) mod mbarrier;
 pub(crate) mod memory;
 pub(crate) mod modifiers;
 pub(crate) mod scalar;
+pub(crate) mod thread;
 pub(crate) mod warp;
+pub(crate) mod wide;
 
 use crate::env::Env;
 use crate::error::FaultKind;

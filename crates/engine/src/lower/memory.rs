@@ -1,18 +1,23 @@
 //! Loads, stores, atomics, fences, address spaces.
 
-use tessera_ptx::modifier::{AtomOp, Semantics};
+use tessera_ptx::modifier::{Mod, Semantics};
 use tessera_ptx::module::Symbol;
 use tessera_ptx::{Address, Flag, Inst as PtxInst, Opcode as O, Operand, Space as PtxSpace, Type as T};
 
-use super::alu::atom_int;
 use super::operand::class_of;
 use super::{Binding, Local, Lower, Result};
 use crate::exec::alu::{Alu, Class};
-use crate::lir::{Access, Atom, AtomKind, Konst, MemType, Order, Space, V, What};
+use crate::exec::wide::Wide;
+use crate::lir::{Access, Konst, MemType, Order, Space, V, What};
 use crate::{SHARED_WINDOW, WINDOW_BYTES};
 
-fn order(inst: &PtxInst) -> Order {
-    match inst.semantics() {
+pub(super) fn order(inst: &PtxInst) -> Order {
+    // `.mmio` stands beside the ordering that it comes with.
+    let ordering = inst.mods.iter().find_map(|m| match m {
+        Mod::Semantics(semantics) if *semantics != Semantics::Mmio => Some(*semantics),
+        _ => None,
+    });
+    match ordering.or(inst.semantics()) {
         None | Some(Semantics::Weak) => Order::Weak,
         Some(Semantics::Volatile | Semantics::Relaxed | Semantics::Mmio) => Order::Relaxed,
         Some(Semantics::Acquire) => Order::Acquire,
@@ -34,7 +39,7 @@ const fn mem_type(ty: T) -> MemType {
 }
 
 impl Lower<'_> {
-    fn space(&self, space: Option<PtxSpace>) -> Result<Space> {
+    pub(super) fn space(&self, space: Option<PtxSpace>) -> Result<Space> {
         Ok(match space {
             None => Space::Generic,
             Some(PtxSpace::Global | PtxSpace::Const) => Space::Global,
@@ -51,17 +56,12 @@ impl Lower<'_> {
             O::Ld | O::Ldu => self.load(inst),
             O::St => self.store(inst),
             O::Atom | O::Red => self.atom(inst),
-            O::Membar | O::Fence => {
+            // Every access goes through one path to memory, so a fence between paths is one between accesses.
+            O::Membar | O::Fence | O::MembarProxy | O::FenceProxy | O::FenceMbarrierInit => {
                 self.emit(What::Fence, &[], &[]);
                 Ok(())
             }
-            O::FenceProxy => {
-                if inst.has(Flag::Alias) || inst.has(Flag::Async) {
-                    self.emit(What::Fence, &[], &[]);
-                    return Ok(());
-                }
-                self.refuse("proxies of tensor maps")
-            }
+            O::MultimemLdReduce | O::MultimemSt | O::MultimemRed => self.multimem(inst),
             O::Cvta => self.cvta(inst),
             O::Isspacep => {
                 let Some(operand) = inst.operands.first() else {
@@ -97,7 +97,7 @@ impl Lower<'_> {
     }
 
     /// Elements of a vector operand, or the one operand.
-    fn elements<'o>(&self, inst: &'o PtxInst, n: usize) -> Result<&'o [Operand]> {
+    pub(super) fn elements<'o>(&self, inst: &'o PtxInst, n: usize) -> Result<&'o [Operand]> {
         match inst.operands.get(n) {
             Some(Operand::Vec(parts)) => Ok(parts),
             Some(one) => Ok(std::slice::from_ref(one)),
@@ -105,14 +105,14 @@ impl Lower<'_> {
         }
     }
 
-    fn mem_address(&self, inst: &PtxInst, n: usize) -> Result<Address> {
+    pub(super) fn mem_address(&self, inst: &PtxInst, n: usize) -> Result<Address> {
         match inst.operands.get(n) {
             Some(Operand::Mem(address)) => Ok(*address),
             _ => self.refuse("no address"),
         }
     }
 
-    fn load(&mut self, inst: &PtxInst) -> Result<()> {
+    pub(super) fn load(&mut self, inst: &PtxInst) -> Result<()> {
         let Some(ty) = inst.ty(0) else {
             return self.refuse("no type");
         };
@@ -129,10 +129,7 @@ impl Lower<'_> {
         let space = self.space(inst.space())?;
         let (base, offset) = self.address(address, space == Space::Shared)?;
         if ty.bits() == 128 {
-            return self.load_wide(inst, space, base, offset, parts);
-        }
-        if parts.len() > 4 {
-            return self.refuse("vectors of eight elements");
+            return self.load_wide(inst, space, (base, offset), parts);
         }
         let mut d = Vec::new();
         for part in parts {
@@ -146,15 +143,18 @@ impl Lower<'_> {
         } else {
             d.iter().map(|_| self.temp(class_of(ty))).collect()
         };
-        let n = u8::try_from(parts.len()).unwrap_or(1);
-        let access = Access {
-            space,
-            ty: mem_type(ty),
-            n,
-            order: order(inst),
-            offset,
+        // Eight elements are two accesses of four. What is loaded first may not be the address of what comes second.
+        let targets = if targets.len() > 4 && targets.contains(&base) {
+            let fresh = self.fresh(&targets);
+            self.load_parts(inst, ty, space, (base, offset), &fresh);
+            for (d, t) in targets.iter().zip(fresh) {
+                self.assign(*d, t);
+            }
+            return Ok(());
+        } else {
+            targets
         };
-        self.emit(What::Load(access), &targets, &[base]);
+        self.load_parts(inst, ty, space, (base, offset), &targets);
         if !same {
             for (d, t) in d.into_iter().zip(targets) {
                 self.assign(d, t);
@@ -163,31 +163,50 @@ impl Lower<'_> {
         Ok(())
     }
 
-    /// `ld.b128`: two halves of each.
+    /// The accesses of a load of elements of one class: four elements each at most.
+    fn load_parts(&mut self, inst: &PtxInst, ty: T, space: Space, (base, offset): (V, i32), targets: &[V]) {
+        let eight = targets.len() > 4;
+        for (i, part) in (0i32..).zip(targets.chunks(4)) {
+            let access = Access {
+                space,
+                ty: mem_type(ty),
+                n: u8::try_from(part.len()).unwrap_or(1),
+                order: order(inst),
+                offset: offset.wrapping_add(i * 4 * i32::try_from(ty.bytes()).unwrap_or(0)),
+                align: u8::from(eight && i == 0),
+            };
+            self.emit(What::Load(access), part, &[base]);
+        }
+    }
+
+    /// `ld.b128`: two halves; one access where it is ordered.
     fn load_wide(
         &mut self,
         inst: &PtxInst,
         space: Space,
-        base: V,
-        offset: i32,
+        (base, offset): (V, i32),
         parts: &[Operand],
     ) -> Result<()> {
         let &[Operand::Reg(reg)] = parts else {
             return self.refuse("vectors of .b128");
         };
         let d = self.register(reg);
+        if order(inst) != Order::Weak && space != Space::Local {
+            return self.wide(inst, Wide::Load, 1, &[d, d + 1], &[]);
+        }
         let access = Access {
             space,
             ty: MemType::B64,
             n: 2,
             order: order(inst),
             offset,
+            align: 0,
         };
         self.emit(What::Load(access), &[d, d + 1], &[base]);
         Ok(())
     }
 
-    fn store(&mut self, inst: &PtxInst) -> Result<()> {
+    pub(super) fn store(&mut self, inst: &PtxInst) -> Result<()> {
         let Some(ty) = inst.ty(0) else {
             return self.refuse("no type");
         };
@@ -201,102 +220,42 @@ impl Lower<'_> {
         }
         let space = self.space(inst.space())?;
         let (base, offset) = self.address(address, space == Space::Shared)?;
-        let mut s = vec![base];
-        let mut mem = mem_type(ty);
         if ty.bits() == 128 {
             let &[Operand::Reg(reg)] = parts else {
                 return self.refuse("vectors of .b128");
             };
             let v = self.register(reg);
-            s.extend([v, v + 1]);
-            mem = MemType::B64;
-        } else {
-            for part in parts {
-                // A wider register gives its low bits.
-                s.push(self.source(part, ty)?);
+            if order(inst) != Order::Weak && space != Space::Local {
+                return self.wide(inst, Wide::Store, 0, &[], &[v, v + 1]);
             }
+            self.store_parts(inst, T::B64, space, (base, offset), &[v, v + 1]);
+            return Ok(());
         }
-        if s.len() > 5 {
-            return self.refuse("vectors of eight elements");
+        let mut values = Vec::new();
+        for part in parts {
+            // A wider register gives its low bits.
+            values.push(self.source(part, ty)?);
         }
-        let n = u8::try_from(s.len() - 1).unwrap_or(1);
-        self.emit(
-            What::Store(Access {
-                space,
-                ty: mem,
-                n,
-                order: order(inst),
-                offset,
-            }),
-            &[],
-            &s,
-        );
+        self.store_parts(inst, ty, space, (base, offset), &values);
         Ok(())
     }
 
-    #[allow(clippy::too_many_lines, reason = "operands of one instruction, in order")]
-    fn atom(&mut self, inst: &PtxInst) -> Result<()> {
-        let (Some(ty), Some(op)) = (inst.ty(0), inst.atom_op()) else {
-            return self.refuse("no operation");
-        };
-        let returns = inst.op == O::Atom;
-        let at = usize::from(returns);
-        let address = self.mem_address(inst, at)?;
-        if matches!(inst.operands.get(at + 1), Some(Operand::Vec(_))) {
-            return self.refuse("atomics of vectors");
-        }
-        let space = self.space(inst.space())?;
-        let (base, offset) = self.address(address, space == Space::Shared)?;
-        let kind = match (op, ty) {
-            (AtomOp::Cas, _) => AtomKind::Cas,
-            (AtomOp::Add, T::F32) => AtomKind::AddF32 {
-                ftz: space != Space::Shared && inst.space().is_some(),
-            },
-            (AtomOp::Add, T::F64) => AtomKind::AddF64,
-            (AtomOp::Add, T::F16) => AtomKind::AddF16,
-            (AtomOp::Add, T::F16x2) => AtomKind::AddF16x2,
-            (AtomOp::Add, T::Bf16) => AtomKind::AddBf16,
-            (AtomOp::Add, T::Bf16x2) => AtomKind::AddBf16x2,
-            (_, ty) if ty.is_float() => return self.refuse("this atomic of this type"),
-            (op, ty) => match atom_int(op, ty.is_signed()) {
-                Some(op) => AtomKind::Int(op),
-                None => return self.refuse("this atomic"),
-            },
-        };
-        let bytes = match u8::try_from(ty.bytes()) {
-            Ok(bytes) if bytes < 16 => bytes,
-            // Two lanes' worth of register and, on the host, an instruction that not every processor has.
-            _ => return self.refuse("atomics of 128 bits"),
-        };
-        let order = if inst.semantics().is_none() {
-            Order::Relaxed
-        } else {
-            order(inst)
-        };
-        let mut s = vec![base, self.arg(inst, at + 1, ty)?];
-        if kind == AtomKind::Cas {
-            s.push(self.arg(inst, at + 2, ty)?);
-        }
-        let mut d = Vec::new();
-        if returns {
-            match inst.operands.first() {
-                Some(Operand::Sink) => {}
-                Some(operand) => d.push(self.dest(operand, class_of(ty))?),
-                None => return self.refuse("no destination"),
-            }
-        }
-        self.emit(
-            What::Atom(Atom {
+    /// The accesses of a store: four elements each at most.
+    fn store_parts(&mut self, inst: &PtxInst, ty: T, space: Space, (base, offset): (V, i32), values: &[V]) {
+        let eight = values.len() > 4;
+        for (i, part) in (0i32..).zip(values.chunks(4)) {
+            let access = Access {
                 space,
-                kind,
-                bytes,
-                offset,
-                order,
-            }),
-            &d,
-            &s,
-        );
-        Ok(())
+                ty: mem_type(ty),
+                n: u8::try_from(part.len()).unwrap_or(1),
+                order: order(inst),
+                offset: offset.wrapping_add(i * 4 * i32::try_from(ty.bytes()).unwrap_or(0)),
+                align: u8::from(eight && i == 0),
+            };
+            let mut s = vec![base];
+            s.extend(part);
+            self.emit(What::Store(access), &[], &s);
+        }
     }
 
     /// Between generic addresses and offsets in a window. Global and constant addresses are generic ones.

@@ -3,6 +3,8 @@
 //! One source file per family of instructions; this one has the builder, blocks and control flow.
 
 mod alu;
+mod asynchronous;
+mod atomic;
 mod call;
 mod convert;
 mod float;
@@ -224,7 +226,7 @@ impl<'m> Lower<'m> {
                 | What::Redux(_)
                 | What::Elect
                 | What::Sleep
-        );
+        ) || matches!(what, What::Thread(thread) if thread.what.stops());
         match self.guard {
             // What a split can stop at is jumped around, so that it stands there with exactly the lanes concerned.
             Some((pred, negated)) if stops => {
@@ -500,7 +502,34 @@ impl<'m> Lower<'m> {
             | O::Prefetchu
             | O::Discard
             | O::Applypriority
-            | O::Createpolicy => self.memory(inst),
+            | O::Createpolicy
+            | O::MembarProxy
+            | O::FenceMbarrierInit
+            | O::MultimemLdReduce
+            | O::MultimemSt
+            | O::MultimemRed => self.memory(inst),
+            O::CpAsync
+            | O::CpAsyncCommitGroup
+            | O::CpAsyncWaitGroup
+            | O::CpAsyncWaitAll
+            | O::CpAsyncMbarrierArrive
+            | O::CpAsyncBulk
+            | O::CpAsyncBulkCommitGroup
+            | O::CpAsyncBulkWaitGroup
+            | O::CpAsyncBulkPrefetch
+            | O::CpReduceAsyncBulk
+            | O::StAsync
+            | O::StBulk
+            | O::RedAsync
+            | O::MbarrierInit
+            | O::MbarrierInval
+            | O::MbarrierArrive
+            | O::MbarrierArriveDrop
+            | O::MbarrierExpectTx
+            | O::MbarrierCompleteTx
+            | O::MbarrierTestWait
+            | O::MbarrierTryWait
+            | O::MbarrierPendingCount => self.asynchronous(inst),
             O::BarSync
             | O::BarRed
             | O::BarArrive

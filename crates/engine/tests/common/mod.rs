@@ -17,7 +17,7 @@ use tessera_ptx::{FuncId, Id, Module, Space, VarId};
 /// One allocation: host memory behind a device address.
 struct Allocation {
     address: u64,
-    bytes: Box<[UnsafeCell<u64>]>,
+    bytes: Box<[UnsafeCell<u128>]>,
     len: u64,
 }
 

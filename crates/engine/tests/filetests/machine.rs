@@ -18,7 +18,8 @@ const STEP: u64 = 0x1_0000_0000;
 /// Allocations, each a range of device addresses of its own.
 #[derive(Default)]
 pub(crate) struct Ram {
-    regions: Vec<(u64, Box<[UnsafeCell<u64>]>)>,
+    /// In cells that make host addresses multiples of 16 where device addresses are.
+    regions: Vec<(u64, Box<[UnsafeCell<u128>]>)>,
 }
 
 // SAFETY: the cells are written by kernels through raw pointers and read by this program only while none runs.
@@ -27,7 +28,7 @@ unsafe impl Sync for Ram {}
 impl Ram {
     /// A region of this size; returns its address.
     pub(crate) fn allocate(&mut self, bytes: usize) -> u64 {
-        let cells = (0..bytes.div_ceil(8).max(1))
+        let cells = (0..bytes.div_ceil(16).max(1))
             .map(|_| UnsafeCell::new(0))
             .collect();
         self.regions.push((bytes as u64, cells));
