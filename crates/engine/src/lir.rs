@@ -4,6 +4,8 @@
 //! written; an instruction that can stop (barrier, hook, guard of a widening) may stand anywhere, since a program counter is
 //! the number of an instruction in the final order of blocks.
 
+pub(crate) mod matrix;
+
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -238,6 +240,13 @@ pub(crate) enum What {
     },
     /// d: predicate; s: generic address.
     IsSpace(Space),
+    /// Operands: see [`matrix`].
+    Mma(matrix::Mma),
+    /// d: registers; s: address.
+    LoadMatrix(matrix::Move),
+    /// s: address, registers.
+    StoreMatrix(matrix::Move),
+    MoveMatrix,
     Hook(Hook),
     Sleep,
     Trap,

@@ -1,5 +1,7 @@
 //! Emission of operations.
 
+mod matrix;
+
 use super::{Analysed, Code, select};
 use crate::analysis::cfg::NONE;
 use crate::analysis::shape::{Shape, widened};
@@ -256,6 +258,7 @@ impl<'a> Emit<'a> {
                 };
                 self.emit(op);
             }
+            What::Mma(_) | What::LoadMatrix(_) | What::StoreMatrix(_) | What::MoveMatrix => self.matrix(inst),
             _ => self.warp(inst),
         }
     }
@@ -592,7 +595,6 @@ impl<'a> Emit<'a> {
 
     /// Turns numbers of blocks into numbers of operations.
     fn patch(&mut self) {
-        let mut at = 0;
         for (b, block) in self.a.kernel.blocks.iter().enumerate() {
             // The terminator is the last operation of the block.
             let end = self.start.get(b + 1).map_or(self.ops.len(), |&s| s as usize);
@@ -604,9 +606,9 @@ impl<'a> Emit<'a> {
                     op.e = self.start[*other as usize];
                 }
                 Term::Switch { targets, .. } => {
-                    for t in targets {
-                        self.targets[at] = self.start[*t as usize];
-                        at += 1;
+                    let at = op.imm.cast_unsigned() as usize;
+                    for (place, t) in self.targets[at..].iter_mut().zip(targets) {
+                        *place = self.start[*t as usize];
                     }
                 }
                 _ => {}

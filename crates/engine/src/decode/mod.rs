@@ -186,7 +186,12 @@ fn twins(a: &Analysed, shapes: &[Shape]) -> Vec<bool> {
                 && inst.d.iter().all(|&d| shapes[d as usize].stride().is_some());
             let memory = matches!(
                 inst.what,
-                What::Load(_) | What::Store(_) | What::Atom(_) | What::IsSpace(_)
+                What::Load(_)
+                    | What::Store(_)
+                    | What::Atom(_)
+                    | What::IsSpace(_)
+                    | What::LoadMatrix(_)
+                    | What::StoreMatrix(_)
             );
             for (i, &v) in inst.s.iter().enumerate() {
                 if affine(v) && !scalar && !(memory && i == 0) {

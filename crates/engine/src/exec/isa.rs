@@ -4,13 +4,14 @@
 //! A loop body is written once, `#[inline(always)]` and generic over [`Isa`]; [`Level::handler`] picks the copy of it that was
 //! compiled for the processor at hand.
 
+use super::tile::Tile;
 use super::{Cx, Handler, Op};
 
 /// Lanes that a loop handles at once: half a warp.
 pub(crate) const CHUNK: usize = 16;
 
 /// A vector unit.
-pub(crate) trait Isa: Copy + 'static {
+pub(crate) trait Isa: Tile + Copy + 'static {
     /// Stores the lanes of `v` whose bit in `m` is set.
     ///
     /// # Safety

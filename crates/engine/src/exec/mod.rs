@@ -18,11 +18,13 @@ pub(crate) mod control;
 pub(crate) mod hooks;
 pub(crate) mod isa;
 pub(crate) mod lane;
+pub(crate) mod matrix;
 pub(crate) mod mbarrier;
 pub(crate) mod memory;
 pub(crate) mod modifiers;
 pub(crate) mod scalar;
 pub(crate) mod thread;
+pub(crate) mod tile;
 pub(crate) mod warp;
 pub(crate) mod wide;
 
@@ -159,7 +161,7 @@ pub(crate) struct Cx {
     /// Where the current split goes on when the run ends.
     pub(crate) pc: u32,
     pub(crate) sites: *mut Site,
-    /// Targets of switches.
+    /// Targets of switches; operands of matrix instructions.
     pub(crate) targets: *const u32,
     pub(crate) shared: Site,
     pub(crate) local: *mut u8,

@@ -23,6 +23,15 @@ unsafe fn missing(cx: &mut Cx, members: u32) -> bool {
     unsafe { missing_slow(cx, members, &live) }
 }
 
+/// Whether an operation of whole warps has to wait for lanes.
+#[inline(always)]
+pub(crate) fn incomplete(cx: &mut Cx) -> bool {
+    // SAFETY: the group outlives the run.
+    let live = unsafe { (*cx.group).live };
+    let waits = |w: usize| cx.mask[w] != 0 && live[w] & !cx.mask[w] != 0;
+    cx.mask != live && !std::mem::take(&mut cx.force) && (0..WARPS).any(waits)
+}
+
 #[cold]
 unsafe fn missing_slow(cx: &Cx, members: u32, live: &Mask) -> bool {
     for w in 0..WARPS {

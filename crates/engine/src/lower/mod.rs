@@ -8,6 +8,7 @@ mod atomic;
 mod call;
 mod convert;
 mod float;
+mod matrix;
 mod memory;
 mod operand;
 mod warp;
@@ -225,6 +226,10 @@ impl<'m> Lower<'m> {
                 | What::Match { .. }
                 | What::Redux(_)
                 | What::Elect
+                | What::Mma(_)
+                | What::LoadMatrix(_)
+                | What::StoreMatrix(_)
+                | What::MoveMatrix
                 | What::Sleep
         ) || matches!(what, What::Thread(thread) if thread.what.stops());
         match self.guard {
@@ -548,6 +553,7 @@ impl<'m> Lower<'m> {
             | O::Pmevent
             | O::GriddepcontrolWait
             | O::GriddepcontrolLaunchDependents => self.warp(inst),
+            O::Mma | O::Ldmatrix | O::Stmatrix | O::Movmatrix => self.matrix(inst),
             O::Cvt => self.convert(inst),
             O::Mov => self.mov_instruction(inst),
             O::Setp | O::Set | O::Selp | O::Slct | O::Testp => self.compare(inst),

@@ -1,0 +1,226 @@
+//! What matrix products ask of a vector unit, sixteen lanes at a time.
+
+use super::isa::{CHUNK, Portable};
+
+/// Sixteen words.
+pub(crate) type Words = [u32; CHUNK];
+/// Sixteen numbers.
+pub(crate) type Floats = [f32; CHUNK];
+
+/// The part of a vector unit that matrix products use.
+///
+/// # Safety
+/// Every function may only be called where the processor has the unit.
+pub(crate) trait Tile {
+    /// Sixteen numbers in registers.
+    type F: Copy;
+    /// Columns of a result that the registers hold beside what else is needed.
+    const COLUMNS: usize;
+
+    /// Reads.
+    unsafe fn load(from: &Floats) -> Self::F;
+    /// Writes.
+    unsafe fn store(to: &mut Floats, v: Self::F);
+    /// `a * b + c`, rounded once.
+    unsafe fn fma(a: Self::F, b: f32, c: Self::F) -> Self::F;
+    /// Transposes each of the four squares that four vectors are made of: `out[t][4 * q + z] = v[z][4 * q + t]`.
+    unsafe fn transpose(v: &[Words; 4]) -> [Words; 4];
+    /// Halves in the low parts of words as numbers; exact.
+    unsafe fn widen(v: &Words) -> Floats;
+    /// Numbers as halves in the low parts of words, to nearest; NaN becomes the canonical one.
+    unsafe fn narrow(v: &Floats) -> Words;
+}
+
+impl Tile for Portable {
+    type F = Floats;
+    const COLUMNS: usize = 4;
+
+    #[inline(always)]
+    unsafe fn load(from: &Floats) -> Floats {
+        *from
+    }
+    #[inline(always)]
+    unsafe fn store(to: &mut Floats, v: Floats) {
+        *to = v;
+    }
+    #[inline(always)]
+    unsafe fn fma(a: Floats, b: f32, mut c: Floats) -> Floats {
+        for i in 0..CHUNK {
+            c[i] = a[i].mul_add(b, c[i]);
+        }
+        c
+    }
+    #[inline(always)]
+    unsafe fn transpose(v: &[Words; 4]) -> [Words; 4] {
+        let mut out = [[0; CHUNK]; 4];
+        for (t, row) in out.iter_mut().enumerate() {
+            for q in 0..4 {
+                for z in 0..4 {
+                    row[4 * q + z] = v[z][4 * q + t];
+                }
+            }
+        }
+        out
+    }
+    #[inline(always)]
+    unsafe fn widen(v: &Words) -> Floats {
+        v.map(tessera_arith::half::f16_to_f32)
+    }
+    #[inline(always)]
+    unsafe fn narrow(v: &Floats) -> Words {
+        v.map(tessera_arith::convert::f32_to_f16_rn)
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::{Floats, Tile, Words};
+    use crate::exec::isa::{Avx2, Avx512};
+    use std::arch::x86_64::*;
+
+    // SAFETY of every intrinsic below: the unit is only used by handlers that were picked after its features were found;
+    // arrays of 16 lanes hold two or one full vectors.
+    impl Tile for Avx512 {
+        type F = __m512;
+        const COLUMNS: usize = 8;
+
+        #[inline(always)]
+        unsafe fn load(from: &Floats) -> __m512 {
+            // SAFETY: see the head of the impl.
+            unsafe { _mm512_loadu_ps(from.as_ptr()) }
+        }
+        #[inline(always)]
+        unsafe fn store(to: &mut Floats, v: __m512) {
+            // SAFETY: see the head of the impl.
+            unsafe { _mm512_storeu_ps(to.as_mut_ptr(), v) }
+        }
+        #[inline(always)]
+        unsafe fn fma(a: __m512, b: f32, c: __m512) -> __m512 {
+            // SAFETY: see the head of the impl.
+            unsafe { _mm512_fmadd_ps(a, _mm512_set1_ps(b), c) }
+        }
+        #[inline(always)]
+        unsafe fn transpose(v: &[Words; 4]) -> [Words; 4] {
+            let mut out = [[0; 16]; 4];
+            // SAFETY: see the head of the impl.
+            unsafe {
+                let get = |z: usize| _mm512_loadu_si512(v[z].as_ptr().cast());
+                let (a, b, c, d) = (get(0), get(1), get(2), get(3));
+                let (ab, cd) = (_mm512_unpacklo_epi32(a, b), _mm512_unpacklo_epi32(c, d));
+                let (ef, gh) = (_mm512_unpackhi_epi32(a, b), _mm512_unpackhi_epi32(c, d));
+                let mut put = |t: usize, x| _mm512_storeu_si512(out[t].as_mut_ptr().cast(), x);
+                put(0, _mm512_unpacklo_epi64(ab, cd));
+                put(1, _mm512_unpackhi_epi64(ab, cd));
+                put(2, _mm512_unpacklo_epi64(ef, gh));
+                put(3, _mm512_unpackhi_epi64(ef, gh));
+            }
+            out
+        }
+        #[inline(always)]
+        unsafe fn widen(v: &Words) -> Floats {
+            let mut out = [0.0; 16];
+            // SAFETY: see the head of the impl.
+            unsafe {
+                let words = _mm512_loadu_si512(v.as_ptr().cast());
+                let numbers = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(words));
+                _mm512_storeu_ps(out.as_mut_ptr(), numbers);
+            }
+            out
+        }
+        #[inline(always)]
+        unsafe fn narrow(v: &Floats) -> Words {
+            let mut out = [0; 16];
+            // SAFETY: see the head of the impl.
+            unsafe {
+                let x = _mm512_loadu_ps(v.as_ptr());
+                let halves = _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(x);
+                let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(x, x);
+                let words = _mm512_mask_set1_epi32(_mm512_cvtepu16_epi32(halves), nan, 0x7fff);
+                _mm512_storeu_si512(out.as_mut_ptr().cast(), words);
+            }
+            out
+        }
+    }
+
+    impl Tile for Avx2 {
+        type F = [__m256; 2];
+        const COLUMNS: usize = 4;
+
+        #[inline(always)]
+        unsafe fn load(from: &Floats) -> [__m256; 2] {
+            // SAFETY: see the head of `impl Tile for Avx512`.
+            unsafe {
+                [
+                    _mm256_loadu_ps(from.as_ptr()),
+                    _mm256_loadu_ps(from.as_ptr().add(8)),
+                ]
+            }
+        }
+        #[inline(always)]
+        unsafe fn store(to: &mut Floats, v: [__m256; 2]) {
+            // SAFETY: see the head of `impl Tile for Avx512`.
+            unsafe {
+                _mm256_storeu_ps(to.as_mut_ptr(), v[0]);
+                _mm256_storeu_ps(to.as_mut_ptr().add(8), v[1]);
+            }
+        }
+        #[inline(always)]
+        unsafe fn fma(a: [__m256; 2], b: f32, c: [__m256; 2]) -> [__m256; 2] {
+            // SAFETY: see the head of `impl Tile for Avx512`.
+            unsafe {
+                let b = _mm256_set1_ps(b);
+                [_mm256_fmadd_ps(a[0], b, c[0]), _mm256_fmadd_ps(a[1], b, c[1])]
+            }
+        }
+        #[inline(always)]
+        unsafe fn transpose(v: &[Words; 4]) -> [Words; 4] {
+            let mut out = [[0; 16]; 4];
+            // SAFETY: see the head of `impl Tile for Avx512`.
+            unsafe {
+                for half in [0, 8] {
+                    let get = |z: usize| _mm256_loadu_si256(v[z].as_ptr().add(half).cast());
+                    let (a, b, c, d) = (get(0), get(1), get(2), get(3));
+                    let (ab, cd) = (_mm256_unpacklo_epi32(a, b), _mm256_unpacklo_epi32(c, d));
+                    let (ef, gh) = (_mm256_unpackhi_epi32(a, b), _mm256_unpackhi_epi32(c, d));
+                    let mut put = |t: usize, x| _mm256_storeu_si256(out[t].as_mut_ptr().add(half).cast(), x);
+                    put(0, _mm256_unpacklo_epi64(ab, cd));
+                    put(1, _mm256_unpackhi_epi64(ab, cd));
+                    put(2, _mm256_unpacklo_epi64(ef, gh));
+                    put(3, _mm256_unpackhi_epi64(ef, gh));
+                }
+            }
+            out
+        }
+        #[inline(always)]
+        unsafe fn widen(v: &Words) -> Floats {
+            let mut out = [0.0; 16];
+            // SAFETY: see the head of `impl Tile for Avx512`.
+            unsafe {
+                let low = _mm256_set1_epi32(0xffff);
+                let get =
+                    |half: usize| _mm256_and_si256(_mm256_loadu_si256(v.as_ptr().add(half).cast()), low);
+                // Packing works within 128 bits: the middle quarters change places.
+                let packed = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi32(get(0), get(8)));
+                _mm256_storeu_ps(out.as_mut_ptr(), _mm256_cvtph_ps(_mm256_castsi256_si128(packed)));
+                let upper = _mm256_cvtph_ps(_mm256_extracti128_si256::<1>(packed));
+                _mm256_storeu_ps(out.as_mut_ptr().add(8), upper);
+            }
+            out
+        }
+        #[inline(always)]
+        unsafe fn narrow(v: &Floats) -> Words {
+            let mut out = [0; 16];
+            // SAFETY: see the head of `impl Tile for Avx512`.
+            unsafe {
+                for half in [0, 8] {
+                    let x = _mm256_loadu_ps(v.as_ptr().add(half));
+                    let halves = _mm256_cvtepu16_epi32(_mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(x));
+                    let nan = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(x, x));
+                    let words = _mm256_blendv_epi8(halves, _mm256_set1_epi32(0x7fff), nan);
+                    _mm256_storeu_si256(out.as_mut_ptr().add(half).cast(), words);
+                }
+            }
+            out
+        }
+    }
+}
