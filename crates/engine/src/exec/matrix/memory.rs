@@ -62,14 +62,14 @@ unsafe fn row(cx: &mut Cx, op: *const Op, lane: usize, address: u64) -> Option<*
 /// # Safety
 /// As [`Body::run`].
 #[inline(always)]
-unsafe fn all_rows(cx: &mut Cx, op: *const Op, w: usize, n: usize) -> Option<[*mut u8; 32]> {
+unsafe fn all_rows<I: Isa>(cx: &mut Cx, op: *const Op, w: usize, n: usize) -> Option<[*mut u8; 32]> {
     let mut hosts = [std::ptr::null_mut(); 32];
     for h in 0..2 {
         if n * 8 <= h * 16 {
             break;
         }
         // SAFETY: the caller's promise.
-        let ad = unsafe { addresses(cx, &*op, w * 2 + h) };
+        let ad = unsafe { addresses::<I>(cx, &*op, w * 2 + h) };
         for (i, address) in ad.into_iter().enumerate() {
             let lane = h * 16 + i;
             // A lane that is not there has no address; its row counts as zeros and is not stored.
@@ -100,7 +100,7 @@ impl Body for LoadMatrix {
                 if cx.mask[w] == 0 {
                     continue;
                 }
-                let Some(rows) = all_rows(cx, op, w, n) else {
+                let Some(rows) = all_rows::<I>(cx, op, w, n) else {
                     return std::ptr::null();
                 };
                 for i in 0..n {
@@ -140,7 +140,7 @@ impl Body for StoreMatrix {
                 if cx.mask[w] == 0 {
                     continue;
                 }
-                let Some(rows) = all_rows(cx, op, w, n) else {
+                let Some(rows) = all_rows::<I>(cx, op, w, n) else {
                     return std::ptr::null();
                 };
                 for i in 0..n {
