@@ -115,6 +115,19 @@ macro_rules! handler {
     };
 }
 
+#[cfg(test)]
+macro_rules! evaluate {
+    ($name:ident, $s:ident, $x:ident, $a:ident) => {
+        one::<functions::$name>($s, $x)
+    };
+    ($name:ident, $s:ident, $x:ident, $a:ident $b:ident) => {
+        two::<functions::$name>($s, $x)
+    };
+    ($name:ident, $s:ident, $x:ident, $a:ident $b:ident $c:ident) => {
+        three::<functions::$name>($s, $x)
+    };
+}
+
 macro_rules! table {
     ($x:ident; $($name:ident($($arg:ident: $at:ident),+) -> $r:ident { $body:expr })+) => {
         /// An arithmetic operation on lanes.
@@ -138,6 +151,18 @@ macro_rules! table {
             /// Its loop for a vector unit.
             pub(crate) fn handler(self, level: Level) -> Handler {
                 match self { $(Self::$name => handler!(level, $name, $($arg)+)),+ }
+            }
+        }
+
+        #[cfg(test)]
+        impl Alu {
+            /// All of them.
+            pub(crate) const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// Its function on one lane; values are zero-extended.
+            pub(crate) fn evaluate(self, s: [u64; 3], x: u32) -> u64 {
+                use super::lane::evaluate::*;
+                match self { $(Self::$name => evaluate!($name, s, x, $($arg)+)),+ }
             }
         }
     };

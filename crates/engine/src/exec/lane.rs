@@ -329,3 +329,54 @@ impl<F: Fn3> Body for Map3<F> {
         }
     }
 }
+
+/// The functions on single values, as numbers of 64 bits.
+#[cfg(test)]
+pub(crate) mod evaluate {
+    use super::{Fn1, Fn2, Fn3};
+
+    /// A lane as a number.
+    pub(crate) trait Word {
+        fn of(word: u64) -> Self;
+        fn word(self) -> u64;
+    }
+
+    impl Word for u32 {
+        fn of(word: u64) -> Self {
+            word.try_into().expect("a value of 32 bits")
+        }
+        fn word(self) -> u64 {
+            self.into()
+        }
+    }
+
+    impl Word for u64 {
+        fn of(word: u64) -> Self {
+            word
+        }
+        fn word(self) -> u64 {
+            self
+        }
+    }
+
+    impl Word for bool {
+        fn of(word: u64) -> Self {
+            word != 0
+        }
+        fn word(self) -> u64 {
+            self.into()
+        }
+    }
+
+    pub(crate) fn one<F: Fn1<A: Word, R: Word>>(s: [u64; 3], x: u32) -> u64 {
+        F::call(Word::of(s[0]), x).word()
+    }
+
+    pub(crate) fn two<F: Fn2<A: Word, B: Word, R: Word>>(s: [u64; 3], x: u32) -> u64 {
+        F::call(Word::of(s[0]), Word::of(s[1]), x).word()
+    }
+
+    pub(crate) fn three<F: Fn3<A: Word, B: Word, C: Word, R: Word>>(s: [u64; 3], x: u32) -> u64 {
+        F::call(Word::of(s[0]), Word::of(s[1]), Word::of(s[2]), x).word()
+    }
+}

@@ -14,13 +14,13 @@
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
 
-use iced_x86::code_asm::{
-    AsmMemoryOperand, CodeAssembler, CodeLabel, dword_bcst, dword_ptr, qword_bcst, qword_ptr, zmmword_ptr,
+use iced_x86::code_asm::{AsmMemoryOperand, CodeAssembler, dword_ptr, qword_ptr, zmmword_ptr};
+use iced_x86::{
+    BlockEncoder, BlockEncoderOptions, IcedError, Instruction, InstructionBlock, MemoryOperand, Register,
 };
-use iced_x86::{BlockEncoder, BlockEncoderOptions, IcedError, InstructionBlock};
 
 /// A literal, in the order in which the pool holds them: the larger ones first, so that all are aligned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Literal {
     Vector([u8; 64]),
     Quad(u64),
@@ -44,8 +44,44 @@ pub(super) struct Mark(usize);
 /// An assembler of 64-bit code. Its instructions are those of the [`CodeAssembler`] it dereferences to.
 pub(super) struct Asm {
     code: CodeAssembler,
-    literals: HashMap<Literal, CodeLabel>,
+    /// By value, the target by which instructions name it until the end.
+    literals: HashMap<Literal, u64>,
+    /// What the processor has beyond the extensions that every machine code here needs.
+    pub(super) extras: Extras,
 }
+
+/// Extensions that make some sequences shorter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Extras {
+    /// AVX-512 CD: leading zeros.
+    pub(super) cd: bool,
+    /// AVX-512 VPOPCNTDQ: ones of a lane.
+    pub(super) popcnt: bool,
+    /// AVX-512 VBMI2: funnel shifts.
+    pub(super) vbmi2: bool,
+}
+
+impl Extras {
+    /// None of them.
+    #[cfg(test)]
+    pub(super) const NONE: Self = Self {
+        cd: false,
+        popcnt: false,
+        vbmi2: false,
+    };
+
+    /// Those of this processor.
+    pub(super) fn detected() -> Self {
+        Self {
+            cd: is_x86_feature_detected!("avx512cd"),
+            popcnt: is_x86_feature_detected!("avx512vpopcntdq"),
+            vbmi2: is_x86_feature_detected!("avx512vbmi2"),
+        }
+    }
+}
+
+/// First target that names a literal; labels count from 1 and never come here.
+const FIRST_LITERAL: u64 = 1 << 32;
 
 impl Deref for Asm {
     type Target = CodeAssembler;
@@ -69,40 +105,57 @@ impl Asm {
         Ok(Self {
             code,
             literals: HashMap::new(),
+            extras: Extras::detected(),
         })
     }
 
-    fn literal(&mut self, literal: Literal) -> CodeLabel {
-        let code = &mut self.code;
-        *self
-            .literals
-            .entry(literal)
-            .or_insert_with(|| code.create_label())
+    fn literal(&mut self, literal: Literal) -> i64 {
+        let next = FIRST_LITERAL + self.literals.len() as u64;
+        self.literals.entry(literal).or_insert(next).cast_signed()
     }
 
     /// `value` as a 32-bit operand.
     pub(super) fn double(&mut self, value: u32) -> AsmMemoryOperand {
-        dword_ptr(self.literal(Literal::Double(value)))
+        dword_ptr(AsmMemoryOperand::from(Register::RIP) + self.literal(Literal::Double(value)))
     }
 
     /// `value` as a 64-bit operand.
     pub(super) fn quad(&mut self, value: u64) -> AsmMemoryOperand {
-        qword_ptr(self.literal(Literal::Quad(value)))
-    }
-
-    /// `value` for every 32-bit lane.
-    pub(super) fn all32(&mut self, value: u32) -> AsmMemoryOperand {
-        dword_bcst(self.literal(Literal::Double(value)))
-    }
-
-    /// `value` for every 64-bit lane.
-    pub(super) fn all64(&mut self, value: u64) -> AsmMemoryOperand {
-        qword_bcst(self.literal(Literal::Quad(value)))
+        qword_ptr(AsmMemoryOperand::from(Register::RIP) + self.literal(Literal::Quad(value)))
     }
 
     /// A whole vector.
     pub(super) fn vector(&mut self, bytes: [u8; 64]) -> AsmMemoryOperand {
-        zmmword_ptr(self.literal(Literal::Vector(bytes)))
+        zmmword_ptr(AsmMemoryOperand::from(Register::RIP) + self.literal(Literal::Vector(bytes)))
+    }
+
+    /// A literal as an operand of a single instruction, where `broadcast` one element for every lane.
+    fn memory(&mut self, literal: Literal, broadcast: bool) -> MemoryOperand {
+        let target = self.literal(literal);
+        MemoryOperand::new(
+            Register::RIP,
+            Register::None,
+            1,
+            target,
+            8,
+            broadcast,
+            Register::None,
+        )
+    }
+
+    /// `value`, for every lane of 32 bits if `broadcast`.
+    pub(super) fn memory32(&mut self, value: u32, broadcast: bool) -> MemoryOperand {
+        self.memory(Literal::Double(value), broadcast)
+    }
+
+    /// `value`, for every lane of 64 bits if `broadcast`.
+    pub(super) fn memory64(&mut self, value: u64, broadcast: bool) -> MemoryOperand {
+        self.memory(Literal::Quad(value), broadcast)
+    }
+
+    /// As [`vector`](Self::vector).
+    pub(super) fn memory512(&mut self, bytes: [u8; 64]) -> MemoryOperand {
+        self.memory(Literal::Vector(bytes), false)
     }
 
     /// The place of the next instruction.
@@ -112,12 +165,10 @@ impl Asm {
 
     /// Encodes everything. An instruction must follow the last label and the last mark.
     pub(super) fn finish(mut self) -> Result<Assembled, IcedError> {
-        let count = self.code.instructions().len();
-        let pool_bytes = self.add_pool()?;
-        let (code, pool) = self.code.instructions().split_at(count);
+        let (pool, pool_bytes) = self.pool()?;
         let blocks = [
-            InstructionBlock::new(pool, 0),
-            InstructionBlock::new(code, pool_bytes as u64),
+            InstructionBlock::new(&pool, 0),
+            InstructionBlock::new(self.code.instructions(), pool_bytes as u64),
         ];
         let options = BlockEncoderOptions::RETURN_NEW_INSTRUCTION_OFFSETS;
         let encoded = BlockEncoder::encode_slice(64, &blocks, options)?;
@@ -134,26 +185,33 @@ impl Asm {
         })
     }
 
-    /// Appends the literals, largest first, and fills up to a multiple of 64. Returns the bytes that this takes.
-    fn add_pool(&mut self) -> Result<usize, IcedError> {
+    /// The literals, largest first, filled up to a multiple of 64, and the bytes that this takes.
+    fn pool(&mut self) -> Result<(Vec<Instruction>, usize), IcedError> {
         let mut literals: Vec<_> = self.literals.drain().collect();
-        // The order must not depend on the map's: the same kernel gives the same code.
-        literals.sort_unstable_by(|(a, _), (b, _)| b.size().cmp(&a.size()).then_with(|| a.cmp(b)));
+        // In the order of their making: the same kernel gives the same code.
+        literals.sort_unstable_by_key(|&(literal, target)| (std::cmp::Reverse(literal.size()), target));
+        let mut pool = Vec::with_capacity(4 * literals.len());
         let mut bytes = 0;
-        for (literal, mut label) in literals {
+        for (literal, target) in literals {
             bytes += literal.size();
-            self.code.set_label(&mut label)?;
+            let first = pool.len();
             match literal {
-                Literal::Vector(vector) => self.code.db(&vector)?,
-                Literal::Quad(value) => self.code.dq(&[value])?,
-                Literal::Double(value) => self.code.dd(&[value])?,
+                Literal::Vector(vector) => {
+                    for part in vector.chunks(16) {
+                        pool.push(Instruction::with_declare_byte(part)?);
+                    }
+                }
+                Literal::Quad(value) => pool.push(Instruction::with_declare_qword(&[value])?),
+                Literal::Double(value) => pool.push(Instruction::with_declare_dword(&[value])?),
             }
+            pool[first].set_ip(target);
         }
-        let padding = bytes.next_multiple_of(64) - bytes;
-        if padding != 0 {
-            self.code.db(&[0xcc; 64][..padding])?;
+        while bytes % 64 != 0 {
+            let part = (64 - bytes % 64).min(16);
+            pool.push(Instruction::with_declare_byte(&[0xcc; 16][..part])?);
+            bytes += part;
         }
-        Ok(bytes + padding)
+        Ok((pool, bytes))
     }
 }
 
@@ -211,7 +269,7 @@ mod tests {
             a.double(5);
             a.quad(5);
             a.double(6);
-            a.vector([9; 64]);
+            a.memory512([9; 64]);
         }
         let entry = a.mark();
         a.ret().unwrap();
