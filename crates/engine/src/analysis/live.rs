@@ -141,9 +141,11 @@ impl Live {
         (uses, kills)
     }
 
-    /// Whether lanes that wait at a block after `b` may still want the value of `v` that they have.
-    pub(crate) fn wanted_after(&self, v: V, b: B) -> bool {
-        self.index(v).is_some_and(|i| self.last[i] > b)
+    /// Whether lanes that wait at a block after `b` may still want the value of `v` that they have. Nobody ever waits at a block
+    /// before `first`.
+    pub(crate) fn wanted_after(&self, v: V, b: B, first: B) -> bool {
+        self.index(v)
+            .is_some_and(|i| self.last[i] > b && self.last[i] >= first)
     }
 
     /// Registers that are live before instruction `at` of block `b` (its length is the terminator).

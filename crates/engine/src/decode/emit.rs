@@ -36,6 +36,8 @@ pub(super) struct Emit<'a> {
     guard: Option<(V, bool)>,
     inst: u32,
     block: B,
+    /// No lanes ever wait at a block before this one.
+    first_wait: B,
     sites: u32,
     counted: usize,
 }
@@ -66,6 +68,7 @@ impl<'a> Emit<'a> {
             guard: None,
             inst: 0,
             block: 0,
+            first_wait: 0,
             sites: 0,
             counted: 0,
         }
@@ -73,6 +76,7 @@ impl<'a> Emit<'a> {
 
     pub(super) fn run(mut self) -> Code {
         let a = self.a;
+        self.first_wait = self.first_wait();
         for (b, block) in (0u32..).zip(&a.kernel.blocks) {
             self.block = b;
             self.start.push(len32(self.ops.len()));
@@ -199,11 +203,30 @@ impl<'a> Emit<'a> {
         })
     }
 
+    /// The lowest block at which lanes may wait for others: where a branch parts lanes, those that go to the lower block run first,
+    /// and whoever passes a block where others wait, waits too.
+    fn first_wait(&self) -> B {
+        let Some(shapes) = &self.shapes else { return 0 };
+        let apart = |v: V| shapes[v as usize] != Shape::Uniform;
+        let waits = self.a.kernel.blocks.iter().filter_map(|block| match &block.term {
+            Term::Branch {
+                pred, taken, other, ..
+            } if apart(*pred) && taken != other => Some(*taken.max(other)),
+            Term::Switch { index, targets } if apart(*index) => {
+                let least = targets.iter().min()?;
+                targets.iter().filter(|t| *t != least).min().copied()
+            }
+            _ => None,
+        });
+        waits.min().unwrap_or(NONE)
+    }
+
     /// Whether lanes that do not execute may be written too.
     fn unmasked(&self, d: &[V]) -> u32 {
         let free = self.shapes.is_some()
             && self.guard.is_none()
-            && d.iter().all(|&v| !self.a.live.wanted_after(v, self.block));
+            && d.iter()
+                .all(|&v| !self.a.live.wanted_after(v, self.block, self.first_wait));
         if free { UNMASKED } else { 0 }
     }
 

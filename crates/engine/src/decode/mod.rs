@@ -10,6 +10,8 @@
 
 mod emit;
 mod select;
+#[cfg(test)]
+mod tests;
 
 use std::sync::OnceLock;
 

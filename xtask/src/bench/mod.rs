@@ -1,7 +1,10 @@
-//! Runs the benchmarks and writes `docs/benchmarks.md`.
+//! Runs the benchmarks and writes `docs/benchmarks.md`: a section for the guest driver, one for the execution engine.
 //!
 //! A figure is a median; beside it stands its floor, the least that the same thing could cost on this machine, measured in the
 //! same run. Goals are those of `SPECIFICATION.md`. A goal that is missed is printed as missed.
+
+mod chart;
+mod engine;
 
 use crate::host::Host;
 use crate::{dist, sh, toolchain};
@@ -22,6 +25,18 @@ pub(crate) struct Options {
     /// Print only; leave docs/benchmarks.md as it is
     #[arg(long)]
     dry_run: bool,
+    /// Run one part only; the other's section of the page stays as it is
+    #[arg(long)]
+    only: Option<Part>,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Calls, launches and copies through the guest driver
+    Guest,
+    /// Kernels beside native code and OpenCL
+    Engine,
 }
 
 /// One row of the page.
@@ -81,28 +96,71 @@ const GOALS: &[Goal] = &[
 
 /// Runs everything.
 pub(crate) fn run(options: &Options) -> Result<()> {
+    if !options.no_build {
+        sh::run(sh::cargo().args(["build", "--release", "-p", "tessera-bench"]))?;
+    }
+    let bench = sh::target().join("release/tessera-bench");
+    let path = sh::root().join("docs/benchmarks.md");
+    let mut sections = sections(&fs::read_to_string(&path).unwrap_or_default());
+    if options.only != Some(Part::Engine) {
+        sections[0] = guest_section(options, &bench)?;
+    }
+    if options.only != Some(Part::Guest) {
+        sections[1] = engine::section(&bench, &sh::root().join("docs/results"))?;
+    }
+    let page = page(&sections)?;
+    println!("{page}");
+    if !options.dry_run {
+        fs::write(path, page)?;
+    }
+    Ok(())
+}
+
+/// The sections of the page as it is: the guest driver's, the engine's.
+fn sections(page: &str) -> [String; 2] {
+    let part = |title: &str| {
+        let rest = page.split_once(title).map_or("", |p| p.1);
+        let end = rest.find("\n## ").map_or(rest.len(), |at| at + 1);
+        if rest.is_empty() {
+            String::new()
+        } else {
+            format!("{title}{}", &rest[..end])
+        }
+    };
+    [part("## The guest driver\n"), part("## The execution engine\n")]
+}
+
+fn guest_section(options: &Options, bench: &Path) -> Result<String> {
     let layout = if options.no_build {
         dist::layout()
     } else {
         dist::build()?
     };
-    if !options.no_build {
-        sh::run(sh::cargo().args(["build", "--release", "-p", "tessera-bench"]))?;
-    }
-    let bench = sh::target().join("release/tessera-bench");
     let ptx = toolchain::ptx(&sh::root().join("tests/bench/kernels.cu"))?;
     let host = Host::start(&layout, &["H100 80GB"])?;
     let mut rows = vec![worker_start(&host)?];
     rows.extend(idle(&host)?);
-    rows.extend(guest(&host, &bench)?);
-    rows.extend(kernels(&host, &bench, &ptx)?);
+    rows.extend(guest(&host, bench)?);
+    rows.extend(kernels(&host, bench, &ptx)?);
     drop(host);
-    let page = page(&rows)?;
-    println!("{page}");
-    if !options.dry_run {
-        fs::write(sh::root().join("docs/benchmarks.md"), page)?;
+    let mut out = String::from(
+        "## The guest driver\n\nEach figure is a median, each floor is the least that the same thing could cost.\n\n\
+         | what | measured | floor | goal | |\n|---|---|---|---|---|\n",
+    );
+    for row in &rows {
+        let verdict = match row.met {
+            Some(true) => "met",
+            Some(false) => "**missed**",
+            None => "",
+        };
+        writeln!(
+            out,
+            "| {} | {} | {} | {} | {verdict} |",
+            row.name, row.value, row.floor, row.goal
+        )?;
     }
-    Ok(())
+    out.push('\n');
+    Ok(out)
 }
 
 fn time(ns: f64) -> String {
@@ -251,17 +309,13 @@ fn ticks(pid: u64) -> Result<u64> {
     Ok(field(11).context("no utime")? + field(12).context("no stime")?)
 }
 
-fn page(rows: &[Row]) -> Result<String> {
+fn page(sections: &[String]) -> Result<String> {
     let info = fs::read_to_string("/proc/cpuinfo")?;
     let processor = info
         .lines()
         .find_map(|l| l.strip_prefix("model name"))
         .unwrap_or("")
         .trim_start_matches([' ', '\t', ':']);
-    let mut out = String::from(
-        "# Benchmarks\n\nWritten by `cargo xtask bench`; repeat them with that command. Each figure is a median, each floor is the least that the\n\
-         same thing could cost, measured in the same run; read the ratios, not the nanoseconds: the machine is shared.\n\n",
-    );
     let revision =
         sh::text(
             Command::new("git")
@@ -269,23 +323,11 @@ fn page(rows: &[Row]) -> Result<String> {
                 .args(["log", "-1", "--format=%h of %cs"]),
         )?;
     let cores = std::thread::available_parallelism()?;
-    writeln!(
-        out,
-        "Revision {}, {cores} processors ({processor}).\n",
+    let mut out = format!(
+        "# Benchmarks\n\nWritten by `cargo xtask bench`; repeat them with that command. Everything is measured in one run; read the ratios, not\n\
+         the nanoseconds: the machine is shared.\n\nRevision {}, {cores} processors ({processor}).\n\n",
         revision.trim()
-    )?;
-    out.push_str("| what | measured | floor | goal | |\n|---|---|---|---|---|\n");
-    for row in rows {
-        let verdict = match row.met {
-            Some(true) => "met",
-            Some(false) => "**missed**",
-            None => "",
-        };
-        writeln!(
-            out,
-            "| {} | {} | {} | {} | {verdict} |",
-            row.name, row.value, row.floor, row.goal
-        )?;
-    }
+    );
+    out.push_str(&sections.concat());
     Ok(out)
 }
