@@ -5,8 +5,10 @@
 //! register and is done.
 
 mod narrow;
+mod tiny;
 
 pub use narrow::*;
+pub use tiny::*;
 
 use crate::rounding::f64_to_f32_odd;
 use crate::{IntRounding, IntType, Rounding, float32, float64, half, rounding};

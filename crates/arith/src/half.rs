@@ -181,6 +181,31 @@ pub fn fma_bf16(a: u32, b: u32, c: u32, relu: bool) -> u32 {
     finish_bf16(fused(bf16_to_f32(a), bf16_to_f32(b), bf16_to_f32(c)), relu)
 }
 
+/// The NaN that a tensor copy fills with where it is out of bounds ("OOB NaN").
+pub const OUT_OF_BOUNDS: u32 = 0x7ff7;
+
+/// Whether a factor is the NaN of what was out of bounds.
+#[inline(always)]
+const fn out_of_bounds(a: u32, b: u32) -> bool {
+    a & 0xffff == OUT_OF_BOUNDS || b & 0xffff == OUT_OF_BOUNDS
+}
+
+/// `fma.rn.oob{.relu}.f16`: +0 where a factor is [`OUT_OF_BOUNDS`].
+#[inline(always)]
+#[must_use]
+pub fn fma_oob_f16(a: u32, b: u32, c: u32, relu: bool) -> u32 {
+    let r = fma_f16(a, b, c, false, false, relu);
+    if out_of_bounds(a, b) { 0 } else { r }
+}
+
+/// `fma.rn.oob{.relu}.bf16`: +0 where a factor is [`OUT_OF_BOUNDS`].
+#[inline(always)]
+#[must_use]
+pub fn fma_oob_bf16(a: u32, b: u32, c: u32, relu: bool) -> u32 {
+    let r = fma_bf16(a, b, c, relu);
+    if out_of_bounds(a, b) { 0 } else { r }
+}
+
 /// `abs{.ftz}.f16`; NaN becomes canonical.
 #[inline(always)]
 #[must_use]

@@ -47,7 +47,9 @@ pub mod float64;
 pub mod half;
 pub mod integer;
 pub mod logic;
+pub mod packed;
 pub mod rounding;
+pub mod video;
 
 /// Rounding of a floating-point result to its destination's precision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]

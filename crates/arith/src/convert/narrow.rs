@@ -16,7 +16,7 @@ const fn rounds_up(negative: bool, q: u32, rest: u32, half: u32, rnd: Rounding) 
 /// The magnitude of a finite `a` in a format of `FRACTION` bits and `bias`, rounded. May be at or above the format's infinity:
 /// overflow is the caller's. Infinity and NaN of `f32` give something above all finite results.
 #[inline(always)]
-const fn to_small<const FRACTION: u32, const BIAS: u32>(a: f32, rnd: Rounding) -> u32 {
+pub(super) const fn to_small<const FRACTION: u32, const BIAS: u32>(a: f32, rnd: Rounding) -> u32 {
     let bits = a.to_bits();
     let negative = bits >> 31 != 0;
     let magnitude = bits & 0x7fff_ffff;

@@ -11,11 +11,13 @@ use tessera_arith::float32::MinMax;
 use tessera_arith::logic::PermuteMode;
 use tessera_arith::{
     IntRounding, IntType, approx, carry, compare, convert, dot, float32, float64, half, integer, logic,
+    packed, video,
 };
 
 use super::Handler;
 use super::isa::Level;
 use super::lane::{Fn1, Fn2, Fn3, Map1, Map2, Map3};
+use super::media;
 use super::modifiers::*;
 
 /// What a register holds.
@@ -558,4 +560,20 @@ table! {
     F16x2ToE5m2x2(a: u32) -> u32 { convert::f16x2_to_e5m2x2(a, x & RELU != 0) }
     Bf16x2ToE5m2x2(a: u32) -> u32 { convert::bf16x2_to_e5m2x2(a, x & RELU != 0) }
     E5m2x2ToF16x2(a: u32) -> u32 { convert::e5m2x2_to_f16x2(a, x & RELU != 0) }
+    AddSatU32(a: u32, b: u32) -> u32 { packed::add_sat_u32(a, b) }
+    Packed(a: u32, b: u32) -> u32 { packed::packed(a, b, media::packed(x)) }
+    CvtPack(a: u32, b: u32, c: u32) -> u32 { packed::cvt_pack(a, b, c, x & 31, x & 32 != 0) }
+    VideoScalar(a: u32, b: u32, c: u32) -> u32 { video::scalar(a, b, c, media::video(x)) }
+    VideoSimd(a: u32, b: u32, c: u32) -> u32 { video::simd(a, b, c, media::simd(x)) }
+    VideoMad(a: u32, b: u32, c: u32) -> u32 { video::mad(a, b, c, media::mad(x)) }
+    FmaOobF16x2(a: u32, b: u32, c: u32) -> u32 { half::map3(a, b, c, |a, b, c| half::fma_oob_f16(a, b, c, x & RELU != 0)) }
+    FmaOobBf16x2(a: u32, b: u32, c: u32) -> u32 { half::map3(a, b, c, |a, b, c| half::fma_oob_bf16(a, b, c, x & RELU != 0)) }
+    F32ToTiny(a: u32) -> u32 { convert::f32_to_tiny(f(a), media::tiny(x), x & RELU != 0) }
+    F32ToTinyRs(a: u32, b: u32) -> u32 { convert::f32_to_tiny_rs(f(a), b, media::tiny(x), x & RELU != 0) }
+    TinyToF32(a: u32) -> u32 { convert::tiny_to_f32(a, media::tiny(x)).to_bits() }
+    F32ToF16Rs(a: u32, b: u32) -> u32 { clamp(x).f16(convert::f32_to_f16_rs(f(a), b)) }
+    F32ToBf16Rs(a: u32, b: u32) -> u32 { clamp(x).bf16(convert::f32_to_bf16_rs(f(a), b)) }
+    F32ToUe8m0(a: u32) -> u32 { convert::f32_to_ue8m0(f(a), x & 3 == 3, x & SATFINITE != 0) }
+    Ue8m0ToBf16(a: u32) -> u32 { convert::ue8m0_to_bf16(a) }
+    S2f6ToBf16(a: u32, b: u32) -> u32 { clamp(x).bf16(convert::s2f6_to_bf16(a, b)) }
 }

@@ -20,6 +20,7 @@ pub(crate) mod isa;
 pub(crate) mod lane;
 pub(crate) mod matrix;
 pub(crate) mod mbarrier;
+pub(crate) mod media;
 pub(crate) mod memory;
 pub(crate) mod modifiers;
 pub(crate) mod scalar;

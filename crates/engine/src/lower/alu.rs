@@ -1,17 +1,15 @@
 //! Integer arithmetic, logic, bit fields; comparison and selection.
 
 use tessera_arith::logic::PermuteMode;
-use tessera_ptx::modifier::{AtomOp, BoolOp, CmpOp, PrmtMode, TestOp};
+use tessera_ptx::modifier::{AtomOp, PrmtMode};
 use tessera_ptx::{Flag, Inst as PtxInst, Mod, Opcode as O, Operand, Type as T};
 
-use super::operand::class_of;
 use super::{Lower, Result};
 use crate::exec::alu::{Alu, Class};
-use crate::exec::modifiers::FTZ;
 use crate::lir::{Konst, PredOp, V};
 
 /// Untyped bits as the unsigned type of their width: one row per width in the tables below.
-const fn plain(ty: T) -> T {
+pub(super) const fn plain(ty: T) -> T {
     match ty {
         T::B8 => T::U8,
         T::B16 => T::U16,
@@ -29,6 +27,7 @@ fn binary(inst: &PtxInst, ty: T) -> Option<Alu> {
     Some(match (inst.op, ty) {
         (O::Add, T::U16 | T::S16) => Alu::Add16,
         (O::Add, T::S32) if sat => Alu::AddSatS32,
+        (O::Add, T::U32) if sat => Alu::AddSatU32,
         (O::Add, T::U32 | T::S32) if !sat => Alu::Add32,
         (O::Add, T::U64 | T::S64) if !sat => Alu::Add64,
         (O::Add, T::U16x2 | T::S16x2) if !sat => Alu::Add16x2,
@@ -166,43 +165,6 @@ fn ternary(inst: &PtxInst, ty: T) -> Option<Alu> {
     })
 }
 
-/// A comparison and whether its result is to be inverted.
-fn comparison(op: CmpOp, ty: T) -> Option<Alu> {
-    macro_rules! ordered {
-        ($eq:ident $ne:ident $lt:ident $le:ident $gt:ident $ge:ident) => {
-            match op {
-                CmpOp::Eq => Alu::$eq,
-                CmpOp::Ne => Alu::$ne,
-                CmpOp::Lt | CmpOp::Lo => Alu::$lt,
-                CmpOp::Le | CmpOp::Ls => Alu::$le,
-                CmpOp::Gt | CmpOp::Hi => Alu::$gt,
-                CmpOp::Ge | CmpOp::Hs => Alu::$ge,
-                _ => return None,
-            }
-        };
-    }
-    macro_rules! float {
-        ($($op:ident $alu:ident)+) => { match op { $(CmpOp::$op => Alu::$alu,)+ _ => return None } };
-    }
-    Some(match ty {
-        T::U16 => ordered!(EqU16 NeU16 LtU16 LeU16 GtU16 GeU16),
-        T::S16 => ordered!(EqU16 NeU16 LtS16 LeS16 GtS16 GeS16),
-        T::U32 => ordered!(EqU32 NeU32 LtU32 LeU32 GtU32 GeU32),
-        T::S32 => ordered!(EqU32 NeU32 LtS32 LeS32 GtS32 GeS32),
-        T::U64 => ordered!(EqU64 NeU64 LtU64 LeU64 GtU64 GeU64),
-        T::S64 => ordered!(EqU64 NeU64 LtS64 LeS64 GtS64 GeS64),
-        T::F32 => {
-            float!(Eq EqF32 Ne NeF32 Lt LtF32 Le LeF32 Gt GtF32 Ge GeF32 Equ EquF32 Neu NeuF32 Ltu LtuF32
-            Leu LeuF32 Gtu GtuF32 Geu GeuF32 Num NumF32 Nan NanF32)
-        }
-        T::F64 => {
-            float!(Eq EqF64 Ne NeF64 Lt LtF64 Le LeF64 Gt GtF64 Ge GeF64 Equ EquF64 Neu NeuF64 Ltu LtuF64
-            Leu LeuF64 Gtu GtuF64 Geu GeuF64 Num NumF64 Nan NanF64)
-        }
-        _ => return None,
-    })
-}
-
 const fn prmt_bits(mode: PrmtMode) -> (PermuteMode, u32) {
     match mode {
         PrmtMode::F4e => (PermuteMode::F4e, 0),
@@ -222,6 +184,9 @@ impl Lower<'_> {
         }
         if inst.has(Flag::Cc) || matches!(inst.op, O::Addc | O::Subc | O::Madc) {
             return self.carry(inst, ty);
+        }
+        if self.media(inst, ty)? {
+            return Ok(());
         }
         if let Some(alu) = binary(inst, ty) {
             let s = [self.arg(inst, 1, ty)?, self.arg(inst, 2, ty)?];
@@ -356,9 +321,6 @@ impl Lower<'_> {
     }
 
     fn lop3(&mut self, inst: &PtxInst) -> Result<()> {
-        if inst.bool_op().is_some() {
-            return self.refuse("lop3 with a predicate result");
-        }
         let Some(Operand::Int(lut)) = inst.operands.get(4) else {
             return self.refuse("the table is not a constant");
         };
@@ -368,7 +330,20 @@ impl Lower<'_> {
             self.arg(inst, 2, T::U32)?,
             self.arg(inst, 3, T::U32)?,
         ];
-        self.result(inst, Alu::Lop3, lut, &s)
+        let Some(op) = inst.bool_op() else {
+            return self.result(inst, Alu::Lop3, lut, &s);
+        };
+        // `d|p`: whether any bit is set, combined with a predicate. That is read before `p`, which may be the same, is written.
+        let (d, p) = self.dest_pair(inst, Class::W32)?;
+        let q = self.arg(inst, 5, T::Pred)?;
+        let (value, zero) = (self.alu(Alu::Lop3, lut, &s), self.imm32(0));
+        let any = self.alu(Alu::NeU32, 0, &[value, zero]);
+        let any = self.combined(op, any, q);
+        self.assign(d, value);
+        if let Some(p) = p {
+            self.mov(p, any);
+        }
+        Ok(())
     }
 
     fn insert(&mut self, inst: &PtxInst, ty: T) -> Result<()> {
@@ -454,163 +429,6 @@ impl Lower<'_> {
         let d = self.dest(operand, Class::Pred)?;
         self.emit(crate::lir::What::Pred(op), &[d], &s);
         Ok(())
-    }
-
-    /// `setp`, `set`, `selp`, `slct`, `testp`.
-    pub(super) fn compare(&mut self, inst: &PtxInst) -> Result<()> {
-        match inst.op {
-            O::Setp => self.setp(inst),
-            O::Set => self.set(inst),
-            O::Selp => {
-                let ty = inst.ty(0).map_or(T::U32, plain);
-                let s = [
-                    self.arg(inst, 1, ty)?,
-                    self.arg(inst, 2, ty)?,
-                    self.arg(inst, 3, T::Pred)?,
-                ];
-                let alu = if class_of(ty) == Class::W64 {
-                    Alu::Sel64
-                } else {
-                    Alu::Sel32
-                };
-                self.result(inst, alu, 0, &s)
-            }
-            O::Slct => {
-                let ty = inst.ty(0).map_or(T::U32, plain);
-                let float = inst.ty(1) == Some(T::F32);
-                let c = self.arg(inst, 3, if float { T::F32 } else { T::S32 })?;
-                let ftz = if inst.has(Flag::Ftz) { FTZ } else { 0 };
-                let first = self.alu(if float { Alu::SlctF32 } else { Alu::SlctS32 }, ftz, &[c]);
-                let s = [self.arg(inst, 1, ty)?, self.arg(inst, 2, ty)?, first];
-                let alu = if class_of(ty) == Class::W64 {
-                    Alu::Sel64
-                } else {
-                    Alu::Sel32
-                };
-                self.result(inst, alu, 0, &s)
-            }
-            _ => {
-                let x = inst.mods.iter().find_map(|m| match m {
-                    Mod::Test(TestOp::Finite) => Some(0),
-                    Mod::Test(TestOp::Infinite) => Some(1),
-                    Mod::Test(TestOp::Number) => Some(2),
-                    Mod::Test(TestOp::NotANumber) => Some(3),
-                    Mod::Test(TestOp::Normal) => Some(4),
-                    Mod::Test(TestOp::Subnormal) => Some(5),
-                    _ => None,
-                });
-                let ty = inst.ty(0).unwrap_or(T::F32);
-                let s = [self.arg(inst, 1, ty)?];
-                let alu = if ty == T::F64 {
-                    Alu::TestpF64
-                } else {
-                    Alu::TestpF32
-                };
-                self.result(inst, alu, x.unwrap_or(0), &s)
-            }
-        }
-    }
-
-    /// The comparison of operands 1 and 2, of type `ty`, in a fresh predicate or in `d`.
-    fn compared(&mut self, inst: &PtxInst, ty: T, d: Option<V>) -> Result<V> {
-        let Some(op) = inst.cmp() else {
-            return self.refuse("no comparison");
-        };
-        let ty = plain(ty);
-        let (mut a, mut b) = (self.arg(inst, 1, ty)?, self.arg(inst, 2, ty)?);
-        let mut kind = ty;
-        if matches!(ty, T::F16 | T::Bf16) {
-            // Widening is exact.
-            let widen = if ty == T::F16 {
-                Alu::F16ToF32
-            } else {
-                Alu::Bf16ToF32
-            };
-            if inst.has(Flag::Ftz) {
-                // Adding zero flushes; that it turns -0 into +0 no comparison can see. Only f16 has `.ftz`.
-                let zero = self.imm32(0);
-                a = self.alu(Alu::AddF16, FTZ, &[a, zero]);
-                b = self.alu(Alu::AddF16, FTZ, &[b, zero]);
-            }
-            a = self.alu(widen, 0, &[a]);
-            b = self.alu(widen, 0, &[b]);
-            kind = T::F32;
-        } else if inst.has(Flag::Ftz) {
-            let flush = crate::exec::modifiers::NO_INT_ROUNDING << crate::exec::modifiers::INT_ROUNDING | FTZ;
-            a = self.alu(Alu::F32ToF32, flush, &[a]);
-            b = self.alu(Alu::F32ToF32, flush, &[b]);
-        }
-        let Some(alu) = comparison(op, kind) else {
-            return self.refuse("this comparison of this type");
-        };
-        match d {
-            Some(d) => {
-                self.alu_to(d, alu, 0, &[a, b]);
-                Ok(d)
-            }
-            None => Ok(self.alu(alu, 0, &[a, b])),
-        }
-    }
-
-    fn combined(&mut self, op: BoolOp, compared: V, c: V) -> V {
-        let op = match op {
-            BoolOp::And => PredOp::And,
-            BoolOp::Or => PredOp::Or,
-            BoolOp::Xor => PredOp::Xor,
-        };
-        self.pred(op, &[compared, c])
-    }
-
-    fn setp(&mut self, inst: &PtxInst) -> Result<()> {
-        let Some(ty) = inst.ty(0) else {
-            return self.refuse("no type");
-        };
-        if matches!(ty, T::F16x2 | T::Bf16x2) {
-            return self.refuse("setp of packed half precision");
-        }
-        let (p, q) = self.dest_pair(inst, Class::Pred)?;
-        let combine = match inst.bool_op() {
-            Some(op) => Some((op, self.arg(inst, 3, T::Pred)?)),
-            None => None,
-        };
-        if q.is_none() && combine.is_none() {
-            self.compared(inst, ty, Some(p))?;
-            return Ok(());
-        }
-        let mut first = self.compared(inst, ty, None)?;
-        let mut second = self.pred(PredOp::Not, &[first]);
-        if let Some((op, c)) = combine {
-            first = self.combined(op, first, c);
-            second = self.combined(op, second, c);
-        }
-        self.mov(p, first);
-        if let Some(q) = q {
-            self.mov(q, second);
-        }
-        Ok(())
-    }
-
-    fn set(&mut self, inst: &PtxInst) -> Result<()> {
-        let (Some(to), Some(from)) = (inst.ty(0), inst.ty(1)) else {
-            return self.refuse("types are missing");
-        };
-        if matches!(from, T::F16x2 | T::Bf16x2) {
-            return self.refuse("set of packed half precision");
-        }
-        let mut p = self.compared(inst, from, None)?;
-        if let Some(op) = inst.bool_op() {
-            let c = self.arg(inst, 3, T::Pred)?;
-            p = self.combined(op, p, c);
-        }
-        let yes = match to {
-            T::F32 => 1f32.to_bits(),
-            T::F16 => 0x3c00,
-            T::Bf16 => 0x3f80,
-            T::U16 | T::S16 => 0xffff,
-            _ => u32::MAX,
-        };
-        let s = [self.imm32(yes), self.imm32(0), p];
-        self.result(inst, Alu::Sel32, 0, &s)
     }
 }
 

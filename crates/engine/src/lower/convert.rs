@@ -193,6 +193,9 @@ impl Lower<'_> {
 
     fn float_to_float(&mut self, inst: &PtxInst, to: T, from: T) -> Result<V> {
         let x = immediate(inst, None);
+        if inst.rounding() == Some(R::Rs) {
+            return self.stochastic(inst, to, x);
+        }
         let two = inst.operands.len() == 3;
         let plain_half = x & !(7 << INT_ROUNDING) == 0;
         let alu = match (to, from) {
@@ -224,11 +227,11 @@ impl Lower<'_> {
             (T::E5m2x2, T::Bf16x2) => Alu::Bf16x2ToE5m2x2,
             (T::F16x2, T::E4m3x2) => Alu::E4m3x2ToF16x2,
             (T::F16x2, T::E5m2x2) => Alu::E5m2x2ToF16x2,
-            _ => return self.refuse("this conversion"),
+            _ => match self.tiny(inst, to, from, x)? {
+                Some(value) => return Ok(value),
+                None => return self.refuse("this conversion"),
+            },
         };
-        if inst.rounding() == Some(R::Rs) {
-            return self.refuse("stochastic rounding");
-        }
         let mut s = Vec::new();
         for n in 1..inst.operands.len() {
             s.push(self.arg(inst, n, from)?);

@@ -145,14 +145,19 @@ impl Lower<'_> {
         let Some(ty) = inst.ty(0) else {
             return self.refuse("no type");
         };
+        if let Some(half @ (T::F16 | T::Bf16)) = inst.ty(1)
+            && ty == T::F32
+        {
+            return self.mixed(inst, half);
+        }
         if inst.ty(1).is_some() {
-            return self.refuse("arithmetic of mixed precision");
+            return self.refuse("this instruction of these types is not executed");
         }
         if ty == T::F32x2 {
             return self.float_pair(inst);
         }
         if inst.has(Flag::Oob) {
-            return self.refuse("fma.oob");
+            return self.fma_oob(inst, ty);
         }
         let x = immediate(inst);
         let found = match inst.operands.len() {
@@ -169,6 +174,50 @@ impl Lower<'_> {
             s.push(self.arg(inst, n, ty)?);
         }
         self.result(inst, alu, x, &s)
+    }
+
+    /// `add`, `sub`, `fma` of `.f32` with halves as first operands: those are widened, which is exact.
+    fn mixed(&mut self, inst: &PtxInst, half: T) -> Result<()> {
+        let (alu, narrow) = match inst.op {
+            O::Add => (Alu::AddXF32, 1),
+            O::Sub => (Alu::SubXF32, 1),
+            O::Fma => (Alu::FmaXF32, 2),
+            _ => return self.refuse("this instruction of mixed precision"),
+        };
+        let widen = if half == T::F16 {
+            Alu::F16ToF32
+        } else {
+            Alu::Bf16ToF32
+        };
+        let mut s = Vec::new();
+        for n in 1..inst.operands.len() {
+            s.push(if n <= narrow {
+                let v = self.arg(inst, n, half)?;
+                self.alu(widen, 0, &[v])
+            } else {
+                self.arg(inst, n, T::F32)?
+            });
+        }
+        self.result(inst, alu, immediate(inst), &s)
+    }
+
+    /// `fma.oob`. The high half of a register that holds one number is zero, and so is what it gives: -0 does not come of it.
+    fn fma_oob(&mut self, inst: &PtxInst, ty: T) -> Result<()> {
+        let alu = match ty {
+            T::F16 | T::F16x2 => Alu::FmaOobF16x2,
+            T::Bf16 | T::Bf16x2 => Alu::FmaOobBf16x2,
+            _ => return self.refuse("this type"),
+        };
+        let mut s = Vec::new();
+        for n in 1..inst.operands.len() {
+            let v = self.arg(inst, n, ty)?;
+            s.push(if ty.bits() == 16 {
+                self.alu(Alu::Zx16, 0, &[v])
+            } else {
+                v
+            });
+        }
+        self.result(inst, alu, immediate(inst), &s)
     }
 
     /// `add`, `sub`, `mul`, `fma` of `.f32x2`: one half after the other.

@@ -6,11 +6,14 @@ mod alu;
 mod asynchronous;
 mod atomic;
 mod call;
+mod compare;
 mod convert;
 mod float;
 mod matrix;
+mod media;
 mod memory;
 mod operand;
+mod tiny;
 mod warp;
 
 use std::collections::HashMap;
@@ -551,10 +554,12 @@ impl<'m> Lower<'m> {
             | O::Nanosleep
             | O::Brkpt
             | O::Pmevent
+            | O::Setmaxnreg
             | O::GriddepcontrolWait
             | O::GriddepcontrolLaunchDependents => self.warp(inst),
             O::Mma | O::Ldmatrix | O::Stmatrix | O::Movmatrix => self.matrix(inst),
             O::Cvt => self.convert(inst),
+            O::CvtPack => self.cvt_pack(inst),
             O::Mov => self.mov_instruction(inst),
             O::Setp | O::Set | O::Selp | O::Slct | O::Testp => self.compare(inst),
             _ if inst.types().next().is_some_and(Type::is_float) => self.float(inst),

@@ -329,7 +329,9 @@ impl Lower<'_> {
             S::Nsmid => Special::Sms,
             S::Clock | S::ClockHi | S::Clock64 => Special::Clock,
             S::Globaltimer | S::GlobaltimerLo | S::GlobaltimerHi => Special::GlobalTimer,
-            S::Pm | S::Pm64 => return self.refuse("performance monitor registers"),
+            // Nothing is counted; the manual leaves their values open.
+            S::Pm => return Ok(self.imm32(0)),
+            S::Pm64 => return Ok(self.imm64(0)),
         };
         let wide = matches!(special, Special::Clock | Special::GlobalTimer);
         let d = self.temp(if wide { Class::W64 } else { Class::W32 });
@@ -347,6 +349,21 @@ impl Lower<'_> {
             return self.refuse("no type");
         };
         match (inst.operands.first(), inst.operands.get(1)) {
+            (Some(Operand::Vec(to)), Some(Operand::Vec(from))) if to.len() == from.len() => {
+                // `mov.v2`, `mov.v4`: all sources are read before the first destination is written.
+                let mut values = Vec::new();
+                for source in &**from {
+                    let value = self.source(source, ty)?;
+                    values.push(self.copied(value));
+                }
+                for (d, value) in to.iter().zip(values) {
+                    if !matches!(d, Operand::Sink) {
+                        let d = self.dest(d, class_of(ty))?;
+                        self.assign(d, value);
+                    }
+                }
+                Ok(())
+            }
             (Some(Operand::Vec(parts)), Some(source)) => {
                 let total: u32 = ty.bits();
                 let each = total / u32::try_from(parts.len()).unwrap_or(1).max(1);
@@ -373,6 +390,15 @@ impl Lower<'_> {
                 Ok(())
             }
             _ => self.refuse("operands are missing"),
+        }
+    }
+
+    /// A copy in a fresh register.
+    fn copied(&mut self, v: V) -> V {
+        match self.class(v) {
+            Class::W32 => self.alu(Alu::Mov32, 0, &[v]),
+            Class::W64 => self.alu(Alu::Mov64, 0, &[v]),
+            Class::Pred => self.pred(PredOp::Mov, &[v]),
         }
     }
 

@@ -72,7 +72,12 @@ impl Lower<'_> {
                 self.emit(What::Sleep, &[], &[]);
                 Ok(())
             }
-            // A breakpoint without a debugger, events of a profiler, dependencies between grids that run one after the other.
+            // As the vendor's assembler has it for a program without a debugger.
+            O::Brkpt => {
+                self.emit(What::Trap, &[], &[]);
+                Ok(())
+            }
+            // Events of a profiler, counts of registers, dependencies between grids that run one after the other.
             _ => Ok(()),
         }
     }

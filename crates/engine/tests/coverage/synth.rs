@@ -169,7 +169,7 @@ impl Synth<'_> {
             (O::MbarrierExpectTx | O::MbarrierCompleteTx, 1) => "16",
             (O::Mapa, 2) => "0",
             (O::Discard, 1) => "128",
-            (O::Createpolicy, 1) => "0f3F000000",
+            (O::Createpolicy, 1) if self.has(Flag::Fractional) => "0f3F000000",
             (O::WmmaLoad | O::WmmaStore, 2) => "32",
             (O::Mma, _) if self.spelling.contains(".sp") && n == 5 => "0",
             (O::Mma, _) if self.spelling.contains(".sp") && n == 4 => "0x44444444",
@@ -246,6 +246,8 @@ impl Synth<'_> {
             Role::Texture => self.texture("texture"),
             Role::Surface => self.texture("surface"),
             Role::Tensor => "[%rd20, {%r0, %r1}]".into(),
+            // The forms on several elements select all of them when they say nothing.
+            Role::Select if self.form.op.as_str().ends_with(['2', '4']) => format!("%r{n}"),
             Role::Select => format!("%r{n}.b0"),
             Role::DestSelect => "%r0".into(),
             Role::Any => "%rd3".into(),
@@ -316,7 +318,8 @@ impl Synth<'_> {
     fn ends(&self) -> Ends {
         match self.form.op {
             O::Ret | O::Exit => Ends::There,
-            O::Trap => Ends::Fault("trap"),
+            // A breakpoint without a debugger is a trap.
+            O::Trap | O::Brkpt => Ends::Fault("trap"),
             _ => Ends::After,
         }
     }
