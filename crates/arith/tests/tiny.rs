@@ -221,7 +221,7 @@ fn exponents() {
     // The least power of two that is not below, the greatest that is not above, by trying them.
     let powers: Vec<f64> = (-127..=127).map(|e| 2f64.powi(e)).collect();
     let mut random = Random(34);
-    let mut check = |a: f32| {
+    let check = |a: f32| {
         let x = f64::from(a.abs());
         for satfinite in [false, true] {
             let (down, up) = (

@@ -72,13 +72,13 @@ const fn packed_type(ty: T) -> Option<(bool, bool)> {
     })
 }
 
-/// A mask of 3-bit selectors, lowest element first, as `prmt` takes them: `places[i]` says where element `i` comes from.
+/// The selector of a `prmt` that brings element `places[i]` of a pair of registers to place `i`.
 fn permutation(places: &[u8], halves: bool) -> u32 {
     let mut selector = 0;
     for (i, &place) in (0u32..).zip(places) {
         let place = u32::from(place);
         selector |= if halves {
-            (2 * place | (2 * place + 1) << 4) << (8 * i)
+            ((2 * place) | (2 * place + 1) << 4) << (8 * i)
         } else {
             place << (4 * i)
         };
