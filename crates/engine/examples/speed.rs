@@ -164,21 +164,25 @@ fn case(name: &str, device: &Device, p: &Arc<Program>, g: Geometry, params: &[u6
             level: best,
             warps: 8,
             plain: false,
+            check: false,
         },
         Options {
             level: best,
             warps: 8,
             plain: true,
+            check: false,
         },
         Options {
             level: best,
             warps: 1,
             plain: false,
+            check: false,
         },
         Options {
             level: Level::Avx2,
             warps: 8,
             plain: false,
+            check: false,
         },
     ] {
         let mut ops = 0;

@@ -2,6 +2,7 @@
 //!
 //! Threads count one by one. With an explicit count a warp counts as 32 once all of its live lanes are there, as on a GPU.
 
+use crate::check;
 use crate::cta::Block;
 use crate::exec::{Mask, NUMBER, UNIT, WARPS};
 use crate::frame::{BARRIERS, Barrier, GROUPS, Wait};
@@ -82,6 +83,9 @@ impl Block {
         }
         state.barriers[id] = Barrier::default();
         state.active &= !(1 << id);
+        if state.check.is_some() {
+            check::sync::opens(groups, state, id, barrier.expected != 0);
+        }
         let all = barrier.ones == waiting;
         let launch = std::sync::Arc::clone(&state.launch);
         for group in groups.iter_mut() {

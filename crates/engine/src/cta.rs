@@ -258,6 +258,7 @@ impl Block {
             barriers: Box::new([Barrier::default(); BARRIERS]),
             active: 0,
             groups: u32::try_from(groups.len()).unwrap_or(1),
+            check: None,
         };
         Self {
             groups,
@@ -282,6 +283,7 @@ impl Block {
         self.state.shared.bytes_mut().fill(0);
         self.state.forget_barriers();
         self.state.block = block;
+        self.state.check = None;
         self.turn = (0, 0);
         self.operations = 0;
         self.over = None;
@@ -296,6 +298,9 @@ impl Block {
         let variant = self.state.launch.variant();
         let (id, sites) = (variant.id, variant.sites);
         worker.bind(id, sites, env.memory.generation());
+        if self.state.launch.checks().is_some() && self.state.check.is_none() {
+            self.begin_checks(env);
+        }
         let mut fuel = i64::try_from(env.fuel).unwrap_or(i64::MAX).max(1);
         self.idle = 0;
         let mut first = true;
@@ -365,6 +370,10 @@ impl Block {
                 group.force = true;
                 return None;
             }
+        }
+        if let Some(exit) = self.deadlock() {
+            self.over = Some(exit.clone());
+            return Some(exit);
         }
         // Threads wait at different barriers for each other: a GPU hangs, and so does this block until it is killed.
         Some(Exit::Yielded(Why::Idle))

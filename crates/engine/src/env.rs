@@ -1,6 +1,9 @@
 //! What a running block is given: memory, hooks, a quantum, a stop flag.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+
+use crate::check::Checker;
 
 /// How memory is about to be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +42,11 @@ pub unsafe trait Memory: Sync {
 
     /// A number that changes whenever a span once returned is no longer right.
     fn generation(&self) -> u64;
+
+    /// What checked launches report to; without one they run unchecked.
+    fn checker(&self) -> Option<Arc<Checker>> {
+        None
+    }
 }
 
 /// Why a hook refused; the block ends with [`crate::FaultKind::Hook`] or the kind of the memory fault.

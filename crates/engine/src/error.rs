@@ -108,6 +108,8 @@ pub enum FaultKind {
     IllegalInstruction,
     /// A hook of [`crate::Runtime`] refused (`CUDA_ERROR_LAUNCH_FAILED`).
     Hook,
+    /// All threads wait at barriers that cannot open; only a checked launch ends there (`CUDA_ERROR_LAUNCH_FAILED`).
+    Deadlock,
 }
 
 /// A fault: it ends its own block and leaves every other alone.
@@ -137,6 +139,7 @@ impl fmt::Display for Fault {
             FaultKind::InvalidPc => "invalid program counter",
             FaultKind::IllegalInstruction => "illegal instruction",
             FaultKind::Hook => "refused by the runtime",
+            FaultKind::Deadlock => "deadlock",
         };
         write!(f, "{what}")?;
         if matches!(

@@ -3,6 +3,7 @@
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use crate::check::state::BlockState;
 use crate::exec::{Mask, Site, WARPS};
 use crate::launch::Launch;
 
@@ -242,6 +243,8 @@ pub(crate) struct Shared {
     /// Barriers that somebody has arrived at, one bit each.
     pub(crate) active: u32,
     pub(crate) groups: u32,
+    /// What a checked block keeps; nothing for others.
+    pub(crate) check: Option<Box<BlockState>>,
 }
 
 impl Shared {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::analysis::shape::Threads;
+use crate::check::state::LaunchChecks;
 use crate::decode::{Code, Key, Variant};
 use crate::error::LaunchError;
 use crate::exec::alu::Class;
@@ -53,6 +54,8 @@ pub struct Options {
     pub warps: u32,
     /// No sharing of values between lanes.
     pub plain: bool,
+    /// Look at what the kernel does and report what is wrong to [`crate::Memory::checker`]; see [`crate::check`].
+    pub check: bool,
 }
 
 impl Default for Options {
@@ -61,6 +64,7 @@ impl Default for Options {
             level: Level::best(),
             warps: 8,
             plain: false,
+            check: false,
         }
     }
 }
@@ -77,6 +81,7 @@ pub struct Launch {
     pool: Buf,
     pub(crate) threads: u32,
     pub(crate) shared_bytes: u32,
+    checks: Option<LaunchChecks>,
 }
 
 impl Launch {
@@ -142,6 +147,10 @@ impl Launch {
             pool: Buf::zeroed(0),
             threads,
             shared_bytes,
+            checks: options.check.then(|| {
+                let objects = &program.analysed.kernel.objects;
+                LaunchChecks::new(objects, resources.static_shared, shared_bytes)
+            }),
         };
         launch.pool = launch.constants();
         let frames = launch
@@ -167,6 +176,11 @@ impl Launch {
     #[must_use]
     pub const fn geometry(&self) -> &Geometry {
         &self.geometry
+    }
+
+    /// What a checked launch keeps for all its blocks.
+    pub(crate) const fn checks(&self) -> Option<&LaunchChecks> {
+        self.checks.as_ref()
     }
 
     pub(crate) fn variant(&self) -> &Variant {
@@ -264,6 +278,7 @@ fn key(threads: u32, [x, y, z]: [u32; 3], options: Options) -> Key {
         warps,
         threads,
         level,
-        plain: options.plain,
+        plain: options.plain || options.check,
+        check: options.check,
     }
 }

@@ -28,6 +28,7 @@
 
 mod analysis;
 mod barrier;
+pub mod check;
 mod cta;
 mod decode;
 mod deopt;

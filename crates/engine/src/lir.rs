@@ -6,6 +6,7 @@
 
 pub(crate) mod matrix;
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -349,7 +350,21 @@ pub(crate) struct Vreg {
 pub(crate) struct Place {
     pub(crate) function: Arc<str>,
     pub(crate) line: u32,
+    /// File and line of the source, where the PTX says it with `.loc`.
+    pub(crate) source: Option<(Arc<str>, u32)>,
 }
+
+/// A variable in shared or local memory.
+#[derive(Debug, Clone)]
+pub(crate) struct Object {
+    pub(crate) space: Space,
+    pub(crate) name: Arc<str>,
+    pub(crate) offset: u32,
+    pub(crate) size: u32,
+}
+
+/// The object that stands for dynamic shared memory, whose size only the launch knows.
+pub(crate) const DYNAMIC: u32 = u32::MAX;
 
 /// A kernel with its calls inlined.
 #[derive(Debug, Clone, Default)]
@@ -360,4 +375,12 @@ pub(crate) struct Kernel {
     pub(crate) static_shared: u32,
     pub(crate) shared_align: u32,
     pub(crate) local_bytes: u32,
+    /// Variables of the frame and of shared memory.
+    pub(crate) objects: Vec<Object>,
+    /// Constants that are the address of a variable: an index into `objects`, or [`DYNAMIC`].
+    pub(crate) addresses: HashMap<V, u32>,
+    /// Places of warp-wide instructions and barriers that do not ask whole warps to come together.
+    pub(crate) loose: HashSet<u32>,
+    /// An atomic with acquire or release semantics is there.
+    pub(crate) publishes: bool,
 }

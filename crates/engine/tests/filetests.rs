@@ -17,8 +17,18 @@ use tessera_ptx::{Module, parse_module};
 /// Every way in which a launch is carried out: decodings, sizes of a group and vector units, uninterrupted and interrupted.
 fn ways() -> Vec<Way> {
     let best = Level::best();
-    let options = |level, warps, plain| Options { level, warps, plain };
+    let options = |level, warps, plain| Options {
+        level,
+        warps,
+        plain,
+        check: false,
+    };
+    let checked = Options {
+        check: true,
+        ..options(best, 8, true)
+    };
     let all = [
+        checked,
         options(best, 8, false),
         options(best, 8, true),
         options(best, 1, false),
@@ -113,6 +123,8 @@ fn difference(buffer: &Buffer, got: &[u64], tolerance: Tolerance) -> Option<Stri
 struct Loaded {
     module: Module,
     programs: HashMap<String, Result<Arc<Program>, String>>,
+    /// What the checks have to say, by kernel: `// unclean KERNEL: TEXT`.
+    unclean: HashMap<String, String>,
 }
 
 impl Loaded {
@@ -121,6 +133,11 @@ impl Loaded {
         Ok(Self {
             module,
             programs: HashMap::new(),
+            unclean: text
+                .lines()
+                .filter_map(|line| line.strip_prefix("// unclean ")?.split_once(": "))
+                .map(|(kernel, text)| (kernel.to_owned(), text.to_owned()))
+                .collect(),
         })
     }
 
@@ -169,6 +186,9 @@ fn launch(loaded: &mut Loaded, run: &Run, shape: Shape, way: Way) -> Result<(), 
         (Outcome::Fault(name), None) => Err(format!("ended well, expected `{name}`")),
         (Outcome::Done(_), Some(fault)) => Err(fault.to_string()),
         (Outcome::Done(tolerance), None) => {
+            if way.options.check {
+                clean(&ram, loaded.unclean.get(&run.entry))?;
+            }
             buffers
                 .iter()
                 .enumerate()
@@ -177,6 +197,17 @@ fn launch(loaded: &mut Loaded, run: &Run, shape: Shape, way: Way) -> Result<(), 
                     difference(buffer, &got, *tolerance).map_or(Ok(()), |d| Err(format!("buffer {n}: {d}")))
                 })
         }
+    }
+}
+
+/// A kernel that does what it should gives the checks nothing to say.
+fn clean(ram: &Ram, expected: Option<&String>) -> Result<(), String> {
+    let all: Vec<String> = ram.checker.findings().iter().map(ToString::to_string).collect();
+    match (all.first(), expected) {
+        (None, None) => Ok(()),
+        (Some(said), Some(expected)) if all.len() == 1 && said.contains(expected.as_str()) => Ok(()),
+        (None, Some(expected)) => Err(format!("the checks say nothing, expected `{expected}`")),
+        (Some(_), _) => Err(format!("the checks say: {}", all.join("\n"))),
     }
 }
 

@@ -6,6 +6,7 @@ use super::{Analysed, Code, select};
 use crate::analysis::cfg::NONE;
 use crate::analysis::shape::{Shape, widened};
 use crate::analysis::slots::Slots;
+use crate::check::info::Table;
 use crate::exec::alu::{Alu, Class};
 use crate::exec::atomics::{Fence, IsSpace, kind_number};
 use crate::exec::control::{Bar, Branch, Exit, Guard, Jump, Label, Poll, Sleep, Switch, Trap, Widen};
@@ -33,13 +34,15 @@ pub(super) struct Emit<'a> {
     op_of_inst: Vec<u32>,
     targets: Vec<u32>,
     start: Vec<u32>,
-    guard: Option<(V, bool)>,
-    inst: u32,
+    pub(super) guard: Option<(V, bool)>,
+    pub(super) inst: u32,
     block: B,
     /// No lanes ever wait at a block before this one.
     first_wait: B,
     sites: u32,
     counted: usize,
+    /// What the checks look at, in a checked decoding.
+    pub(super) table: Option<&'a Table>,
 }
 
 fn len32(len: usize) -> u32 {
@@ -54,7 +57,13 @@ fn allocated(slot: u32) -> u32 {
 }
 
 impl<'a> Emit<'a> {
-    pub(super) fn new(a: &'a Analysed, level: Level, shapes: Option<Vec<Shape>>, slots: Slots) -> Self {
+    pub(super) fn new(
+        a: &'a Analysed,
+        level: Level,
+        shapes: Option<Vec<Shape>>,
+        slots: Slots,
+        table: Option<&'a Table>,
+    ) -> Self {
         Self {
             a,
             level,
@@ -71,6 +80,7 @@ impl<'a> Emit<'a> {
             first_wait: 0,
             sites: 0,
             counted: 0,
+            table,
         }
     }
 
@@ -131,7 +141,7 @@ impl<'a> Emit<'a> {
         len32(cost)
     }
 
-    fn blank<H: Body>(&self) -> Op {
+    pub(super) fn blank<H: Body>(&self) -> Op {
         Self::with(self.level.handler::<H>())
     }
 
@@ -150,13 +160,17 @@ impl<'a> Emit<'a> {
         }
     }
 
-    fn push(&mut self, op: Op) {
+    pub(super) fn push(&mut self, op: Op) {
         self.ops.push(op);
         self.inst_of_op.push(self.inst);
     }
 
     /// Adds an operation, behind the guard of its instruction.
     fn emit(&mut self, op: Op) {
+        if let Some(looked) = self.looked_at() {
+            self.push_checked(looked, op);
+            return;
+        }
         if let Some((p, negated)) = self.guard {
             let a = self.lanes(p);
             let guard = Op {
@@ -182,7 +196,7 @@ impl<'a> Emit<'a> {
     }
 
     /// A register as an operand whose lanes are read, or as a destination of lanes.
-    fn lanes(&self, v: V) -> u32 {
+    pub(super) fn lanes(&self, v: V) -> u32 {
         if self.a.kernel.vregs[v as usize].konst.is_some() {
             return self.a.pool.operand(v);
         }
@@ -613,6 +627,7 @@ impl<'a> Emit<'a> {
             }
             Term::Exit => self.blank::<Exit>(),
         };
+        self.check_terminator();
         self.push(op);
     }
 

@@ -8,6 +8,7 @@
 //! A program counter of a split always is the first operation of an instruction, so that it can be carried from one decoding
 //! to the other.
 
+mod checks;
 mod emit;
 mod select;
 #[cfg(test)]
@@ -19,6 +20,7 @@ use crate::analysis::cfg::{self, Cfg};
 use crate::analysis::live::Live;
 use crate::analysis::shape::{Shape, Threads, shapes};
 use crate::analysis::slots::{Slots, allocate};
+use crate::check::info::Table;
 use crate::exec::alu::Class;
 use crate::exec::isa::Level;
 use crate::exec::{FLAT, Op, POOL, UNIT};
@@ -35,6 +37,8 @@ pub(crate) struct Analysed {
     /// Block and line of each instruction.
     pub(crate) insts: Vec<(B, u32)>,
     pub(crate) pool: PoolLayout,
+    /// What the checks look at, made when a launch is first checked.
+    pub(crate) table: OnceLock<Table>,
 }
 
 /// Where constants lie in the pool.
@@ -85,6 +89,7 @@ impl Analysed {
             first,
             insts,
             pool,
+            table: OnceLock::new(),
         }
     }
 
@@ -133,6 +138,8 @@ pub(crate) struct Key {
     pub(crate) level: Level,
     /// Only the all-vector decoding is wanted.
     pub(crate) plain: bool,
+    /// With the operations of the checks.
+    pub(crate) check: bool,
 }
 
 /// Both decodings for a geometry; the second one when it is first wanted.
@@ -218,5 +225,8 @@ fn decode(analysed: &Analysed, key: Key, fast: bool) -> Code {
         None => vec![false; a.kernel.vregs.len()],
     };
     let slots = allocate(&a.kernel, &a.cfg, &a.live, shapes.as_deref(), &twins, key.warps);
-    emit::Emit::new(a, key.level, shapes, slots).run()
+    let table = key
+        .check
+        .then(|| a.table.get_or_init(|| Table::new(&a.kernel, &a.live)));
+    emit::Emit::new(a, key.level, shapes, slots, table).run()
 }

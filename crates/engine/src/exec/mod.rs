@@ -14,6 +14,8 @@
 pub(crate) mod alu;
 pub(crate) mod atomics;
 pub(crate) mod bulk;
+pub(crate) mod checked;
+mod checked_thread;
 pub(crate) mod control;
 pub(crate) mod hooks;
 pub(crate) mod isa;

@@ -55,7 +55,10 @@ impl Lower<'_> {
         match inst.op {
             O::Ld | O::Ldu => self.load(inst),
             O::St => self.store(inst),
-            O::Atom | O::Red => self.atom(inst),
+            O::Atom | O::Red => {
+                self.note_order(inst);
+                self.atom(inst)
+            }
             // Every access goes through one path to memory, so a fence between paths is one between accesses.
             O::Membar | O::Fence | O::MembarProxy | O::FenceProxy | O::FenceMbarrierInit => {
                 self.emit(What::Fence, &[], &[]);

@@ -12,6 +12,7 @@ mod float;
 mod matrix;
 mod media;
 mod memory;
+mod objects;
 mod operand;
 mod tiny;
 mod warp;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 use tessera_ptx::body::Body;
 use tessera_ptx::{
-    BlockId, FuncId, Id, Inst as PtxInst, LocalId, Module, Opcode, Operand, RegId, Type, VarId,
+    BlockId, FuncId, Id, Inst as PtxInst, InstId, LocalId, Module, Opcode, Operand, RegId, Type, VarId,
 };
 
 use crate::error::CompileError;
@@ -86,6 +87,8 @@ pub(crate) struct Lower<'m> {
     kernel: Kernel,
     current: usize,
     konsts: HashMap<(Class, Konst), V>,
+    /// Registers of addresses inside variables, by class, variable and address.
+    object_konsts: HashMap<(Class, u32, u64), V>,
     shared_vars: HashMap<SharedKey, u32>,
     dynamic_shared: Vec<V>,
     param_vars: Vec<ParamVar>,
@@ -118,6 +121,7 @@ pub(crate) fn lower(module: &Module, entry: FuncId, symbols: &dyn Symbols) -> Re
         },
         current: 0,
         konsts: HashMap::new(),
+        object_konsts: HashMap::new(),
         shared_vars: HashMap::new(),
         dynamic_shared: Vec::new(),
         param_vars: Vec::new(),
@@ -131,6 +135,7 @@ pub(crate) fn lower(module: &Module, entry: FuncId, symbols: &dyn Symbols) -> Re
     lower.kernel.places.push(Place {
         function: Arc::from(&*func.name),
         line: func.loc.line,
+        source: None,
     });
     let params = func
         .params
@@ -344,8 +349,8 @@ impl<'m> Lower<'m> {
         let own = self.scope().blocks[id.index()];
         self.switch_to(own);
         let mut open = true;
-        for (_, inst) in body.block_insts(id) {
-            self.place(inst);
+        for (number, inst) in body.block_insts(id) {
+            self.place(inst, number);
             open = self.instruction(inst, body, id)?;
             self.guard = None;
             if self.instructions > MAX_INSTRUCTIONS {
@@ -372,13 +377,15 @@ impl<'m> Lower<'m> {
     }
 
     /// Notes where the instruction stands.
-    fn place(&mut self, inst: &PtxInst) {
+    fn place(&mut self, inst: &PtxInst, number: InstId) {
         if self.line != inst.loc.line || self.at == 0 {
             self.at = u32::try_from(self.kernel.places.len()).unwrap_or(0);
             let function = Arc::clone(&self.scope().name);
+            let source = self.source_line(number);
             self.kernel.places.push(Place {
                 function,
                 line: inst.loc.line,
+                source,
             });
         }
         self.line = inst.loc.line;

@@ -8,7 +8,7 @@ use tessera_ptx::{
 
 use super::{Binding, Local, Lower, ParamVar, Result, SharedKey};
 use crate::exec::alu::{Alu, Class};
-use crate::lir::{Konst, PredOp, Special, V, What};
+use crate::lir::{DYNAMIC, Konst, PredOp, Space, Special, V, What};
 use crate::{MAX_SHARED_BYTES, PARAM_WINDOW};
 
 /// Class of the register that holds a value of this type.
@@ -37,7 +37,7 @@ impl Lower<'_> {
             let place = match var.space {
                 PtxSpace::Shared | PtxSpace::SharedCta if var.size == 0 => continue,
                 PtxSpace::Shared | PtxSpace::SharedCta => {
-                    Local::Shared(self.shared_place(SharedKey::Body(func, id), var.size, var.align)?)
+                    Local::Shared(self.shared_place(SharedKey::Body(func, id), &var.name, var.size, var.align)?)
                 }
                 PtxSpace::Local => {
                     let bytes =
@@ -47,7 +47,9 @@ impl Lower<'_> {
                         return self.refuse("local memory beyond 4 GiB");
                     };
                     self.kernel.local_bytes = end;
-                    Local::Private(u32::try_from(bytes).unwrap_or(0))
+                    let at = u32::try_from(bytes).unwrap_or(0);
+                    self.object(Space::Local, &var.name, at, var.size);
+                    Local::Private(at)
                 }
                 PtxSpace::Param | PtxSpace::ParamFunc => {
                     self.param_vars.push(ParamVar::default());
@@ -61,7 +63,7 @@ impl Lower<'_> {
     }
 
     /// Offset of a static shared variable.
-    fn shared_place(&mut self, key: SharedKey, size: u64, align: u32) -> Result<u32> {
+    fn shared_place(&mut self, key: SharedKey, name: &str, size: u64, align: u32) -> Result<u32> {
         if let Some(&at) = self.shared_vars.get(&key) {
             return Ok(at);
         }
@@ -77,6 +79,7 @@ impl Lower<'_> {
         self.kernel.static_shared = u32::try_from(end).unwrap_or(0);
         self.kernel.shared_align = self.kernel.shared_align.max(align);
         self.shared_vars.insert(key, at);
+        self.object(Space::Shared, name, at, size);
         Ok(at)
     }
 
@@ -108,6 +111,7 @@ impl Lower<'_> {
             }
             PtxSpace::Shared | PtxSpace::SharedCta => Ok(Place::At(u64::from(self.shared_place(
                 SharedKey::Module(id),
+                &var.name,
                 var.size,
                 var.align,
             )?))),
@@ -152,12 +156,16 @@ impl Lower<'_> {
             Place::At(address) => {
                 let at = address.wrapping_add(offset);
                 let at = if class == Class::W32 { at & 0xffff_ffff } else { at };
-                self.konst(class, Konst::Imm(at))
+                match self.object_of(symbol, address) {
+                    Some(object) => self.object_konst(class, object, at),
+                    None => self.konst(class, Konst::Imm(at)),
+                }
             }
             Place::DynamicShared => {
                 // Not interned: its value is not known yet.
                 let v = self.temp(class);
                 self.kernel.vregs[v as usize].konst = Some(Konst::Imm(offset));
+                self.kernel.addresses.insert(v, DYNAMIC);
                 self.dynamic_shared.push(v);
                 v
             }

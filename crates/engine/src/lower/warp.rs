@@ -11,6 +11,7 @@ impl Lower<'_> {
     pub(super) fn warp(&mut self, inst: &PtxInst) -> Result<()> {
         match inst.op {
             O::BarSync | O::BarrierSync | O::BarArrive | O::BarrierArrive => {
+                self.note_alignment(inst);
                 let mut s = vec![self.arg(inst, 0, T::U32)?];
                 let count = inst.operands.len() > 1;
                 if count {
@@ -28,7 +29,10 @@ impl Lower<'_> {
                 );
                 Ok(())
             }
-            O::BarRed | O::BarrierRed => self.barrier_reduction(inst),
+            O::BarRed | O::BarrierRed => {
+                self.note_alignment(inst);
+                self.barrier_reduction(inst)
+            }
             O::BarWarp => {
                 let s = [self.arg(inst, 0, T::U32)?];
                 self.emit(What::BarWarp, &[], &s);
@@ -121,6 +125,7 @@ impl Lower<'_> {
         if inst.operands.len() > n {
             self.arg(inst, n, T::U32)
         } else {
+            self.kernel.loose.insert(self.at);
             Ok(self.imm32(u32::MAX))
         }
     }

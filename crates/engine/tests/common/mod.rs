@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use tessera_engine::check::{Allocation as Known, Checker, Checks};
 use tessera_engine::{
     Access, Cta, Env, Exit, Fault, Geometry, HookError, Launch, Level, Memory, Options, Pool, Program,
     Runtime, Span, Symbols, ThreadView, Why, Worker, compile,
@@ -25,6 +26,8 @@ pub struct Device {
     allocations: Vec<Allocation>,
     next: u64,
     pub generation: AtomicU64,
+    /// What checked launches report to.
+    pub checker: Option<Arc<Checker>>,
 }
 
 // SAFETY: the cells are only touched through raw pointers, by kernels or between their runs.
@@ -44,6 +47,9 @@ unsafe impl Memory for Device {
     fn generation(&self) -> u64 {
         self.generation.load(Ordering::Relaxed)
     }
+    fn checker(&self) -> Option<Arc<Checker>> {
+        self.checker.clone()
+    }
 }
 
 impl Default for Device {
@@ -52,11 +58,20 @@ impl Default for Device {
             allocations: Vec::new(),
             next: 0x2000_0000_0000,
             generation: AtomicU64::new(1),
+            checker: None,
         }
     }
 }
 
 impl Device {
+    /// Memory whose checked launches report to `checker`.
+    pub fn checked(checker: &Arc<Checker>) -> Self {
+        Self {
+            checker: Some(Arc::clone(checker)),
+            ..Self::default()
+        }
+    }
+
     pub fn alloc(&mut self, len: usize) -> u64 {
         let address = self.next;
         self.next += (len as u64).next_multiple_of(4096) + 4096;
@@ -66,6 +81,9 @@ impl Device {
             bytes,
             len: len as u64,
         });
+        if let Some(checker) = &self.checker {
+            checker.allocated(Known::host(address, len as u64));
+        }
         address
     }
 
@@ -75,6 +93,9 @@ impl Device {
         assert!(at + data.len() <= span.len as usize);
         // SAFETY: in bounds.
         unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), span.host.add(at), data.len()) };
+        if let Some(checker) = &self.checker {
+            checker.written(address, data.len() as u64);
+        }
     }
 
     pub fn read(&self, address: u64, len: usize) -> Vec<u8> {
@@ -101,6 +122,11 @@ impl Device {
         // SAFETY: plain numbers, as many bytes.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), out.as_mut_ptr().cast(), bytes.len()) };
         out
+    }
+
+    /// Address and bytes of every allocation.
+    pub fn bases(&self) -> Vec<(u64, u64)> {
+        self.allocations.iter().map(|a| (a.address, a.len)).collect()
     }
 
     /// Everything in memory.
@@ -213,7 +239,17 @@ pub fn params(values: &[u64]) -> Vec<u8> {
 /// Runs all blocks of a launch, taking turns, `fuel` at a time; the first fault ends it.
 pub fn run_with(
     device: &Device,
-    hooks: &Hooks,
+    hooks: &dyn Runtime,
+    launch: &Arc<Launch>,
+    fuel: u64,
+    stress: bool,
+) -> Result<(), Box<Fault>> {
+    run_in(device, hooks, launch, fuel, stress)
+}
+
+fn run_in(
+    memory: &dyn Memory,
+    hooks: &dyn Runtime,
     launch: &Arc<Launch>,
     fuel: u64,
     stress: bool,
@@ -231,7 +267,7 @@ pub fn run_with(
         }
     }
     let env = Env {
-        memory: device,
+        memory,
         runtime: hooks,
         stop: &stop,
         fuel,
@@ -275,6 +311,7 @@ pub fn ways() -> Vec<(Options, u64, bool)> {
                         level,
                         warps: 8,
                         plain,
+                        check: false,
                     },
                     1_000_000,
                     false,
@@ -317,6 +354,49 @@ pub fn ways() -> Vec<(Options, u64, bool)> {
     ways
 }
 
+/// Runs a kernel with all checks, from the same memory, and expects that they find nothing.
+fn run_checked(device: &Device, program: &Arc<Program>, geometry: Geometry, params: &[u8]) {
+    let options = Options {
+        check: true,
+        ..Options::default()
+    };
+    let launch = Launch::with_options(program, geometry, params, options).expect("the launch is legal");
+    let checker = Checker::new(Checks::parse("all").expect("a name of checks"));
+    for a in &device.allocations {
+        checker.allocated(Known {
+            initialised: true,
+            ..Known::host(a.address, a.len)
+        });
+    }
+    let checked = Checked { device, checker };
+    if let Err(fault) = run_in(&checked, &Hooks::default(), &launch, 1_000_000, false) {
+        panic!("{fault} with checks");
+    }
+    let findings = checked.checker.findings();
+    if let Some(finding) = findings.first() {
+        panic!("the checks say: {finding}");
+    }
+}
+
+/// A device whose launches are checked.
+struct Checked<'a> {
+    device: &'a Device,
+    checker: Arc<Checker>,
+}
+
+// SAFETY: as for the device.
+unsafe impl Memory for Checked<'_> {
+    fn lookup(&self, address: u64, access: Access) -> Option<Span> {
+        self.device.lookup(address, access)
+    }
+    fn generation(&self) -> u64 {
+        self.device.generation()
+    }
+    fn checker(&self) -> Option<Arc<Checker>> {
+        Some(Arc::clone(&self.checker))
+    }
+}
+
 /// Runs a kernel in every way from the same memory and checks that memory ends the same; leaves the result in memory.
 pub fn run_all(device: &Device, program: &Arc<Program>, geometry: Geometry, params: &[u8]) {
     let before = device.contents();
@@ -340,6 +420,10 @@ pub fn run_all(device: &Device, program: &Arc<Program>, geometry: Geometry, para
             }
         }
     }
+    device.restore(&before);
+    run_checked(device, program, geometry, params);
+    let after = device.contents();
+    assert!(expected.is_none_or(|e| e == after), "memory differs with checks");
 }
 
 /// Runs a kernel once, with the default options.

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use tessera_engine::check::{Allocation, Checker, Checks};
 use tessera_engine::{
     Access, Cta, Env, Exit, Fault, Geometry, HookError, Launch, Memory, Options, Pool, Program, Runtime,
     Span, Symbols, ThreadView, Why, Worker, compile,
@@ -16,10 +17,21 @@ const BASE: u64 = 0x2000_0000_0000;
 const STEP: u64 = 0x1_0000_0000;
 
 /// Allocations, each a range of device addresses of its own.
-#[derive(Default)]
 pub(crate) struct Ram {
     /// In cells that make host addresses multiples of 16 where device addresses are.
     regions: Vec<(u64, Box<[UnsafeCell<u128>]>)>,
+    /// What checked launches report to.
+    pub(crate) checker: Arc<Checker>,
+}
+
+impl Default for Ram {
+    fn default() -> Self {
+        let all = Checks::parse("all").expect("a name of checks");
+        Self {
+            regions: Vec::new(),
+            checker: Checker::new(all),
+        }
+    }
 }
 
 // SAFETY: the cells are written by kernels through raw pointers and read by this program only while none runs.
@@ -32,7 +44,9 @@ impl Ram {
             .map(|_| UnsafeCell::new(0))
             .collect();
         self.regions.push((bytes as u64, cells));
-        BASE + (self.regions.len() as u64 - 1) * STEP
+        let base = BASE + (self.regions.len() as u64 - 1) * STEP;
+        self.checker.allocated(Allocation::host(base, bytes as u64));
+        base
     }
 
     fn host(&self, address: u64) -> *mut u8 {
@@ -48,6 +62,7 @@ impl Ram {
         let to = self.host(address);
         // SAFETY: `to` points into a region that has this room (tests write whole regions) and nothing else uses it now.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
+        self.checker.written(address, bytes.len() as u64);
     }
 
     pub(crate) fn read(&self, address: u64, bytes: usize) -> Vec<u8> {
@@ -73,6 +88,10 @@ unsafe impl Memory for Ram {
 
     fn generation(&self) -> u64 {
         1
+    }
+
+    fn checker(&self) -> Option<Arc<Checker>> {
+        Some(Arc::clone(&self.checker))
     }
 }
 
@@ -116,6 +135,12 @@ impl Image {
             })
             .collect();
         let image = Self { variables };
+        // Variables without contents are zero.
+        for (id, variable) in module.vars.iter() {
+            if let Some(address) = image.variable(id) {
+                ram.checker.written(address, variable.size);
+            }
+        }
         for (id, variable) in module.vars.iter() {
             let (Some(address), Some(init)) = (image.variable(id), &variable.init) else {
                 continue;
