@@ -143,7 +143,12 @@ fn essence(findings: &[Finding]) -> Vec<String> {
             f.place.as_ref().map_or(0, |p| p.line),
             f.other.as_ref().map_or(0, |o| o.place.line),
         ];
-        format!("{} {} {}", f.kind.name(), lines.iter().min().copied().unwrap_or(0), lines.iter().max().copied().unwrap_or(0))
+        format!(
+            "{} {} {}",
+            f.kind.name(),
+            lines.iter().min().copied().unwrap_or(0),
+            lines.iter().max().copied().unwrap_or(0)
+        )
     };
     let mut all: Vec<String> = findings.iter().map(line).collect();
     all.sort();
@@ -169,7 +174,10 @@ fn failure(text: &str) -> Option<String> {
         let same = |f: &Finding| findings.iter().any(|known| known.kind == f.kind);
         let other: Vec<Finding> = other.into_iter().filter(same).collect();
         if essence(&other) != essence(&findings) {
-            return Some(format!("with groups of {warps} warps and fuel {fuel}, found\n{}", shown(&other)));
+            return Some(format!(
+                "with groups of {warps} warps and fuel {fuel}, found\n{}",
+                shown(&other)
+            ));
         }
     }
     None
@@ -192,13 +200,20 @@ fn every_program_gives_its_report() {
             continue;
         }
         let text = std::fs::read_to_string(&path).expect("readable");
-        *(if text.contains("//| ") { &mut planted } else { &mut clean }) += 1;
+        *(if text.contains("//| ") {
+            &mut planted
+        } else {
+            &mut clean
+        }) += 1;
         if let Some(failure) = failure(&text) {
             report.push_str(&format!("{name}: {failure}\n"));
         }
     }
     assert!(report.is_empty(), "\n{report}");
-    assert!(!wanted.is_empty() || (planted >= 20 && clean >= 20), "{planted} planted, {clean} clean");
+    assert!(
+        !wanted.is_empty() || (planted >= 20 && clean >= 20),
+        "{planted} planted, {clean} clean"
+    );
 }
 
 #[test]
@@ -237,7 +252,8 @@ fn copies_carry_along_what_was_written() {
             ..Options::default()
         };
         let geometry = Geometry::new([1, 1, 1], [1, 1, 1]);
-        let launch = Launch::with_options(&program, geometry, &common::params(&[b, offset]), options).expect("legal");
+        let launch =
+            Launch::with_options(&program, geometry, &common::params(&[b, offset]), options).expect("legal");
         run_with(&device, &common::Hooks::default(), &launch, 1000, false).expect("runs");
         found.push(checker.findings().iter().map(|f| f.count).sum::<u64>() - before);
     }

@@ -3,8 +3,8 @@
 //! Sixteen lanes at a time, like the operations. Lanes that lie in one allocation and in a row are looked at together; that is what
 //! nearly all accesses do, and what keeps the checks affordable.
 
-use super::info::Shape;
 use super::allocations::Found;
+use super::info::Shape;
 use super::races::Mark;
 use super::report::{AccessAt, AccessKind, CheckSpace, FindingKind};
 use super::shadow::pieces;
@@ -97,7 +97,14 @@ impl BlockState {
         self.access(step, shape, &mut lanes);
     }
 
-    fn wrong(&self, step: &Step<'_>, shape: &Shape, kind: FindingKind, at: (u32, u64, CheckSpace), note: String) {
+    fn wrong(
+        &self,
+        step: &Step<'_>,
+        shape: &Shape,
+        kind: FindingKind,
+        at: (u32, u64, CheckSpace),
+        note: String,
+    ) {
         let (thread, address, space) = at;
         let access = AccessAt {
             access: shape.kind,
@@ -120,7 +127,13 @@ impl BlockState {
             if self.checker.checks().memory {
                 let thread = step.lane(lanes.chunk * CHUNK + i);
                 let note = format!("the address is not a multiple of {size}");
-                self.wrong(step, shape, FindingKind::Misaligned, (thread, lanes.address[i], space), note);
+                self.wrong(
+                    step,
+                    shape,
+                    FindingKind::Misaligned,
+                    (thread, lanes.address[i], space),
+                    note,
+                );
             }
         }
         good
@@ -248,7 +261,11 @@ impl BlockState {
                 format!("neither the host nor a kernel has written there{near}")
             }
             space => {
-                let since = if space == CheckSpace::Shared { "block" } else { "thread" };
+                let since = if space == CheckSpace::Shared {
+                    "block"
+                } else {
+                    "thread"
+                };
                 let variable = variable_at(step, space, who.1);
                 format!("nobody has written there since the {since} began{variable}")
             }
@@ -298,7 +315,11 @@ impl BlockState {
         let limit = u64::from(step.launch.shared_bytes);
         let mut good = 0;
         for i in each(mask) {
-            let who = (step.lane(lanes.chunk * CHUNK + i), lanes.address[i], CheckSpace::Shared);
+            let who = (
+                step.lane(lanes.chunk * CHUNK + i),
+                lanes.address[i],
+                CheckSpace::Shared,
+            );
             let inside = self.inside(step, shape, (object.as_ref(), &checks.shared), limit, who);
             good |= u16::from(inside) << i;
         }
@@ -335,7 +356,11 @@ impl BlockState {
         let limit = step.launch.local_bytes() as u64;
         let mut good = 0;
         for i in each(mask) {
-            let who = (step.lane(lanes.chunk * CHUNK + i), lanes.address[i], CheckSpace::Local);
+            let who = (
+                step.lane(lanes.chunk * CHUNK + i),
+                lanes.address[i],
+                CheckSpace::Local,
+            );
             let inside = self.inside(step, shape, (object.as_ref(), &checks.local), limit, who);
             good |= u16::from(inside) << i;
         }
@@ -414,7 +439,13 @@ impl BlockState {
         }
     }
 
-    fn touch(&mut self, step: &Step<'_>, (global, number): (bool, u64), me: Mark, value: Option<u32>) -> Option<Mark> {
+    fn touch(
+        &mut self,
+        step: &Step<'_>,
+        (global, number): (bool, u64),
+        me: Mark,
+        value: Option<u32>,
+    ) -> Option<Mark> {
         let Self {
             clocks,
             cells,

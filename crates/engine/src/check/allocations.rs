@@ -71,7 +71,11 @@ pub(super) struct Entry {
 /// What a look at the books says of an access.
 pub(super) enum Found {
     /// It lies in this allocation.
-    Inside { base: u64, bytes: u64, initialised: bool },
+    Inside {
+        base: u64,
+        bytes: u64,
+        initialised: bool,
+    },
     /// It does not; this is what it is near to.
     Outside(String),
 }

@@ -74,7 +74,15 @@ impl Checker {
         if !self.checks.init {
             return;
         }
-        let unseen = |address| matches!(self.find(address, 1), Found::Inside { initialised: true, .. });
+        let unseen = |address| {
+            matches!(
+                self.find(address, 1),
+                Found::Inside {
+                    initialised: true,
+                    ..
+                }
+            )
+        };
         if unseen(from) {
             self.shadow.mark(to, bytes);
         } else {
@@ -99,7 +107,10 @@ impl Checker {
             let (place, thread) = entry.made.clone().unzip();
             let note = match a.origin {
                 Origin::Heap => format!("{} bytes from malloc at {:#x} were never freed", a.bytes, a.base),
-                _ => format!("the allocation of {} bytes at {:#x} was never freed", a.bytes, a.base),
+                _ => format!(
+                    "the allocation of {} bytes at {:#x} was never freed",
+                    a.bytes, a.base
+                ),
             };
             let access = place.is_none().then_some(AccessAt {
                 access: AccessKind::Write,
@@ -187,7 +198,10 @@ impl Checker {
                 return None;
             }
             if let Some(a) = all.was_at(base).filter(|a| a.origin == Origin::Heap) {
-                return Some((FindingKind::DoubleFree, format!("{} were freed already", a.describe())));
+                return Some((
+                    FindingKind::DoubleFree,
+                    format!("{} were freed already", a.describe()),
+                ));
             }
             let what = match all.find(base, 1) {
                 Found::Inside { base: start, .. } => match all.at(start) {

@@ -177,7 +177,10 @@ mod tests {
         assert!(!clocks.ordered(3, then, 4) && !clocks.ordered(3, then, 40));
         clocks.all();
         assert!(clocks.ordered(3, then, 4) && clocks.ordered(3, then, 40));
-        assert!(!clocks.ordered(3, clocks.time(), 4), "what comes after the barrier is not ordered by it");
+        assert!(
+            !clocks.ordered(3, clocks.time(), 4),
+            "what comes after the barrier is not ordered by it"
+        );
     }
 
     #[test]
@@ -186,7 +189,9 @@ mod tests {
         let then = clocks.time();
         clocks.warp(1, 0b11);
         assert!(clocks.ordered(32, then, 33));
-        assert!(!clocks.ordered(32, then, 34) && !clocks.ordered(32, then, 0) && !clocks.ordered(34, then, 32));
+        assert!(
+            !clocks.ordered(32, then, 34) && !clocks.ordered(32, then, 0) && !clocks.ordered(34, then, 32)
+        );
         // What a lane heard it passes on.
         clocks.warp(1, 0b110);
         assert!(clocks.ordered(32, then, 34));

@@ -116,7 +116,13 @@ pub(crate) const fn hands_on(what: &What) -> bool {
 const fn matters(what: &What) -> bool {
     !matches!(
         what,
-        What::Alu(..) | What::Pred(_) | What::Special(_) | What::IsSpace(_) | What::Sleep | What::Trap | What::ActiveMask
+        What::Alu(..)
+            | What::Pred(_)
+            | What::Special(_)
+            | What::IsSpace(_)
+            | What::Sleep
+            | What::Trap
+            | What::ActiveMask
     )
 }
 

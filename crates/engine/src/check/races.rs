@@ -50,7 +50,12 @@ impl Mark {
 
 impl Cell {
     /// Notes a use; the use before it that it races with. `value` is what a write leaves.
-    pub(super) fn touch(&mut self, me: Mark, value: Option<u32>, ordered: impl Fn(&Mark) -> bool) -> Option<Mark> {
+    pub(super) fn touch(
+        &mut self,
+        me: Mark,
+        value: Option<u32>,
+        ordered: impl Fn(&Mark) -> bool,
+    ) -> Option<Mark> {
         let writes = me.kind != AccessKind::Read;
         let mut found = None;
         if let Some(write) = self.write
@@ -189,6 +194,9 @@ mod tests {
         cell.touch(mark(1, AccessKind::Write), Some(7), |_| false);
         assert_eq!(cell.touch(mark(2, AccessKind::Write), Some(7), |_| false), None);
         assert_eq!(cell.touch(mark(3, AccessKind::Write), Some(8), |_| true), None);
-        assert!(cell.touch(mark(4, AccessKind::Write), Some(9), |_| false).is_some());
+        assert!(
+            cell.touch(mark(4, AccessKind::Write), Some(9), |_| false)
+                .is_some()
+        );
     }
 }

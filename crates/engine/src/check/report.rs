@@ -277,8 +277,16 @@ impl fmt::Display for Finding {
         write!(f, "{}", self.kind.name())?;
         if let Some(a) = &self.access {
             let (what, space) = (a.access.name(), a.space.name());
-            let way = if a.access == AccessKind::Read { "from" } else { "to" };
-            write!(f, ": {what} of {} bytes {way} {space} memory at {:#x}", a.bytes, a.address)?;
+            let way = if a.access == AccessKind::Read {
+                "from"
+            } else {
+                "to"
+            };
+            write!(
+                f,
+                ": {what} of {} bytes {way} {space} memory at {:#x}",
+                a.bytes, a.address
+            )?;
         }
         match (&self.place, &self.thread) {
             (Some(place), Some(thread)) => write!(f, "\n    {place}, {thread}")?,

@@ -20,7 +20,11 @@ pub(super) struct Page([AtomicU64; WORDS]);
 fn word(at: u64, bytes: u64) -> (usize, u64, u64) {
     let bit = at % 64;
     let here = bytes.min(64 - bit);
-    let mask = if here == 64 { u64::MAX } else { ((1 << here) - 1) << bit };
+    let mask = if here == 64 {
+        u64::MAX
+    } else {
+        ((1 << here) - 1) << bit
+    };
     let index = usize::try_from(at % PAGE / 64).unwrap_or(0);
     (index, mask, here)
 }
@@ -133,7 +137,8 @@ impl Shadow {
     /// Gives bytes at `to` what bytes at `from` have.
     pub(super) fn copy(&self, to: u64, from: u64, bytes: u64) {
         // The ordinary case: all of the source was written.
-        let whole = pieces(from, bytes).all(|(page, at, n)| self.find(page).is_some_and(|p| p.written(at, n) == n));
+        let whole =
+            pieces(from, bytes).all(|(page, at, n)| self.find(page).is_some_and(|p| p.written(at, n) == n));
         if whole {
             self.mark(to, bytes);
             return;

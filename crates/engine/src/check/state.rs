@@ -6,7 +6,9 @@ use super::checker::Checker;
 use super::clocks::Clocks;
 use super::info::{Looked, Table};
 use super::races::{Cells, LaunchRaces, Mark};
-use super::report::{AccessAt, AccessKind, CheckSpace, CodePlace, Finding, FindingKind, OtherSide, ThreadPlace};
+use super::report::{
+    AccessAt, AccessKind, CheckSpace, CodePlace, Finding, FindingKind, OtherSide, ThreadPlace,
+};
 use super::shadow::Page;
 use crate::exec::{Mask, WARPS};
 use crate::launch::Launch;
@@ -106,7 +108,10 @@ impl<'a> Step<'a> {
     pub(super) fn block_number(&self) -> u32 {
         let [gx, gy, _] = self.launch.geometry().grid;
         let [x, y, z] = self.block;
-        z.wrapping_mul(gy).wrapping_add(y).wrapping_mul(gx).wrapping_add(x)
+        z.wrapping_mul(gy)
+            .wrapping_add(y)
+            .wrapping_mul(gx)
+            .wrapping_add(x)
     }
 }
 
@@ -247,7 +252,13 @@ pub(super) fn extent_of(step: &Step<'_>, object: u32, checks: &LaunchChecks) -> 
     if object == DYNAMIC {
         return checks.shared.last().filter(|e| e.name.is_empty()).cloned();
     }
-    let o = step.launch.program().analysed.kernel.objects.get(object as usize)?;
+    let o = step
+        .launch
+        .program()
+        .analysed
+        .kernel
+        .objects
+        .get(object as usize)?;
     Some(Extent {
         name: Arc::clone(&o.name),
         offset: u64::from(o.offset),
@@ -275,7 +286,11 @@ impl Extent {
         if at >= end {
             format!("{} bytes after the end of {}", at - end, self.describe())
         } else if at >= self.offset {
-            format!("runs {} bytes over the end of {}", at + bytes - end, self.describe())
+            format!(
+                "runs {} bytes over the end of {}",
+                at + bytes - end,
+                self.describe()
+            )
         } else {
             format!("begins {} bytes before {}", self.offset - at, self.describe())
         }

@@ -106,7 +106,9 @@ impl WarpAt {
 
 /// Barrier `id` opens, and its splits still wait. Where it is not `counted`, whoever has exited took part.
 pub(crate) fn opens(groups: &[Group], state: &mut Shared, id: usize, counted: bool) {
-    let Some(mut check) = state.check.take() else { return };
+    let Some(mut check) = state.check.take() else {
+        return;
+    };
     let mut whole = [0; 32];
     let mut everybody = true;
     for group in groups {
@@ -134,7 +136,11 @@ pub(crate) fn opens(groups: &[Group], state: &mut Shared, id: usize, counted: bo
             }
         }
         for w in 0..WARPS {
-            let took_part = if counted { here[w] } else { here[w] | group.all[w] & !group.live[w] };
+            let took_part = if counted {
+                here[w]
+            } else {
+                here[w] | group.all[w] & !group.live[w]
+            };
             everybody &= took_part == group.all[w];
         }
         for (all, own) in whole.iter_mut().zip(party(group.first_thread(), &here)) {
@@ -164,7 +170,11 @@ impl BlockState {
         let time = self.clocks.tick();
         let [gx, gy, _] = state.launch.geometry().grid;
         let [x, y, z] = state.block;
-        let number = z.wrapping_mul(gy).wrapping_add(y).wrapping_mul(gx).wrapping_add(x);
+        let number = z
+            .wrapping_mul(gy)
+            .wrapping_add(y)
+            .wrapping_mul(gx)
+            .wrapping_add(x);
         if let Some(checks) = state.launch.checks() {
             checks.races.release(number, time);
         }
@@ -223,9 +233,21 @@ impl BlockState {
                 let mut note = format!("the member mask {named:#010x} ");
                 let said = match (myself, absent, exited, elsewhere) {
                     (false, ..) => write!(note, "does not name the thread itself, lane {lane}"),
-                    (_, 1.., ..) => write!(note, "names lanes that the block does not have, the first is {}", first_lane(absent)),
-                    (_, _, 1.., _) => write!(note, "names lanes that have exited, the first is {}", first_lane(exited)),
-                    (_, _, _, 1..) => write!(note, "names lanes that are at another instruction, the first is {}", first_lane(elsewhere)),
+                    (_, 1.., ..) => write!(
+                        note,
+                        "names lanes that the block does not have, the first is {}",
+                        first_lane(absent)
+                    ),
+                    (_, _, 1.., _) => write!(
+                        note,
+                        "names lanes that have exited, the first is {}",
+                        first_lane(exited)
+                    ),
+                    (_, _, _, 1..) => write!(
+                        note,
+                        "names lanes that are at another instruction, the first is {}",
+                        first_lane(elsewhere)
+                    ),
                     _ => continue,
                 };
                 if said.is_ok() {
@@ -285,7 +307,9 @@ impl BlockState {
     /// Lanes whose value of a tracked register nobody wrote.
     pub(crate) fn unwritten(&self, step: &Step<'_>, operand: u32) -> Mask {
         let registers = &self.unwritten[step.group];
-        let shadow = (operand != NONE).then(|| registers.get(operand as usize)).flatten();
+        let shadow = (operand != NONE)
+            .then(|| registers.get(operand as usize))
+            .flatten();
         shadow.copied().unwrap_or([0; WARPS])
     }
 
@@ -317,7 +341,9 @@ impl Block {
     /// Makes what a checked block keeps, when there is somebody to report to.
     pub(crate) fn begin_checks(&mut self, env: &Env<'_>) {
         let (groups, state) = self.groups_mut();
-        let Some(checker) = env.memory.checker() else { return };
+        let Some(checker) = env.memory.checker() else {
+            return;
+        };
         // The decoding makes the table.
         state.launch.code(true);
         let launch = Arc::clone(&state.launch);
@@ -336,7 +362,8 @@ impl Block {
                 let (at, _) = waits_at(state, group, split.pc)?;
                 let count = split.mask.iter().map(|w| w.count_ones()).sum::<u32>();
                 let lane = split.mask.iter().position(|&w| w != 0).unwrap_or(0);
-                let lane = u32::try_from(lane).unwrap_or(0) * 32 + first_lane(split.mask[lane as usize % WARPS]);
+                let lane =
+                    u32::try_from(lane).unwrap_or(0) * 32 + first_lane(split.mask[lane as usize % WARPS]);
                 match waits.iter_mut().find(|w| w.0 == at) {
                     Some(known) => known.1 += count,
                     None => waits.push((at, count, group.first_thread() + lane)),

@@ -50,7 +50,9 @@ impl Body for CheckedTerm {
 unsafe fn with_state(cx: &mut Cx, op: *const Op, f: impl FnOnce(&mut Cx, &mut BlockState, &Step<'_>)) {
     // SAFETY: group and block outlive the run; the launch is kept by a count of its own.
     unsafe {
-        let Some(mut check) = (*cx.cta).check.take() else { return };
+        let Some(mut check) = (*cx.cta).check.take() else {
+            return;
+        };
         let launch = std::sync::Arc::clone(&(*cx.cta).launch);
         if let Some(table) = launch.program().analysed.table.get() {
             let group = &*cx.group;
@@ -79,7 +81,12 @@ unsafe fn checked(cx: &mut Cx, op: *const Op) -> *const Op {
         let (mask, full) = (cx.mask, cx.full);
         if o.flags & GUARDED != 0 {
             with_state(cx, op, |cx, check, step| {
-                check.uses(step, step.looked().guard, &cx.mask, "whether the instruction is executed");
+                check.uses(
+                    step,
+                    step.looked().guard,
+                    &cx.mask,
+                    "whether the instruction is executed",
+                );
             });
             let p = cx.predicate(o.a);
             let flip = if o.flags & NEGATED != 0 { u32::MAX } else { 0 };
@@ -102,7 +109,9 @@ unsafe fn checked(cx: &mut Cx, op: *const Op) -> *const Op {
         }
         // What gives way goes on behind the operation.
         let passed = !next.is_null() || cx.event == Event::Idle;
-        with_state(cx, op, |cx, check, step| after(cx, inner, check, step, &acted, passed));
+        with_state(cx, op, |cx, check, step| {
+            after(cx, inner, check, step, &acted, passed)
+        });
         if o.flags & GUARDED != 0 {
             (cx.mask, cx.full) = (mask, full);
         }

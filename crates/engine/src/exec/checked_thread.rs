@@ -8,8 +8,8 @@ use super::thread::{Thread, ThreadOp, is_shared};
 use super::warp::{lane32, lane64};
 use super::wide::Wide;
 use super::{Cx, Mask, Op};
-use crate::check::info::Shape;
 use crate::check::AccessKind;
+use crate::check::info::Shape;
 use crate::check::state::{BlockState, Step};
 use crate::lir::{AtomKind, Space};
 use crate::{SHARED_WINDOW, WINDOW_BYTES};
@@ -41,7 +41,11 @@ fn range(check: &mut BlockState, step: &Step<'_>, o: &Op, lane: usize, r: &Range
         strong: r.strong,
         verifies: false,
     };
-    let at = if shared { r.address & (WINDOW_BYTES - 1) } else { r.address };
+    let at = if shared {
+        r.address & (WINDOW_BYTES - 1)
+    } else {
+        r.address
+    };
     let object = step.looked().object.filter(|_| r.source == 0);
     check.lane_access(step, &shape, (lane, at, object));
 }
@@ -98,7 +102,13 @@ pub(super) unsafe fn before(
 /// As [`before`].
 unsafe fn copy(cx: &Cx, o: &Op, check: &mut BlockState, step: &Step<'_>, lane: usize, bytes: u64) {
     // SAFETY: the caller's promise.
-    let (to, from, count) = unsafe { (lane64(cx, o.a, lane), lane64(cx, o.b, lane), lane32(cx, o.c, lane)) };
+    let (to, from, count) = unsafe {
+        (
+            lane64(cx, o.a, lane),
+            lane64(cx, o.b, lane),
+            lane32(cx, o.c, lane),
+        )
+    };
     let align = u32::try_from(bytes).unwrap_or(1);
     let part = |source, address, bytes, kind| Range {
         source,
@@ -108,7 +118,13 @@ unsafe fn copy(cx: &Cx, o: &Op, check: &mut BlockState, step: &Step<'_>, lane: u
         strong: false,
         align,
     };
-    range(check, step, o, lane, &part(1, from, bytes.min(u64::from(count)), AccessKind::Read));
+    range(
+        check,
+        step,
+        o,
+        lane,
+        &part(1, from, bytes.min(u64::from(count)), AccessKind::Read),
+    );
     range(check, step, o, lane, &part(0, to, bytes, AccessKind::Write));
 }
 
@@ -157,10 +173,21 @@ unsafe fn bulk(cx: &Cx, o: &Op, check: &mut BlockState, step: &Step<'_>, lane: u
         }
     };
     let ranges = match what {
-        Bulk::Copy { .. } => vec![part(1, size, AccessKind::Read, 16), part(0, size, AccessKind::Write, 16)],
-        Bulk::Reduce { .. } => vec![part(1, size, AccessKind::Read, 16), part(0, size, AccessKind::Atomic, 16)],
+        Bulk::Copy { .. } => vec![
+            part(1, size, AccessKind::Read, 16),
+            part(0, size, AccessKind::Write, 16),
+        ],
+        Bulk::Reduce { .. } => vec![
+            part(1, size, AccessKind::Read, 16),
+            part(0, size, AccessKind::Atomic, 16),
+        ],
         Bulk::Zero => vec![part(0, zeros, AccessKind::Write, 1)],
-        Bulk::Store { bytes, n } => vec![part(0, u64::from(bytes) * u64::from(n), AccessKind::Write, u32::from(bytes))],
+        Bulk::Store { bytes, n } => vec![part(
+            0,
+            u64::from(bytes) * u64::from(n),
+            AccessKind::Write,
+            u32::from(bytes),
+        )],
         Bulk::Red { bytes, kind } => {
             debug_assert!(kind != AtomKind::Cas, "no such form");
             vec![part(0, u64::from(bytes), AccessKind::Atomic, u32::from(bytes))]

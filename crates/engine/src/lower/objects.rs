@@ -71,7 +71,12 @@ impl Lower<'_> {
 
     /// Notes an atomic that can publish what was written before it.
     pub(super) fn note_order(&mut self, inst: &PtxInst) {
-        let publishes = |s| matches!(s, Semantics::Acquire | Semantics::Release | Semantics::AcqRel | Semantics::Sc);
+        let publishes = |s| {
+            matches!(
+                s,
+                Semantics::Acquire | Semantics::Release | Semantics::AcqRel | Semantics::Sc
+            )
+        };
         self.kernel.publishes |= inst.semantics().is_some_and(publishes);
     }
 

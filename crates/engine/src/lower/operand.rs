@@ -36,9 +36,12 @@ impl Lower<'_> {
         for (id, var) in body.vars.iter() {
             let place = match var.space {
                 PtxSpace::Shared | PtxSpace::SharedCta if var.size == 0 => continue,
-                PtxSpace::Shared | PtxSpace::SharedCta => {
-                    Local::Shared(self.shared_place(SharedKey::Body(func, id), &var.name, var.size, var.align)?)
-                }
+                PtxSpace::Shared | PtxSpace::SharedCta => Local::Shared(self.shared_place(
+                    SharedKey::Body(func, id),
+                    &var.name,
+                    var.size,
+                    var.align,
+                )?),
                 PtxSpace::Local => {
                     let bytes =
                         u64::from(self.kernel.local_bytes).next_multiple_of(u64::from(var.align).max(1));
