@@ -120,7 +120,7 @@ impl BlockState {
         let size = u64::from(shape.align).max(1);
         let mut good = mask;
         for i in each(mask) {
-            if lanes.address[i] % size == 0 {
+            if lanes.address[i].is_multiple_of(size) {
                 continue;
             }
             good &= !(1 << i);

@@ -74,7 +74,7 @@ fn shape(what: &What) -> Option<Shape> {
         space: access.space,
         bytes: bytes_of(access.ty) * u32::from(access.n),
         unit: bytes_of(access.ty),
-        align: bytes_of(access.ty) * u32::from(access.n) << access.align,
+        align: (bytes_of(access.ty) * u32::from(access.n)) << access.align,
         strong: access.order != Order::Weak,
         verifies: false,
     };
@@ -117,6 +117,7 @@ const fn matters(what: &What) -> bool {
     !matches!(
         what,
         What::Alu(..)
+            | What::Mma(_)
             | What::Pred(_)
             | What::Special(_)
             | What::IsSpace(_)

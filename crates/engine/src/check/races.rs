@@ -40,11 +40,12 @@ impl Mark {
     /// Whether two uses, at least one of them a write, may not happen side by side.
     fn against(&self, other: &Self, ordered: impl Fn(&Self) -> bool) -> bool {
         let verified = |read: &Self, swap: &Self| read.kind == AccessKind::Read && swap.verifies;
-        !self.same_thread(other)
-            && !(self.strong && other.strong)
-            && !verified(self, other)
-            && !verified(other, self)
-            && !ordered(other)
+        let fine = self.same_thread(other)
+            || self.strong && other.strong
+            || verified(self, other)
+            || verified(other, self)
+            || ordered(other);
+        !fine
     }
 }
 

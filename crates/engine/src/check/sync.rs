@@ -362,8 +362,7 @@ impl Block {
                 let (at, _) = waits_at(state, group, split.pc)?;
                 let count = split.mask.iter().map(|w| w.count_ones()).sum::<u32>();
                 let lane = split.mask.iter().position(|&w| w != 0).unwrap_or(0);
-                let lane =
-                    u32::try_from(lane).unwrap_or(0) * 32 + first_lane(split.mask[lane as usize % WARPS]);
+                let lane = u32::try_from(lane).unwrap_or(0) * 32 + first_lane(split.mask[lane % WARPS]);
                 match waits.iter_mut().find(|w| w.0 == at) {
                     Some(known) => known.1 += count,
                     None => waits.push((at, count, group.first_thread() + lane)),

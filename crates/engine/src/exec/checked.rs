@@ -7,12 +7,14 @@ use super::memory::{addresses, elements, targets};
 use super::warp::{lane32, lane64};
 use super::{Cx, Event, Mask, NEGATED, Op, WARPS, checked_thread};
 use crate::analysis::cfg::NONE;
+use crate::check::AccessKind;
 use crate::check::access::{Lanes, WIDEST};
-use crate::check::info::{Looked, hands_on, register_bytes};
+use crate::check::info::{Looked, Shape, hands_on, register_bytes};
 use crate::check::state::{BlockState, Step};
 use crate::check::sync::party;
 use crate::exec::alu::{Alu, Class};
-use crate::lir::{Hook, PredOp, What};
+use crate::lir::matrix::Move;
+use crate::lir::{Hook, PredOp, Space, What};
 
 /// Flag: the operation is guarded by predicate `a`.
 pub(crate) const GUARDED: u32 = 1 << 8;
@@ -110,7 +112,7 @@ unsafe fn checked(cx: &mut Cx, op: *const Op) -> *const Op {
         // What gives way goes on behind the operation.
         let passed = !next.is_null() || cx.event == Event::Idle;
         with_state(cx, op, |cx, check, step| {
-            after(cx, inner, check, step, &acted, passed)
+            after(cx, inner, check, step, &acted, passed);
         });
         if o.flags & GUARDED != 0 {
             (cx.mask, cx.full) = (mask, full);
@@ -141,6 +143,8 @@ unsafe fn before(cx: &mut Cx, inner: *const Op, check: &mut BlockState, step: &S
             }
             Some(What::Fence) => check.fence(&*cx.cta),
             Some(What::Thread(thread)) => checked_thread::before(cx, inner, check, step, thread),
+            Some(What::LoadMatrix(m)) => rows(cx, inner, check, step, (AccessKind::Read, m)),
+            Some(What::StoreMatrix(m)) => rows(cx, inner, check, step, (AccessKind::Write, m)),
             _ => {}
         }
     }
@@ -245,6 +249,48 @@ unsafe fn access(cx: &mut Cx, inner: *const Op, check: &mut BlockState, step: &S
                 address: addresses::<Portable>(cx, &o, c),
                 object: looked.object,
                 values,
+            };
+            check.access(step, &shape, &mut lanes);
+        }
+    }
+}
+
+/// The rows of matrices, whose addresses come from the first lanes of a warp.
+///
+/// # Safety
+/// As [`before`].
+unsafe fn rows(
+    cx: &mut Cx,
+    inner: *const Op,
+    check: &mut BlockState,
+    step: &Step<'_>,
+    (kind, m): (AccessKind, Move),
+) {
+    let shape = Shape {
+        kind,
+        space: if m.generic { Space::Generic } else { Space::Shared },
+        bytes: 16,
+        unit: 4,
+        align: 16,
+        strong: false,
+        verifies: false,
+    };
+    for c in 0..cx.chunks {
+        // Eight lanes for each matrix: those of the second half of a warp for the third and fourth.
+        let named = match (c % 2, m.n) {
+            (0, 1) => 0x00ff,
+            (0, _) | (_, 4) => u16::MAX,
+            _ => 0,
+        };
+        let mask = cx.chunk_mask(c) & named;
+        if mask != 0 {
+            let mut lanes = Lanes {
+                chunk: c,
+                mask,
+                // SAFETY: the caller's promise.
+                address: unsafe { addresses::<Portable>(cx, &*inner, c) },
+                object: step.looked().object,
+                values: None,
             };
             check.access(step, &shape, &mut lanes);
         }
