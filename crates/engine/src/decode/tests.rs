@@ -36,6 +36,7 @@ fn key(threads: Threads) -> Key {
         threads,
         level: Level::best(),
         plain: false,
+        check: false,
     }
 }
 
