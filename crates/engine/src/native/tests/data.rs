@@ -19,6 +19,8 @@ pub(super) const WITHOUT: &str = "\
     S32ToF64 U32ToF64 F32ToF32 F64ToF64 F16ToF16 Bf16ToBf16 F32ToF64 F64ToF32 F64ToF16 F64ToBf16 F16ToF64 \
     Bf16ToF64 F16ToBf16 Bf16ToF16 F32ToF16 F32ToF16Rn F32ToBf16 F32ToTf32 F32ToF16x2 F32ToBf16x2 F32ToE4m3x2 \
     F16x2ToE4m3x2 Bf16x2ToE4m3x2 E4m3x2ToF16x2 F32ToE5m2x2 F16x2ToE5m2x2 Bf16x2ToE5m2x2 E5m2x2ToF16x2 \
+    AddSatU32 Packed CvtPack VideoScalar VideoSimd VideoMad FmaOobF16x2 FmaOobBf16x2 F32ToTiny F32ToTinyRs TinyToF32 \
+    F32ToF16Rs F32ToBf16Rs F32ToUe8m0 Ue8m0ToBf16 S2f6ToBf16 \
     ";
 
 /// Numbers that look random and are the same every time.
