@@ -217,7 +217,10 @@ pub(crate) enum What {
     Atom(Atom),
     /// s and d: as the operation says.
     Thread(Thread),
+    /// `fence.sc` and what is as strong: everything before it comes before everything after it.
     Fence,
+    /// `fence.acq_rel`: but a store may still come after a later load.
+    LightFence,
     /// d0 value, maybe d1 predicate; s: value, lane, clamp, member mask.
     Shfl(Shfl),
     /// d: predicate or ballot; s: predicate, member mask.

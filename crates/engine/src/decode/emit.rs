@@ -265,6 +265,13 @@ impl<'a> Emit<'a> {
             What::Atom(atom) => self.atom(&atom, inst),
             What::Thread(thread) => self.thread(thread, inst),
             What::Fence => self.simple::<Fence>(),
+            What::LightFence => {
+                let op = Op {
+                    flags: 1 << NUMBER,
+                    ..self.blank::<Fence>()
+                };
+                self.emit(op);
+            }
             What::Sleep => self.simple::<Sleep>(),
             What::Trap => self.simple::<Trap>(),
             What::IsSpace(space) => {

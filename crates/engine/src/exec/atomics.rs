@@ -249,14 +249,20 @@ impl<W: Width> Body for AtomicLocal<W> {
     }
 }
 
-/// `membar`, `fence`.
+/// `membar`, `fence.sc` and fences between paths to memory: full ones; 1 in the flags: `fence.acq_rel`.
 pub(crate) struct Fence;
 impl Body for Fence {
     #[inline(always)]
     unsafe fn run<I: Isa>(_: &mut Cx, op: *const Op) -> *const Op {
-        fence(Ordering::SeqCst);
-        // SAFETY: a fence is never the last operation.
-        unsafe { op.add(1) }
+        // SAFETY: the contract of `Body`; a fence is never the last operation.
+        unsafe {
+            fence(if (*op).flags >> NUMBER == 0 {
+                Ordering::SeqCst
+            } else {
+                Ordering::AcqRel
+            });
+            op.add(1)
+        }
     }
 }
 

@@ -325,7 +325,7 @@ fn begin(cx: &mut Cx, o: &Op) {
     if o.flags & ORDERED != 0 {
         cx.spin = true;
         if o.flags & RELEASE != 0 {
-            fence(Ordering::SeqCst);
+            fence(Ordering::Release);
         }
     }
 }
@@ -333,7 +333,7 @@ fn begin(cx: &mut Cx, o: &Op) {
 #[inline(always)]
 fn end(o: &Op) {
     if o.flags & ACQUIRE != 0 {
-        fence(Ordering::SeqCst);
+        fence(Ordering::Acquire);
     }
 }
 

@@ -60,6 +60,10 @@ impl Lower<'_> {
                 self.atom(inst)
             }
             // Every access goes through one path to memory, so a fence between paths is one between accesses.
+            O::Fence if inst.semantics() != Some(Semantics::Sc) => {
+                self.emit(What::LightFence, &[], &[]);
+                Ok(())
+            }
             O::Membar | O::Fence | O::MembarProxy | O::FenceProxy | O::FenceMbarrierInit => {
                 self.emit(What::Fence, &[], &[]);
                 Ok(())
