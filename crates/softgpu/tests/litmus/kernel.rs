@@ -74,7 +74,7 @@ pub(crate) fn text(test: &Test, shape: &Shape, instances: usize) -> String {
             _ = write!(
                 out,
                 "mov.u32 %t, %tid.x;\nrem.u32 %role, %t, {roles};\ndiv.u32 %lane, %t, {roles};\n"
-            )
+            );
         }
         Place::Warps => out.push_str("mov.u32 %t, %tid.x;\nshr.u32 %role, %t, 5;\nand.b32 %lane, %t, 31;\n"),
         Place::Blocks => out.push_str("mov.u32 %role, %ctaid.x;\nmov.u32 %lane, %tid.x;\n"),
