@@ -5,7 +5,7 @@
 use crate::check;
 use crate::cta::Block;
 use crate::exec::{Mask, NUMBER, UNIT, WARPS};
-use crate::frame::{BARRIERS, Barrier, GROUPS, Wait};
+use crate::frame::{BARRIERS, BLOCK_WARPS, Barrier, Wait};
 
 /// Lanes that come to a barrier.
 #[derive(Debug, Clone, Copy, Default)]
@@ -24,7 +24,7 @@ impl Block {
     /// Counts an arrival; whether that opened the barrier.
     pub(crate) fn arrive(&mut self, g: usize, arrival: &Arrival) -> bool {
         let (groups, state) = self.groups_mut();
-        let live = groups[g].live;
+        let (live, first) = (groups[g].live, groups[g].first_warp as usize);
         state.active |= 1 << (arrival.id % BARRIERS);
         let barrier = &mut state.barriers[arrival.id % BARRIERS];
         if arrival.count != 0 {
@@ -39,7 +39,7 @@ impl Block {
                     mask.count_ones()
                 };
             } else {
-                barrier.arrived[g % GROUPS][w] |= mask;
+                barrier.arrived[(first + w) % BLOCK_WARPS] |= mask;
             }
             let yes = mask & arrival.pred[w];
             barrier.ones += yes.count_ones();
@@ -65,12 +65,13 @@ impl Block {
         let mut counted = barrier.passed;
         let mut waiting = 0;
         let mut complete = true;
-        for (group, arrived) in groups.iter().zip(&barrier.arrived) {
-            for w in 0..WARPS {
-                let whole = arrived[w] != 0 && arrived[w] == group.live[w];
-                counted += if whole { 32 } else { arrived[w].count_ones() };
-                waiting += arrived[w].count_ones();
-                complete &= arrived[w] == group.live[w];
+        for group in groups.iter() {
+            for (w, live) in group.live.iter().enumerate().take(group.warps as usize) {
+                let arrived = barrier.arrived[(group.first_warp as usize + w) % BLOCK_WARPS];
+                let whole = arrived != 0 && arrived == *live;
+                counted += if whole { 32 } else { arrived.count_ones() };
+                waiting += arrived.count_ones();
+                complete &= arrived == *live;
             }
         }
         let opens = if barrier.expected == 0 {

@@ -216,8 +216,8 @@ impl Group {
 /// A barrier of the block.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Barrier {
-    /// Lanes that wait, by group.
-    pub(crate) arrived: [Mask; GROUPS],
+    /// Lanes that wait, by warp of the block.
+    pub(crate) arrived: [u32; BLOCK_WARPS],
     /// Threads that arrived and went on.
     pub(crate) passed: u32,
     /// Threads expected; 0 for all that live.
@@ -226,8 +226,8 @@ pub(crate) struct Barrier {
     pub(crate) any: bool,
 }
 
-/// Groups of a block at most.
-pub(crate) const GROUPS: usize = 4;
+/// Warps of a block at most.
+pub(crate) const BLOCK_WARPS: usize = 32;
 /// Barriers of a block, and one more for the grid-wide one.
 pub(crate) const BARRIERS: usize = 17;
 /// The barrier that collects a block before the grid-wide one.

@@ -8,7 +8,7 @@ use crate::decode::{Code, Key, Variant};
 use crate::error::LaunchError;
 use crate::exec::alu::Class;
 use crate::exec::isa::Level;
-use crate::frame::{Buf, GROUPS};
+use crate::frame::Buf;
 use crate::lir::Konst;
 use crate::program::Program;
 use crate::{MAX_SHARED_BYTES, WARP};

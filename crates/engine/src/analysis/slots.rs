@@ -41,7 +41,7 @@ fn kind_of(class: Class, scalar: bool) -> usize {
 }
 
 /// First and last position of each register: twice the number of the instruction, plus one for what is written after reading.
-fn intervals(kernel: &Kernel, cfg: &Cfg, live: &Live) -> Vec<(u32, u32)> {
+pub(crate) fn intervals(kernel: &Kernel, cfg: &Cfg, live: &Live) -> Vec<(u32, u32)> {
     let mut range = vec![(NONE, 0u32); kernel.vregs.len()];
     let mut extend = |v: V, at: u32| {
         let r = &mut range[v as usize];

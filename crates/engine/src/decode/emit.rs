@@ -2,7 +2,7 @@
 
 mod matrix;
 
-use super::{Analysed, Code, select};
+use super::{Analysed, Code, Role, select};
 use crate::analysis::cfg::NONE;
 use crate::analysis::shape::{Shape, widened};
 use crate::analysis::slots::Slots;
@@ -30,6 +30,7 @@ pub(super) struct Emit<'a> {
     shapes: Option<Vec<Shape>>,
     slots: Slots,
     ops: Vec<Op>,
+    roles: Vec<Role>,
     inst_of_op: Vec<u32>,
     op_of_inst: Vec<u32>,
     targets: Vec<u32>,
@@ -70,6 +71,7 @@ impl<'a> Emit<'a> {
             shapes,
             slots,
             ops: Vec::new(),
+            roles: Vec::new(),
             inst_of_op: Vec::new(),
             op_of_inst: Vec::new(),
             targets: Vec::new(),
@@ -102,7 +104,7 @@ impl<'a> Emit<'a> {
                         site: cost,
                         ..self.blank::<Poll>()
                     };
-                    self.push(op);
+                    self.push_as(op, Role::Poll);
                 }
             }
             self.mark();
@@ -112,6 +114,7 @@ impl<'a> Emit<'a> {
         self.patch();
         let Self {
             ops,
+            roles,
             inst_of_op,
             op_of_inst,
             slots,
@@ -121,6 +124,7 @@ impl<'a> Emit<'a> {
         } = self;
         Code {
             ops,
+            roles,
             inst_of_op,
             op_of_inst,
             slots,
@@ -161,12 +165,21 @@ impl<'a> Emit<'a> {
     }
 
     pub(super) fn push(&mut self, op: Op) {
+        self.push_as(op, Role::Plain);
+    }
+
+    fn push_as(&mut self, op: Op, role: Role) {
         self.ops.push(op);
+        self.roles.push(role);
         self.inst_of_op.push(self.inst);
     }
 
     /// Adds an operation, behind the guard of its instruction.
     fn emit(&mut self, op: Op) {
+        self.emit_as(op, Role::Plain);
+    }
+
+    fn emit_as(&mut self, op: Op, role: Role) {
         if let Some(looked) = self.looked_at() {
             self.push_checked(looked, op);
             return;
@@ -178,9 +191,9 @@ impl<'a> Emit<'a> {
                 flags: if negated { NEGATED } else { 0 },
                 ..self.blank::<Guard>()
             };
-            self.push(guard);
+            self.push_as(guard, Role::Guard);
         }
-        self.push(op);
+        self.push_as(op, role);
     }
 
     fn class(&self, v: V) -> Class {
@@ -326,7 +339,7 @@ impl<'a> Emit<'a> {
                     flags,
                     ..self.blank::<Widen>()
                 };
-                self.push(op);
+                self.push_as(op, Role::Widen);
             }
         }
         let operand = |v: V| if scalar { self.scalar(v) } else { self.lanes(v) };
@@ -370,7 +383,7 @@ impl<'a> Emit<'a> {
             flags: self.unmasked(&[d]),
             ..Self::with(handler)
         };
-        self.emit(op);
+        self.emit_as(op, Role::Expand);
     }
 
     fn special(&mut self, number: u32, d: V) {
@@ -635,7 +648,7 @@ impl<'a> Emit<'a> {
             Term::Exit => self.blank::<Exit>(),
         };
         self.check_terminator();
-        self.push(op);
+        self.push_as(op, Role::End);
     }
 
     /// Turns numbers of blocks into numbers of operations.

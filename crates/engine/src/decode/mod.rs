@@ -115,10 +115,28 @@ impl Analysed {
     }
 }
 
+/// What an operation is for, beside what its instruction says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It carries the instruction out.
+    Plain,
+    /// It says in which lanes the next one runs.
+    Guard,
+    /// It checks that an affine value does not wrap.
+    Widen,
+    /// It writes the lanes of an affine result.
+    Expand,
+    /// A safe point in straight code.
+    Poll,
+    /// The end of a block.
+    End,
+}
+
 /// A decoding.
 #[derive(Debug)]
 pub(crate) struct Code {
     pub(crate) ops: Vec<Op>,
+    pub(crate) roles: Vec<Role>,
     /// Instruction of each operation.
     pub(crate) inst_of_op: Vec<u32>,
     /// First operation of each instruction.
