@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tessera_engine::{
     Access, Cta, Env, Exit, Geometry, HookError, Launch, Level, Memory, Options, Pool, Program, Runtime,
-    Span, Symbols, ThreadView, Worker, compile,
+    Span, Symbols, ThreadView, Tier, Worker, compile,
 };
 use tessera_ptx::{FuncId, VarId};
 
@@ -165,30 +165,38 @@ fn case(name: &str, device: &Device, p: &Arc<Program>, g: Geometry, params: &[u6
             warps: 8,
             plain: false,
             check: false,
+            tier: Tier::Interpreter,
         },
         Options {
             level: best,
             warps: 8,
             plain: true,
             check: false,
+            tier: Tier::Interpreter,
         },
         Options {
             level: best,
             warps: 1,
             plain: false,
             check: false,
+            tier: Tier::Interpreter,
         },
         Options {
             level: Level::Avx2,
             warps: 8,
             plain: false,
             check: false,
+            tier: Tier::Interpreter,
+        },
+        Options {
+            tier: Tier::Native,
+            ..Options::default()
         },
     ] {
         let mut ops = 0;
         let ms = median(|| ops = launch(device, p, g, params, options));
         print!(" {ms:>9.3} ({:>5.1} ns/op)", ms * 1e6 / ops as f64);
-        if options == Options::default() {
+        if options.level == best && options.warps == 8 && !options.plain {
             print!(" {:>6.2}x", ms / native);
         }
     }

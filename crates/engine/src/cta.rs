@@ -21,6 +21,7 @@ use crate::exec::warp::lane32;
 use crate::exec::{Cx, Event, Mask, NUMBER, RawFault, Site, WARPS};
 use crate::frame::{BARRIERS, Barrier, Buf, GRID_BARRIER, Group, Shared, Split, Wait};
 use crate::launch::Launch;
+use crate::native::State;
 use crate::{FaultKind, WARP};
 
 /// Operations between two looks at the stop flag.
@@ -66,6 +67,7 @@ pub struct Worker {
     generation: u64,
     /// Some site holds a translation of one block's own memory.
     private: bool,
+    native: Box<State>,
 }
 
 // SAFETY: the host pointers in sites are only used while their generation is current; see `Memory`.
@@ -83,6 +85,7 @@ impl Worker {
         if self.bound != id || self.generation != generation || self.private {
             self.sites.clear();
             self.sites.resize(sites, Site::EMPTY);
+            self.native.forget(sites);
             (self.bound, self.generation, self.private) = (id, generation, false);
         }
     }
@@ -429,12 +432,16 @@ impl Block {
             all: group.all,
         };
         refresh(&mut cx);
+        let native = if group.vector { None } else { launch.native() };
         // SAFETY: `split.pc` is an operation of `code`, and every handler returns one or null. Frame, pool, sites and targets
         // are those that the code was made for. Nothing else uses group and block while the context is in use.
         unsafe {
-            let mut op = cx.ops.add(split.pc as usize);
-            while !op.is_null() {
-                op = ((*op).f)(&mut cx, op);
+            let ran = native.is_some_and(|code| worker.native.run(code, &mut cx));
+            if !ran {
+                let mut op = cx.ops.add(cx.pc as usize);
+                while !op.is_null() {
+                    op = ((*op).f)(&mut cx, op);
+                }
             }
         }
         worker.private |= cx.private_sites;

@@ -10,6 +10,7 @@ use crate::exec::alu::Class;
 use crate::exec::isa::Level;
 use crate::frame::Buf;
 use crate::lir::Konst;
+use crate::native::Compiled;
 use crate::program::Program;
 use crate::{MAX_SHARED_BYTES, WARP};
 
@@ -45,6 +46,18 @@ impl Geometry {
     }
 }
 
+/// Which engine carries a launch out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Tier {
+    /// The interpreter at first, machine code once the kernel has proved hot.
+    #[default]
+    Auto,
+    /// The interpreter.
+    Interpreter,
+    /// Machine code, where the processor and the kernel allow it.
+    Native,
+}
+
 /// How a launch is carried out; the default is right except in tests and measurements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
@@ -56,6 +69,8 @@ pub struct Options {
     pub plain: bool,
     /// Look at what the kernel does and report what is wrong to [`crate::Memory::checker`]; see [`crate::check`].
     pub check: bool,
+    /// Interpreter or machine code.
+    pub tier: Tier,
 }
 
 impl Default for Options {
@@ -65,6 +80,7 @@ impl Default for Options {
             warps: 8,
             plain: false,
             check: false,
+            tier: Tier::Auto,
         }
     }
 }
@@ -82,6 +98,7 @@ pub struct Launch {
     pub(crate) threads: u32,
     pub(crate) shared_bytes: u32,
     checks: Option<LaunchChecks>,
+    native: bool,
 }
 
 impl Launch {
@@ -136,7 +153,18 @@ impl Launch {
                 max: MAX_SHARED_BYTES,
             });
         };
-        let variant = program.variant(key(threads, geometry.block, options));
+        let mut options = options;
+        let native = options.tier == Tier::Native
+            && !options.plain
+            && !options.check
+            && options.level == Level::Avx512
+            && Level::Avx512.available();
+        if native {
+            options.warps = 1;
+        }
+        let key = key(threads, geometry.block, options, native);
+        let variant = program.variant(key);
+        let native = native && variant.native(&program.analysed).is_some();
         let mut copy = Buf::zeroed(want);
         copy.bytes_mut().copy_from_slice(bytes);
         let mut launch = Self {
@@ -151,6 +179,7 @@ impl Launch {
                 let objects = &program.analysed.kernel.objects;
                 LaunchChecks::new(objects, resources.static_shared, shared_bytes)
             }),
+            native,
         };
         launch.pool = launch.constants();
         let frames = launch
@@ -159,7 +188,7 @@ impl Launch {
             .frame_bytes
             .max(launch.code(true).slots.frame_bytes) as u64;
         let state =
-            frames * GROUPS as u64 + u64::from(resources.local) * u64::from(threads.next_multiple_of(WARP));
+            frames * u64::from(threads.div_ceil(WARP)).div_ceil(key.warps as u64) + u64::from(resources.local) * u64::from(threads.next_multiple_of(WARP));
         if state > MAX_STATE {
             return Err(LaunchError::State(state));
         }
@@ -170,6 +199,12 @@ impl Launch {
     #[must_use]
     pub fn program(&self) -> &Arc<Program> {
         &self.program
+    }
+
+    /// The engine that carries it out: never [`Tier::Auto`].
+    #[must_use]
+    pub const fn tier(&self) -> Tier {
+        if self.native { Tier::Native } else { Tier::Interpreter }
     }
 
     /// The geometry.
@@ -189,6 +224,15 @@ impl Launch {
 
     pub(crate) fn code(&self, vector: bool) -> &Code {
         self.variant.code(&self.program.analysed, vector)
+    }
+
+    /// Machine code of the fast decoding, when this launch uses it.
+    pub(crate) fn native(&self) -> Option<&Compiled> {
+        if self.native {
+            self.variant.native(&self.program.analysed)
+        } else {
+            None
+        }
     }
 
     pub(crate) fn params(&self) -> &[u8] {
@@ -252,10 +296,10 @@ impl Launch {
     }
 }
 
-fn key(threads: u32, [x, y, z]: [u32; 3], options: Options) -> Key {
+fn key(threads: u32, [x, y, z]: [u32; 3], options: Options, native: bool) -> Key {
     let needed = threads.div_ceil(WARP);
-    // A block has at most four groups, so small groups are for small blocks.
-    let fewest = needed.div_ceil(4);
+    // The interpreter is given few groups: small ones are for small blocks. Machine code works on one warp.
+    let fewest = if native { 1 } else { needed.div_ceil(4) };
     let warps = match options.warps.min(needed).max(fewest) {
         0 | 1 => 1,
         2 => 2,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use grammar::{Arg, Buffer, Outcome, Run, Shape, Tolerance, Type, Value};
 use machine::{Image, Ram, Way};
-use tessera_engine::{Geometry, Level, Options, Program};
+use tessera_engine::{Geometry, Level, Options, Program, Tier};
 use tessera_ptx::{Module, parse_module};
 
 /// Every way in which a launch is carried out: decodings, sizes of a group and vector units, uninterrupted and interrupted.
@@ -22,10 +22,15 @@ fn ways() -> Vec<Way> {
         warps,
         plain,
         check: false,
+        tier: Tier::Interpreter,
     };
     let checked = Options {
         check: true,
         ..options(best, 8, true)
+    };
+    let native = Options {
+        tier: Tier::Native,
+        ..Options::default()
     };
     let all = [
         checked,
@@ -35,6 +40,7 @@ fn ways() -> Vec<Way> {
         options(best, 2, true),
         options(Level::Portable, 8, false),
         options(Level::Avx2, 4, true),
+        native,
     ];
     all.into_iter()
         .flat_map(|options| [100_000, 1].map(|fuel| Way { options, fuel }))

@@ -7,7 +7,7 @@ mod common;
 use std::fmt::Write;
 
 use common::{Device, kernel, params, program, run_all};
-use tessera_engine::Geometry;
+use tessera_engine::{Geometry, Launch, Level, Options, Tier};
 
 /// Registers that the statements work on: `%r10` and up. The first four start uniform, the next four affine, the rest differ per lane.
 const REGS: u64 = 12;
@@ -178,4 +178,18 @@ fn every_way_gives_the_same() {
         .and_then(|v| v.parse().ok())
         .unwrap_or(60);
     check(0..count);
+}
+
+#[test]
+fn machine_code_is_used_where_it_can_be() {
+    let mut device = Device::default();
+    let p = program(&mut device, &random_kernel(1), "k");
+    let options = Options {
+        tier: Tier::Native,
+        ..Options::default()
+    };
+    let launch = Launch::with_options(&p, Geometry::new([2, 1, 1], [72, 1, 1]), &params(&[0, 0]), options);
+    let tier = launch.expect("legal").tier();
+    let able = Level::Avx512.available();
+    assert_eq!(tier, if able { Tier::Native } else { Tier::Interpreter });
 }

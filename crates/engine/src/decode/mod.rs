@@ -25,6 +25,7 @@ use crate::exec::alu::Class;
 use crate::exec::isa::Level;
 use crate::exec::{FLAT, Op, POOL, UNIT};
 use crate::lir::{B, Kernel, Konst, V, What};
+use crate::native::{self, Compiled};
 
 /// A kernel with the facts that do not depend on the launch.
 #[derive(Debug)]
@@ -166,6 +167,7 @@ pub(crate) struct Variant {
     pub(crate) key: Key,
     pub(crate) fast: Option<Code>,
     vector: OnceLock<Code>,
+    native: OnceLock<Option<Compiled>>,
     /// Sites of memory accesses, the same numbers in both.
     pub(crate) sites: usize,
     /// Distinguishes the variant from every other one in this process.
@@ -186,6 +188,7 @@ impl Variant {
             key,
             fast,
             vector: OnceLock::new(),
+            native: OnceLock::new(),
             sites,
             id,
         }
@@ -193,6 +196,12 @@ impl Variant {
 
     pub(crate) fn vector(&self, analysed: &Analysed) -> &Code {
         self.vector.get_or_init(|| decode(analysed, self.key, false))
+    }
+
+    /// Machine code of the fast decoding, made when it is first wanted; none where that cannot be.
+    pub(crate) fn native(&self, analysed: &Analysed) -> Option<&Compiled> {
+        let compile = || native::compile(analysed, self.fast.as_ref()?);
+        self.native.get_or_init(compile).as_ref()
     }
 
     pub(crate) fn code(&self, analysed: &Analysed, vector: bool) -> &Code {

@@ -1,7 +1,9 @@
 //! Tier 1: machine code for hot kernels.
 //!
 //! ```text
-//!  alu ──emits into──▶ Asm ──finish──▶ Assembled (bytes, marks) ──▶ Code (mapped, executable, never writable)
+//!  fast decoding ──compile──▶ alu, memory, control ──emit into──▶ Asm ──finish──▶ bytes, marks ──▶ Code (mapped, never writable)
+//!                                                                                                  │
+//!  slice of a group ──▶ State::run ──enter──▶ machine code ──leave──▶ event                        ◀┘
 //! ```
 //!
 //! Sixteen lanes are one vector register of 32-bit lanes or two of 64-bit lanes; a predicate is a mask register. Every
@@ -11,10 +13,21 @@ mod alu;
 mod asm;
 mod code;
 mod compare;
+mod compile;
+mod compute;
+mod context;
+mod control;
 mod float;
 mod int;
 mod logic;
+mod memory;
 mod ops;
+mod regs;
+mod scatter;
 #[cfg(test)]
 mod tests;
 mod vector;
+mod warp;
+
+pub(crate) use compile::{Compiled, compile};
+pub(crate) use context::State;

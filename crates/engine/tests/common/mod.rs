@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tessera_engine::check::{Allocation as Known, Checker, Checks};
 use tessera_engine::{
     Access, Cta, Env, Exit, Fault, Geometry, HookError, Launch, Level, Memory, Options, Pool, Program,
-    Runtime, Span, Symbols, ThreadView, Why, Worker, compile,
+    Runtime, Span, Symbols, ThreadView, Tier, Why, Worker, compile,
 };
 use tessera_ptx::{FuncId, Id, Module, Space, VarId};
 
@@ -312,6 +312,7 @@ pub fn ways() -> Vec<(Options, u64, bool)> {
                         warps: 8,
                         plain,
                         check: false,
+                        tier: Tier::Interpreter,
                     },
                     1_000_000,
                     false,
@@ -319,6 +320,13 @@ pub fn ways() -> Vec<(Options, u64, bool)> {
             }
         }
     }
+    let native = Options {
+        tier: Tier::Native,
+        ..Options::default()
+    };
+    ways.push((native, 1_000_000, false));
+    // A stop at every safe point, and everything moves there.
+    ways.push((native, 1, true));
     for warps in [1, 2] {
         for plain in [false, true] {
             ways.push((

@@ -1,0 +1,459 @@
+//! From a fast decoding to machine code: the walk over its operations.
+//!
+//! The code of an operation is straight; what happens rarely (safe points that stop, lanes that part, accesses that miss their
+//! window) stands in stubs behind all blocks. An operation without a native form is carried out by its handler of tier 0.
+//!
+//! | register | holds |
+//! |---|---|
+//! | `r15` | the [`Cx`] |
+//! | `r14` | the frame |
+//! | `r13` | the [`State`] |
+//! | `r12` | the pool of constants |
+//! | `rbx` | the windows of the access sites |
+//! | `k1`, `k2` | the lane mask: all 32 lanes; the upper 16 |
+//! | `zmm0`..`zmm23`, `k7` | homes of slots |
+//! | the others | nothing between operations |
+
+use std::mem::offset_of;
+
+use iced_x86::IcedError;
+use iced_x86::code_asm::*;
+
+use super::asm::{Asm, Mark};
+use super::code::Code as Mapped;
+use super::context::{PLACES, State};
+use super::regs::{Home, Homes};
+use crate::analysis::cfg::NONE;
+use crate::decode::{Analysed, Code, Role};
+use crate::exec::alu::Class;
+use crate::exec::{Cx, Op, UNIT};
+use crate::lir::{Inst, What};
+
+/// How machine code is entered: context, state, address to go on at.
+type Enter = unsafe extern "sysv64" fn(*mut Cx, *mut State, *const u8);
+
+/// Machine code of a fast decoding.
+#[derive(Debug)]
+pub(crate) struct Compiled {
+    code: Mapped,
+    pub(super) enter: Enter,
+    /// Offset in the code by operation, `NONE` where nothing can be entered.
+    entries: Vec<u32>,
+    /// Addresses of the places where lanes may wait.
+    pub(super) places: Vec<usize>,
+    pub(super) pc_of_place: Vec<u32>,
+    place_of_op: Vec<u32>,
+    /// Bytes of the widest access and of one lane, by site.
+    spans: Vec<(u64, u64)>,
+    /// Bytes of machine code.
+    pub(crate) bytes: usize,
+}
+
+impl Compiled {
+    /// Where to enter for a split that stands at operation `pc`.
+    pub(super) fn entry(&self, pc: u32) -> Option<*const u8> {
+        let offset = *self.entries.get(pc as usize)?;
+        (offset != NONE).then(|| self.code.entry(offset as usize))
+    }
+
+    /// The place of an operation that lanes may wait at.
+    pub(super) fn place(&self, pc: u32) -> Option<u32> {
+        self.place_of_op.get(pc as usize).copied().filter(|&p| p != NONE)
+    }
+
+    pub(super) fn spans(&self, site: u32) -> (u64, u64) {
+        self.spans.get(site as usize).copied().unwrap_or((0, 0))
+    }
+}
+
+/// A stub behind the blocks.
+pub(super) enum Stub {
+    /// An operation by its handler, then back.
+    Handler {
+        from: CodeLabel,
+        back: CodeLabel,
+        call: Call,
+        held: Vec<Home>,
+    },
+    /// The quantum is used up; the split goes on at an operation.
+    Stop { from: CodeLabel, pc: u32 },
+    /// Lanes that wait come first or join.
+    Elect { from: CodeLabel, place: u32 },
+    /// Lanes part: `ecx` goes to block `low`, `eax` stays behind at block `high`.
+    Part {
+        from: CodeLabel,
+        high: u32,
+        low: u32,
+        cost: u32,
+        low_taken: bool,
+    },
+}
+
+/// What a handler is called for.
+#[derive(Clone, Copy)]
+pub(super) struct Call {
+    pub(super) number: u32,
+    /// The operation that accesses memory, when one does.
+    pub(super) access: Option<u32>,
+}
+
+pub(super) struct Gen<'a> {
+    pub(super) asm: Asm,
+    pub(super) analysed: &'a Analysed,
+    pub(super) code: &'a Code,
+    pub(super) homes: Homes,
+    pub(super) stubs: Vec<Stub>,
+    pub(super) blocks: Vec<CodeLabel>,
+    /// Place of each block, `NONE` where nobody waits.
+    pub(super) place: Vec<u32>,
+    pub(super) leave: CodeLabel,
+    pub(super) save_and_leave: CodeLabel,
+    pub(super) elect: CodeLabel,
+    /// Second entry of the elect routine: lanes `ecx` run, place `esi` comes next.
+    pub(super) take: CodeLabel,
+    /// Loads all homes and goes on at `rax`.
+    pub(super) load_and_go: CodeLabel,
+    /// The guard of the operation that is being emitted.
+    pub(super) guard: Option<u32>,
+    pub(super) spans: Vec<(u64, u64)>,
+    /// Block and instruction that are being emitted.
+    pub(super) block: u32,
+    pub(super) held: Vec<Home>,
+    entries: Vec<Option<Mark>>,
+}
+
+pub(super) const CX: AsmRegister64 = r15;
+pub(super) const FRAME: AsmRegister64 = r14;
+pub(super) const STATE: AsmRegister64 = r13;
+pub(super) const POOL_BASE: AsmRegister64 = r12;
+pub(super) const WINDOWS: AsmRegister64 = rbx;
+/// All lanes of the mask, and its upper half.
+pub(super) const MASKS: [AsmRegisterK; 2] = [k1, k2];
+
+pub(super) const ZMM: [AsmRegisterZmm; 32] = [
+    zmm0, zmm1, zmm2, zmm3, zmm4, zmm5, zmm6, zmm7, zmm8, zmm9, zmm10, zmm11, zmm12, zmm13, zmm14, zmm15, zmm16,
+    zmm17, zmm18, zmm19, zmm20, zmm21, zmm22, zmm23, zmm24, zmm25, zmm26, zmm27, zmm28, zmm29, zmm30, zmm31,
+];
+
+/// An offset as a displacement.
+pub(super) fn disp(offset: usize) -> i32 {
+    i32::try_from(offset).unwrap_or(i32::MAX)
+}
+
+/// Displacement of a slot.
+pub(super) fn slot_disp(operand: u32) -> i32 {
+    disp((operand & !(crate::exec::POOL | crate::exec::FLAT)) as usize * UNIT)
+}
+
+/// Compiles. None when the kernel has too many places where lanes may wait, or is too large for displacements.
+pub(crate) fn compile(analysed: &Analysed, code: &Code) -> Option<Compiled> {
+    let generated = Gen::new(analysed, code).ok()??;
+    generated.run().ok()?
+}
+
+impl<'a> Gen<'a> {
+    fn new(analysed: &'a Analysed, code: &'a Code) -> Result<Option<Self>, IcedError> {
+        let count = analysed.kernel.blocks.len();
+        let mut place = vec![NONE; count];
+        for block in &analysed.kernel.blocks {
+            for s in block.term.successors() {
+                place[s as usize] = 0;
+            }
+        }
+        let mut next = 0;
+        for p in place.iter_mut().filter(|p| **p == 0) {
+            *p = next;
+            next += 1;
+        }
+        if next as usize > PLACES || code.slots.frame_bytes > 1 << 30 || analysed.pool.bytes > 1 << 30 {
+            return Ok(None);
+        }
+        let mut asm = Asm::new()?;
+        let blocks = (0..count).map(|_| asm.create_label()).collect();
+        let [leave, save_and_leave, elect, take, load_and_go] = [(); 5].map(|()| asm.create_label());
+        let sites = code.ops.iter().map(|o| o.site as usize + 1).max().unwrap_or(0);
+        Ok(Some(Self {
+            asm,
+            analysed,
+            code,
+            homes: Homes::new(analysed, code),
+            stubs: Vec::new(),
+            blocks,
+            place,
+            leave,
+            save_and_leave,
+            elect,
+            take,
+            load_and_go,
+            guard: None,
+            spans: vec![(0, 0); sites],
+            block: 0,
+            held: Vec::new(),
+            entries: vec![None; code.ops.len()],
+        }))
+    }
+
+    /// The first operation of a block.
+    pub(super) fn start(&self, block: u32) -> u32 {
+        self.code.op_of_inst[self.analysed.first[block as usize] as usize]
+    }
+
+    /// Binds a label here, also where another one is bound already.
+    pub(super) fn bind(&mut self, mut label: CodeLabel) -> Result<(), IcedError> {
+        self.asm.set_label(&mut label)?;
+        self.asm.zero_bytes()
+    }
+
+    fn run(mut self) -> Result<Option<Compiled>, IcedError> {
+        let enter = self.prologue()?;
+        let mut inst = 0u32;
+        for (b, block) in (0u32..).zip(&self.analysed.kernel.blocks) {
+            self.block = b;
+            self.bind(self.blocks[b as usize])?;
+            let body = block.insts.iter().map(Some).chain([None]);
+            for i in body {
+                self.homes.advance(inst);
+                self.held = self.homes.held();
+                let from = self.code.op_of_inst[inst as usize];
+                let to = match self.code.op_of_inst.get(inst as usize + 1) {
+                    Some(&op) => op,
+                    None => u32::try_from(self.code.ops.len()).unwrap_or(0),
+                };
+                self.operations(i, from, to)?;
+                inst += 1;
+            }
+        }
+        self.epilogue()?;
+        self.finish(enter)
+    }
+
+    fn finish(self, enter: Mark) -> Result<Option<Compiled>, IcedError> {
+        let Self {
+            asm,
+            entries,
+            analysed,
+            code,
+            place,
+            spans,
+            ..
+        } = self;
+        let assembled = asm.finish()?;
+        let Ok(mapped) = Mapped::new(&assembled.bytes) else {
+            return Ok(None);
+        };
+        let entries: Vec<u32> = entries
+            .into_iter()
+            .map(|mark| mark.map_or(NONE, |m| u32::try_from(assembled.offset(m)).unwrap_or(NONE)))
+            .collect();
+        let (mut places, mut pc_of_place) = (Vec::new(), Vec::new());
+        let mut place_of_op = vec![NONE; code.ops.len()];
+        for (b, &p) in place.iter().enumerate().filter(|(_, p)| **p != NONE) {
+            let pc = code.op_of_inst[analysed.first[b] as usize];
+            place_of_op[pc as usize] = p;
+            pc_of_place.push(pc);
+            places.push(mapped.entry(entries[pc as usize] as usize).addr());
+        }
+        let bytes = assembled.bytes.len();
+        // SAFETY: the prologue is a function of this type.
+        let enter = unsafe { std::mem::transmute::<*const u8, Enter>(mapped.entry(assembled.offset(enter))) };
+        Ok(Some(Compiled {
+            code: mapped,
+            enter,
+            entries,
+            places,
+            pc_of_place,
+            place_of_op,
+            spans,
+            bytes,
+        }))
+    }
+
+    /// The entry: saves what belongs to the caller, loads the homes, goes on where the caller says.
+    fn prologue(&mut self) -> Result<Mark, IcedError> {
+        let mark = self.asm.mark();
+        for r in [rbx, rbp, r12, r13, r14, r15] {
+            self.asm.push(r)?;
+        }
+        self.asm.sub(rsp, 8)?;
+        self.asm.mov(CX, rdi)?;
+        self.asm.mov(STATE, rsi)?;
+        self.asm.mov(FRAME, qword_ptr(CX + disp(offset_of!(Cx, frame))))?;
+        self.asm.mov(POOL_BASE, qword_ptr(CX + disp(offset_of!(Cx, pool))))?;
+        self.asm.mov(WINDOWS, qword_ptr(STATE + disp(offset_of!(State, windows))))?;
+        self.asm.mov(rax, rdx)?;
+        self.bind(self.load_and_go)?;
+        self.load_all()?;
+        Ok(mark)
+    }
+
+    /// Loads all homes and the masks, and goes on at `rax`.
+    fn load_all(&mut self) -> Result<(), IcedError> {
+        for home in self.homes.all.clone() {
+            self.load(home)?;
+        }
+        self.load_masks()?;
+        self.asm.jmp(rax)
+    }
+
+    /// What stands behind the blocks.
+    fn epilogue(&mut self) -> Result<(), IcedError> {
+        self.elect_routine()?;
+        // Stubs add no stubs but those of their jumps.
+        while !self.stubs.is_empty() {
+            for stub in std::mem::take(&mut self.stubs) {
+                self.stub(stub)?;
+            }
+        }
+        self.bind(self.save_and_leave)?;
+        for home in self.homes.all.clone() {
+            self.save(home)?;
+        }
+        self.bind(self.leave)?;
+        self.asm.vzeroupper()?;
+        self.asm.add(rsp, 8)?;
+        for r in [r15, r14, r13, r12, rbp, rbx] {
+            self.asm.pop(r)?;
+        }
+        self.asm.ret()
+    }
+
+    fn stub(&mut self, stub: Stub) -> Result<(), IcedError> {
+        match stub {
+            Stub::Handler { from, back, call, held } => {
+                self.bind(from)?;
+                self.call_handler(call, &held)?;
+                self.asm.jmp(back)
+            }
+            Stub::Stop { from, pc } => {
+                self.bind(from)?;
+                self.stop(pc)
+            }
+            Stub::Elect { from, place } => {
+                self.bind(from)?;
+                self.asm.mov(eax, place)?;
+                self.asm.jmp(self.elect)
+            }
+            Stub::Part { from, high, low, cost, low_taken } => {
+                self.bind(from)?;
+                self.part(high, low, cost, low_taken)
+            }
+        }
+    }
+
+    /// The operations `from..to` of an instruction; `None` for the end of a block.
+    fn operations(&mut self, inst: Option<&Inst>, from: u32, to: u32) -> Result<(), IcedError> {
+        self.entries[from as usize] = Some(self.asm.mark());
+        let mut at = from;
+        while at < to {
+            let op = self.code.ops[at as usize];
+            match (self.code.roles[at as usize], inst) {
+                (Role::Guard, Some(inst)) => {
+                    self.guarded(inst, at)?;
+                    at += 2;
+                    continue;
+                }
+                (Role::Poll, _) => {
+                    self.entries[at as usize] = Some(self.asm.mark());
+                    self.poll(&op, at)?;
+                }
+                (Role::End, _) | (_, None) => self.terminator(&op, at)?,
+                (role, Some(inst)) => {
+                    if !self.native(inst, role, &op, at)? {
+                        self.handler(at, inst)?;
+                    }
+                }
+            }
+            at += 1;
+        }
+        Ok(())
+    }
+
+    /// Emits a native form; false, and nothing, when there is none.
+    pub(super) fn native(&mut self, inst: &Inst, role: Role, op: &Op, at: u32) -> Result<bool, IcedError> {
+        match (role, inst.what) {
+            (Role::Widen, _) => self.widen(op, at),
+            (Role::Expand, _) => self.expand(op, inst),
+            (_, What::Alu(alu, x)) => self.alu(alu, x, op),
+            (_, What::Pred(which)) => self.predicate(which, op, inst),
+            (_, What::Load(access)) => self.memory(&access, inst, op, at, true),
+            (_, What::Store(access)) => self.memory(&access, inst, op, at, false),
+            _ => Ok(false),
+        }
+    }
+
+    /// Calls the handler of operation `at`.
+    pub(super) fn handler(&mut self, at: u32, inst: &Inst) -> Result<(), IcedError> {
+        let held = self.held.clone();
+        let access = Self::accesses(inst).then_some(at);
+        self.call_handler(Call { number: at, access }, &held)
+    }
+
+    pub(super) const fn accesses(inst: &Inst) -> bool {
+        matches!(inst.what, What::Load(_) | What::Store(_) | What::Atom(_))
+    }
+
+    pub(super) fn call_handler(&mut self, call: Call, held: &[Home]) -> Result<(), IcedError> {
+        for &home in held {
+            self.save(home)?;
+        }
+        self.asm.mov(rdi, STATE)?;
+        self.asm.mov(esi, call.number)?;
+        match call.access {
+            Some(access) => {
+                self.asm.mov(edx, access)?;
+                self.asm.call(qword_ptr(STATE + disp(offset_of!(State, access))))?;
+            }
+            None => self.asm.call(qword_ptr(STATE + disp(offset_of!(State, call))))?,
+        }
+        self.asm.test(eax, eax)?;
+        self.asm.je(self.leave)?;
+        for &home in held {
+            self.load(home)?;
+        }
+        self.load_masks()
+    }
+
+    /// A stub that calls the handler of operation `number` and comes back to `back`.
+    pub(super) fn handler_stub(&mut self, number: u32, access: Option<u32>, back: CodeLabel) -> CodeLabel {
+        let from = self.asm.create_label();
+        let held = self.held.clone();
+        self.stubs.push(Stub::Handler {
+            from,
+            back,
+            call: Call { number, access },
+            held,
+        });
+        from
+    }
+
+    pub(super) fn load_masks(&mut self) -> Result<(), IcedError> {
+        self.asm.kmovd(k1, dword_ptr(CX + disp(offset_of!(Cx, mask))))?;
+        self.asm.kshiftrd(k2, k1, 16)
+    }
+
+    pub(super) fn load(&mut self, home: Home) -> Result<(), IcedError> {
+        let at = slot_disp(home.slot);
+        if home.class == Class::Pred {
+            return self.asm.kmovd(k7, dword_ptr(FRAME + at));
+        }
+        let count = if home.class == Class::W64 { 4u8 } else { 2 };
+        for j in 0..count {
+            let register = ZMM[usize::from(home.register + j)];
+            self.asm.vmovdqa64(register, zmmword_ptr(FRAME + (at + 64 * i32::from(j))))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn save(&mut self, home: Home) -> Result<(), IcedError> {
+        let at = slot_disp(home.slot);
+        if home.class == Class::Pred {
+            return self.asm.kmovd(dword_ptr(FRAME + at), k7);
+        }
+        let count = if home.class == Class::W64 { 4u8 } else { 2 };
+        for j in 0..count {
+            let register = ZMM[usize::from(home.register + j)];
+            self.asm.vmovdqa64(zmmword_ptr(FRAME + (at + 64 * i32::from(j))), register)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,332 @@
+//! Loads and stores.
+//!
+//! Every access is checked against the window of its site (or the length of shared memory) before it touches memory. What the
+//! forms here do not cover, and every access that its window does not contain, goes to the handler of tier 0, which looks
+//! the span up, or faults with the right lane; the site's window is read again after it.
+
+use std::mem::offset_of;
+
+use iced_x86::IcedError;
+use iced_x86::code_asm::*;
+
+use super::alu::Lanes;
+use super::compile::{FRAME, Gen, MASKS, STATE, WINDOWS, disp, slot_disp};
+use super::compute::{base_of, masked, masked_memory};
+use super::context::{State, Window};
+use crate::exec::alu::Class;
+use crate::exec::memory::ORDERED;
+use crate::exec::{FLAT, LINE, Op, POOL, SCALAR, WIDE};
+use crate::lir::{Access, Inst, MemType, Space};
+
+/// How the lanes of a chunk lie in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pattern {
+    /// All at one address.
+    One,
+    /// One after the other.
+    Row,
+    /// Anywhere: an address each.
+    Any,
+}
+
+/// An access with a native form.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Form {
+    pub(super) pattern: Pattern,
+    pub(super) ty: MemType,
+    pub(super) class: Class,
+    /// Bytes of an element.
+    pub(super) bytes: u32,
+    pub(super) n: u32,
+    pub(super) shared: bool,
+}
+
+impl Form {
+    /// The bytes that one lane accesses.
+    pub(super) const fn lane(&self) -> u32 {
+        self.bytes * self.n
+    }
+}
+
+const fn size(ty: MemType) -> u32 {
+    match ty {
+        MemType::U8 | MemType::S8 => 1,
+        MemType::U16 | MemType::S16 => 2,
+        MemType::B32 | MemType::S32 => 4,
+        MemType::B64 => 8,
+    }
+}
+
+impl Gen<'_> {
+    /// The native form of an access.
+    pub(super) fn form(&self, access: &Access, inst: &Inst, op: &Op, load: bool) -> Option<Form> {
+        if op.flags & ORDERED != 0 || access.space == Space::Local {
+            return None;
+        }
+        let values = if load { &inst.d[..] } else { inst.s.get(1..)? };
+        let class = self.analysed.kernel.vregs[*values.first()? as usize].class;
+        let fits = match (access.ty, class) {
+            (MemType::B64, Class::W32) | (_, Class::Pred) => false,
+            (MemType::B64, Class::W64) => true,
+            (_, Class::W64) => load,
+            (_, Class::W32) => true,
+        };
+        let same = values
+            .iter()
+            .all(|&v| self.analysed.kernel.vregs[v as usize].class == class);
+        let bytes = size(access.ty);
+        let n = u32::from(access.n);
+        let uniform = op.a & (POOL | FLAT) != 0;
+        let pattern = if op.flags & SCALAR != 0 || uniform && op.flags & LINE == 0 {
+            Pattern::One
+        } else if op.flags & LINE != 0 && op.e == 0 {
+            Pattern::One
+        } else if op.flags & LINE != 0 && op.e == bytes && n == 1 {
+            Pattern::Row
+        } else {
+            Pattern::Any
+        };
+        let supported = match pattern {
+            Pattern::One => load,
+            Pattern::Row => true,
+            Pattern::Any => false,
+        };
+        (fits && same && supported).then_some(Form {
+            pattern,
+            ty: access.ty,
+            class,
+            bytes,
+            n,
+            shared: access.space == Space::Shared,
+        })
+    }
+
+    pub(super) fn memory(
+        &mut self,
+        access: &Access,
+        inst: &Inst,
+        op: &Op,
+        at: u32,
+        load: bool,
+    ) -> Result<bool, IcedError> {
+        let Some(form) = self.form(access, inst, op, load) else {
+            return Ok(false);
+        };
+        self.spans[op.site as usize] = (u64::from(form.bytes) * 16, u64::from(form.lane()));
+        let back = self.asm.create_label();
+        // With a guard in front it is the guard's handler that runs the access.
+        let slow = self.handler_stub(self.guard.unwrap_or(at), Some(at), back);
+        let chunks = if op.flags & SCALAR != 0 { 1 } else { 2 };
+        for c in 0..chunks {
+            self.line_address(op, c)?;
+            self.host_address(op, &form, slow)?;
+            match (load, form.pattern) {
+                (true, Pattern::Row) => self.load_row(op, &form, c)?,
+                (true, _) => self.load_one(op, &form, c)?,
+                (false, _) => self.store_row(op, &form, c)?,
+            }
+        }
+        self.bind(back)?;
+        Ok(true)
+    }
+
+    /// The address of the first lane of chunk `c` in `rax`.
+    fn line_address(&mut self, op: &Op, c: u8) -> Result<(), IcedError> {
+        let step = if op.flags & LINE == 0 {
+            0
+        } else if op.flags & WIDE != 0 {
+            8
+        } else {
+            4
+        };
+        let at = base_of(op.a) + (slot_disp(op.a) + step * i32::from(c));
+        if op.flags & WIDE != 0 {
+            self.asm.mov(rax, qword_ptr(at))?;
+            if op.imm != 0 {
+                self.asm.add(rax, op.imm)?;
+            }
+        } else {
+            self.asm.mov(eax, dword_ptr(at))?;
+            if op.imm != 0 {
+                self.asm.add(eax, op.imm)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// From the address in `rax` to the host's, or to `slow`.
+    fn host_address(&mut self, op: &Op, form: &Form, slow: CodeLabel) -> Result<(), IcedError> {
+        let align = if form.pattern == Pattern::Row {
+            form.bytes
+        } else {
+            form.lane()
+        };
+        let span = if form.pattern == Pattern::Row {
+            form.bytes * 16
+        } else {
+            form.lane()
+        };
+        if align > 1 {
+            self.asm.test(al, i32::try_from(align - 1).unwrap_or(0))?;
+            self.asm.jne(slow)?;
+        }
+        if form.shared {
+            let len = qword_ptr(STATE + disp(offset_of!(State, shared_len)));
+            if op.flags & WIDE != 0 {
+                // Near the end of all addresses the sum below would wrap.
+                self.asm.cmp(rax, len)?;
+                self.asm.jae(slow)?;
+            }
+            self.asm
+                .lea(rcx, qword_ptr(rax + i32::try_from(span).unwrap_or(0)))?;
+            self.asm.cmp(rcx, len)?;
+            self.asm.ja(slow)?;
+            return self
+                .asm
+                .add(rax, qword_ptr(STATE + disp(offset_of!(State, shared))));
+        }
+        let window = WINDOWS + disp(op.site as usize * size_of::<Window>());
+        let limit = if form.pattern == Pattern::Row {
+            offset_of!(Window, row)
+        } else {
+            offset_of!(Window, one)
+        };
+        self.asm.mov(rcx, rax)?;
+        self.asm.sub(rcx, qword_ptr(window))?;
+        self.asm.cmp(rcx, qword_ptr(window + disp(limit)))?;
+        self.asm.jae(slow)?;
+        self.asm
+            .add(rax, qword_ptr(window + disp(offset_of!(Window, delta))))
+    }
+
+    /// Sixteen elements from `rax`.
+    fn load_row(&mut self, op: &Op, form: &Form, c: u8) -> Result<(), IcedError> {
+        let mask = Self::mask(op.flags, c);
+        let (d, store) = self.target(op.d, form.class, c);
+        let k = if store { None } else { mask };
+        match d {
+            Lanes::W32(d) => {
+                let d = masked(d, k);
+                match form.ty {
+                    MemType::U8 => self.asm.vpmovzxbd(d, xmmword_ptr(rax))?,
+                    MemType::S8 => self.asm.vpmovsxbd(d, xmmword_ptr(rax))?,
+                    MemType::U16 => self.asm.vpmovzxwd(d, ymmword_ptr(rax))?,
+                    MemType::S16 => self.asm.vpmovsxwd(d, ymmword_ptr(rax))?,
+                    _ => self.asm.vmovdqu32(d, zmmword_ptr(rax))?,
+                }
+            }
+            Lanes::W64(halves) => {
+                for (h, d) in halves.into_iter().enumerate() {
+                    let d = masked(d, self.half(k, h)?);
+                    let at = rax + disp(h * 8 * form.bytes as usize);
+                    match form.ty {
+                        MemType::U8 => self.asm.vpmovzxbq(d, qword_ptr(at))?,
+                        MemType::S8 => self.asm.vpmovsxbq(d, qword_ptr(at))?,
+                        MemType::U16 => self.asm.vpmovzxwq(d, xmmword_ptr(at))?,
+                        MemType::S16 => self.asm.vpmovsxwq(d, xmmword_ptr(at))?,
+                        MemType::B32 => self.asm.vpmovzxdq(d, ymmword_ptr(at))?,
+                        MemType::S32 => self.asm.vpmovsxdq(d, ymmword_ptr(at))?,
+                        MemType::B64 => self.asm.vmovdqu64(d, zmmword_ptr(at))?,
+                    }
+                }
+            }
+            Lanes::Pred(_) => {}
+        }
+        if store {
+            self.put(op.d, form.class, c, mask)?;
+        }
+        Ok(())
+    }
+
+    /// One element, or several in a row for several registers, from `rax` for all lanes.
+    fn load_one(&mut self, op: &Op, form: &Form, c: u8) -> Result<(), IcedError> {
+        let scalar = op.flags & SCALAR != 0;
+        for (i, operand) in (0..form.n).zip([op.d, op.b, op.c, op.g]) {
+            let at = rax + i32::try_from(i * form.bytes).unwrap_or(0);
+            let wide = form.class == Class::W64;
+            match form.ty {
+                MemType::U8 => self.asm.movzx(ecx, byte_ptr(at))?,
+                MemType::S8 if wide => self.asm.movsx(rcx, byte_ptr(at))?,
+                MemType::S8 => self.asm.movsx(ecx, byte_ptr(at))?,
+                MemType::U16 => self.asm.movzx(ecx, word_ptr(at))?,
+                MemType::S16 if wide => self.asm.movsx(rcx, word_ptr(at))?,
+                MemType::S16 => self.asm.movsx(ecx, word_ptr(at))?,
+                MemType::S32 if wide => self.asm.movsxd(rcx, dword_ptr(at))?,
+                MemType::B32 if wide => self.asm.mov(ecx, dword_ptr(at))?,
+                MemType::B32 | MemType::S32 | MemType::B64 => {}
+            }
+            let mask = if scalar { None } else { Self::mask(op.flags, c) };
+            let (d, store) = self.target(operand, form.class, c);
+            let k = if store { None } else { mask };
+            match d {
+                Lanes::W32(d) if form.bytes == 4 => self.asm.vpbroadcastd(masked(d, k), dword_ptr(at))?,
+                Lanes::W32(d) => self.asm.vpbroadcastd(masked(d, k), ecx)?,
+                Lanes::W64([low, high]) => {
+                    let k_high = self.half(k, 1)?;
+                    for (d, k) in [(low, k), (high, k_high)] {
+                        if form.bytes == 8 {
+                            self.asm.vpbroadcastq(masked(d, k), qword_ptr(at))?;
+                        } else {
+                            self.asm.vpbroadcastq(masked(d, k), rcx)?;
+                        }
+                    }
+                }
+                Lanes::Pred(_) => {}
+            }
+            if store {
+                self.put(operand, form.class, c, mask)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Chunk `c` of a value in registers: its home, or `zmm26` and `zmm27`.
+    pub(super) fn value(&mut self, operand: u32, class: Class, c: u8) -> Result<[AsmRegisterZmm; 2], IcedError> {
+        match self.home(operand, c) {
+            Some(Lanes::W32(d)) => return Ok([d, d]),
+            Some(Lanes::W64(d)) => return Ok(d),
+            _ => {}
+        }
+        let at = slot_disp(operand);
+        let shared = operand & (POOL | FLAT) != 0;
+        let base = base_of(operand);
+        match (class, shared) {
+            (Class::W64, true) => {
+                self.asm.vpbroadcastq(zmm26, qword_ptr(base + at))?;
+                Ok([zmm26, zmm26])
+            }
+            (Class::W64, false) => {
+                let at = at + 128 * i32::from(c);
+                self.asm.vmovdqa64(zmm26, zmmword_ptr(FRAME + at))?;
+                self.asm.vmovdqa64(zmm27, zmmword_ptr(FRAME + (at + 64)))?;
+                Ok([zmm26, zmm27])
+            }
+            (_, true) => {
+                self.asm.vpbroadcastd(zmm26, dword_ptr(base + at))?;
+                Ok([zmm26, zmm26])
+            }
+            (_, false) => {
+                self.asm
+                    .vmovdqa64(zmm26, zmmword_ptr(FRAME + (at + 64 * i32::from(c))))?;
+                Ok([zmm26, zmm26])
+            }
+        }
+    }
+
+    /// Sixteen elements to `rax`, of the lanes that execute.
+    fn store_row(&mut self, op: &Op, form: &Form, c: u8) -> Result<(), IcedError> {
+        let [low, high] = self.value(op.d, form.class, c)?;
+        let k = MASKS[usize::from(c)];
+        match form.ty {
+            MemType::U8 | MemType::S8 => self.asm.vpmovdb(masked_memory(xmmword_ptr(rax), k), low),
+            MemType::U16 | MemType::S16 => self.asm.vpmovdw(masked_memory(ymmword_ptr(rax), k), low),
+            MemType::B32 | MemType::S32 => self.asm.vmovdqu32(masked_memory(zmmword_ptr(rax), k), low),
+            MemType::B64 => {
+                self.asm.kshiftrw(k3, k, 8)?;
+                self.asm.vmovdqu64(masked_memory(zmmword_ptr(rax), k), low)?;
+                self.asm
+                    .vmovdqu64(masked_memory(zmmword_ptr(rax + 64), k3), high)
+            }
+        }
+    }
+}
