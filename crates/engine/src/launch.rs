@@ -99,6 +99,8 @@ pub struct Launch {
     pub(crate) shared_bytes: u32,
     checks: Option<LaunchChecks>,
     native: bool,
+    /// Coordinates of the threads, for machine code: x, y and z of 32 lanes for each warp.
+    tids: Buf,
 }
 
 impl Launch {
@@ -180,7 +182,11 @@ impl Launch {
                 LaunchChecks::new(objects, resources.static_shared, shared_bytes)
             }),
             native,
+            tids: Buf::zeroed(0),
         };
+        if native {
+            launch.tids = launch.coordinates();
+        }
         launch.pool = launch.constants();
         let frames = launch
             .code(false)
@@ -245,6 +251,33 @@ impl Launch {
 
     pub(crate) fn local_bytes(&self) -> usize {
         self.program.resources().local as usize
+    }
+
+    /// The coordinates of warp `first` of a block.
+    pub(crate) fn tids(&self, first: u32) -> *const u32 {
+        self.tids.as_ptr().cast::<u32>().wrapping_add(first as usize * 96)
+    }
+
+    fn coordinates(&self) -> Buf {
+        let mut all = Buf::zeroed(self.threads.div_ceil(WARP) as usize * 96 * 4);
+        let [x, y, _] = self.geometry.block.map(|d| d.max(1));
+        let mut t = [0u32; 3];
+        for (number, _) in (0usize..).zip(0..self.threads.next_multiple_of(WARP)) {
+            for (c, value) in t.iter().enumerate() {
+                let at = (number / 32 * 96 + c * 32 + number % 32) * 4;
+                all.bytes_mut()[at..at + 4].copy_from_slice(&value.to_ne_bytes());
+            }
+            t[0] += 1;
+            if t[0] == x {
+                t[0] = 0;
+                t[1] += 1;
+            }
+            if t[1] == y {
+                t[1] = 0;
+                t[2] += 1;
+            }
+        }
+        all
     }
 
     /// Fills the pool: every constant sixteen times.

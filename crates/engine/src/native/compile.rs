@@ -377,6 +377,11 @@ impl<'a> Gen<'a> {
             (_, What::Pred(which)) => self.predicate(which, op, inst),
             (_, What::Load(access)) => self.memory(&access, inst, op, at, true),
             (_, What::Store(access)) => self.memory(&access, inst, op, at, false),
+            (_, What::Atom(atom)) => self.atom(&atom, inst, op, at),
+            (_, What::Special(special)) => self.special(special, op),
+            (_, What::Shfl(mode)) => self.shuffle(mode, inst, op, at),
+            (_, What::Vote(mode)) => self.vote(mode, inst, op, at),
+            (_, What::BarWarp) if inst.guard.is_none() => self.warp_barrier(at),
             _ => Ok(false),
         }
     }

@@ -148,7 +148,7 @@ impl Gen<'_> {
     }
 
     /// Writes [`MADE`] to a predicate.
-    fn set_predicate(&mut self, operand: u32, unmasked: bool) -> Result<(), IcedError> {
+    pub(super) fn set_predicate(&mut self, operand: u32, unmasked: bool) -> Result<(), IcedError> {
         let at = slot_disp(operand);
         let home = self.homes.get(operand).is_some();
         if !unmasked {
@@ -358,6 +358,11 @@ fn under(d: AsmRegisterZmm, k: AsmRegisterK) -> AsmRegisterZmm {
     } else {
         d.k7()
     }
+}
+
+/// The distance of each lane's value from the base of an affine one.
+pub(super) fn steps(stride: u32, wide: bool, half: usize) -> [u8; 64] {
+    if wide { steps64(stride, half) } else { steps32(stride) }
 }
 
 fn steps32(stride: u32) -> [u8; 64] {

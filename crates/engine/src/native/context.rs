@@ -66,8 +66,17 @@ pub(crate) struct State {
     pub(super) bits: [u64; WORDS],
     /// Lanes that wait, by place.
     pub(super) pending: [u32; PLACES],
+    /// Offsets and operands of the lanes of an atomic.
+    pub(super) scratch: Scratch,
+    /// Coordinates of the group's threads: 32 of each.
+    pub(super) tid: *const u32,
     pub(super) store: Vec<Window>,
 }
+
+/// Memory for the lanes of one operation.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub(super) struct Scratch([u64; 64]);
 
 // SAFETY: the pointers are only used during a run, and set at its start.
 unsafe impl Send for State {}
@@ -88,6 +97,8 @@ impl Default for State {
             control,
             bits: [0; WORDS],
             pending: [0; PLACES],
+            scratch: Scratch([0; 64]),
+            tid: std::ptr::null(),
             store: Vec::new(),
         }
     }
@@ -190,6 +201,8 @@ impl State {
         self.code = code;
         self.places = code.places.as_ptr();
         (self.shared_len, self.shared) = (cx.shared.len, cx.shared.host);
+        // SAFETY: group and block outlive the run.
+        self.tid = unsafe { (*cx.cta).launch.tids((*cx.group).first_warp) };
         // SAFETY: the code keeps to the frame, the windows and the tables that were just set.
         unsafe {
             (code.enter)(cx, self, entry);

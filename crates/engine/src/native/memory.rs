@@ -77,19 +77,22 @@ impl Gen<'_> {
         let bytes = size(access.ty);
         let n = u32::from(access.n);
         let uniform = op.a & (POOL | FLAT) != 0;
-        let pattern = if op.flags & SCALAR != 0 || uniform && op.flags & LINE == 0 {
+        let one = op.flags & SCALAR != 0 || uniform && op.flags & LINE == 0 || op.flags & LINE != 0 && op.e == 0;
+        let pattern = if one && load {
             Pattern::One
-        } else if op.flags & LINE != 0 && op.e == 0 {
-            Pattern::One
-        } else if op.flags & LINE != 0 && op.e == bytes && n == 1 {
+        } else if op.flags & LINE != 0 && op.e == bytes && n == 1 && !one {
             Pattern::Row
         } else {
             Pattern::Any
         };
+        if access.space != Space::Shared && op.flags & WIDE == 0 {
+            return None;
+        }
         let supported = match pattern {
             Pattern::One => load,
             Pattern::Row => true,
-            Pattern::Any => false,
+            // A gather reads four bytes.
+            Pattern::Any => bytes >= 4,
         };
         (fits && same && supported).then_some(Form {
             pattern,
@@ -118,6 +121,10 @@ impl Gen<'_> {
         let slow = self.handler_stub(self.guard.unwrap_or(at), Some(at), back);
         let chunks = if op.flags & SCALAR != 0 { 1 } else { 2 };
         for c in 0..chunks {
+            if form.pattern == Pattern::Any {
+                self.scattered(op, &form, c, slow, load)?;
+                continue;
+            }
             self.line_address(op, c)?;
             self.host_address(op, &form, slow)?;
             match (load, form.pattern) {
@@ -280,8 +287,8 @@ impl Gen<'_> {
         Ok(())
     }
 
-    /// Chunk `c` of a value in registers: its home, or `zmm26` and `zmm27`.
-    pub(super) fn value(&mut self, operand: u32, class: Class, c: u8) -> Result<[AsmRegisterZmm; 2], IcedError> {
+    /// Chunk `c` of a value in registers: its home; else `to`, and `zmm25` for the upper lanes of a 64-bit one.
+    pub(super) fn value(&mut self, operand: u32, class: Class, c: u8, to: AsmRegisterZmm) -> Result<[AsmRegisterZmm; 2], IcedError> {
         match self.home(operand, c) {
             Some(Lanes::W32(d)) => return Ok([d, d]),
             Some(Lanes::W64(d)) => return Ok(d),
@@ -292,30 +299,30 @@ impl Gen<'_> {
         let base = base_of(operand);
         match (class, shared) {
             (Class::W64, true) => {
-                self.asm.vpbroadcastq(zmm26, qword_ptr(base + at))?;
-                Ok([zmm26, zmm26])
+                self.asm.vpbroadcastq(to, qword_ptr(base + at))?;
+                Ok([to, to])
             }
             (Class::W64, false) => {
                 let at = at + 128 * i32::from(c);
-                self.asm.vmovdqa64(zmm26, zmmword_ptr(FRAME + at))?;
-                self.asm.vmovdqa64(zmm27, zmmword_ptr(FRAME + (at + 64)))?;
-                Ok([zmm26, zmm27])
+                self.asm.vmovdqa64(to, zmmword_ptr(FRAME + at))?;
+                self.asm.vmovdqa64(zmm25, zmmword_ptr(FRAME + (at + 64)))?;
+                Ok([to, zmm25])
             }
             (_, true) => {
-                self.asm.vpbroadcastd(zmm26, dword_ptr(base + at))?;
-                Ok([zmm26, zmm26])
+                self.asm.vpbroadcastd(to, dword_ptr(base + at))?;
+                Ok([to, to])
             }
             (_, false) => {
                 self.asm
-                    .vmovdqa64(zmm26, zmmword_ptr(FRAME + (at + 64 * i32::from(c))))?;
-                Ok([zmm26, zmm26])
+                    .vmovdqa64(to, zmmword_ptr(FRAME + (at + 64 * i32::from(c))))?;
+                Ok([to, to])
             }
         }
     }
 
     /// Sixteen elements to `rax`, of the lanes that execute.
     fn store_row(&mut self, op: &Op, form: &Form, c: u8) -> Result<(), IcedError> {
-        let [low, high] = self.value(op.d, form.class, c)?;
+        let [low, high] = self.value(op.d, form.class, c, zmm26)?;
         let k = MASKS[usize::from(c)];
         match form.ty {
             MemType::U8 | MemType::S8 => self.asm.vpmovdb(masked_memory(xmmword_ptr(rax), k), low),
