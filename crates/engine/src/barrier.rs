@@ -59,7 +59,7 @@ impl Block {
     }
 
     /// Opens a barrier if all that are expected have arrived.
-    fn open(&mut self, id: usize) -> bool {
+    pub(crate) fn open(&mut self, id: usize) -> bool {
         let (groups, state) = self.groups_mut();
         let barrier = state.barriers[id];
         let mut counted = barrier.passed;

@@ -19,7 +19,7 @@ use crate::error::Fault;
 use crate::exec::control::refresh;
 use crate::exec::warp::lane32;
 use crate::exec::{Cx, Event, Mask, NUMBER, RawFault, Site, WARPS};
-use crate::frame::{BARRIERS, Barrier, Buf, GRID_BARRIER, Group, Shared, Split, Wait};
+use crate::frame::{BARRIERS, BLOCK_WARPS, Barrier, Buf, GRID_BARRIER, Group, Shared, Split, Wait};
 use crate::launch::Launch;
 use crate::native::State;
 use crate::{FaultKind, WARP};
@@ -28,6 +28,10 @@ use crate::{FaultKind, WARP};
 const SLICE: i64 = 2048;
 /// As above while splits take turns.
 const SHORT_SLICE: i64 = 512;
+/// As above for machine code.
+const NATIVE_SLICE: i64 = 16384;
+/// Operations of machine code that count as one.
+const NATIVE_SCALE: i64 = 8;
 /// Slices after which the next group has its turn.
 const TURN: u32 = 16;
 /// Slices without any change among its splits after which a diverged group is taken to wait for itself.
@@ -324,7 +328,7 @@ impl Block {
                 worker.bind(id, sites, env.memory.generation());
             }
             first = false;
-            let (event, used) = self.slice(g, worker, env, fuel);
+            let (g, event, used) = self.slice(g, worker, env, fuel);
             fuel -= used;
             self.operations += used.cast_unsigned();
             if let Some(exit) = self.settle(g, event) {
@@ -382,8 +386,8 @@ impl Block {
         Some(Exit::Yielded(Why::Idle))
     }
 
-    /// Runs a group until something happens. Returns that and the operations used.
-    fn slice(&mut self, g: usize, worker: &mut Worker, env: &Env<'_>, fuel: i64) -> (Happened, i64) {
+    /// Runs a group until something happens, machine code others after it. Returns which had it, what, and the operations used.
+    fn slice(&mut self, g: usize, worker: &mut Worker, env: &Env<'_>, fuel: i64) -> (usize, Happened, i64) {
         let group = &mut self.groups[g];
         let code = self.state.launch.code(group.vector);
         let (ops, targets) = (code.ops.as_ptr(), code.targets.as_ptr());
@@ -394,9 +398,15 @@ impl Block {
             group.take_lowest()
         };
         let Some(split) = split else {
-            return (Happened::Next, 1);
+            return (g, Happened::Next, 1);
         };
-        let budget = fuel.min(if group.rotating { SHORT_SLICE } else { SLICE });
+        let native = self.state.launch.native().filter(|_| !group.vector).map(std::ptr::from_ref);
+        let (budget, scale) = match native {
+            // An operation of machine code is that of one warp, and there is one turn for all groups.
+            Some(_) if fuel >= NATIVE_SCALE => (fuel.saturating_mul(NATIVE_SCALE).min(NATIVE_SLICE), NATIVE_SCALE),
+            Some(_) => (fuel, 1),
+            None => (fuel.min(if group.rotating { SHORT_SLICE } else { SLICE }), 1),
+        };
         let shared = Site {
             lo: 0,
             len: self.state.shared.len() as u64,
@@ -432,12 +442,17 @@ impl Block {
             all: group.all,
         };
         refresh(&mut cx);
-        let native = if group.vector { None } else { launch.native() };
+        let mut g = g;
         // SAFETY: `split.pc` is an operation of `code`, and every handler returns one or null. Frame, pool, sites and targets
         // are those that the code was made for. Nothing else uses group and block while the context is in use.
         unsafe {
-            let ran = native.is_some_and(|code| worker.native.run(code, &mut cx));
-            if !ran {
+            let ran = match native {
+                Some(code) => worker.native.run(&*code, &mut cx, &raw mut *self, g),
+                None => None,
+            };
+            if let Some(last) = ran {
+                g = last;
+            } else {
                 let mut op = cx.ops.add(cx.pc as usize);
                 while !op.is_null() {
                     op = ((*op).f)(&mut cx, op);
@@ -445,10 +460,67 @@ impl Block {
             }
         }
         worker.private |= cx.private_sites;
-        let used = (budget - cx.fuel.min(budget - 1)).max(1);
+        let used = ((budget - cx.fuel.min(budget - 1)) / scale).max(1);
         let happened = self.happened(g, &mut cx);
         self.groups[g].clock += 1;
-        (happened, used)
+        (g, happened, used)
+    }
+
+    /// Machine code of group `g` has come to a barrier of all live threads, operation `pc`: counts it. False when more is to be
+    /// decided than that the group waits.
+    pub(crate) fn wait_simply(&mut self, g: usize, cx: &Cx, id: u8, pc: u32) -> bool {
+        let group = &mut self.groups[g];
+        if cx.mask != group.live || !group.splits.is_empty() {
+            return false;
+        }
+        group.clock += 1;
+        group.splits.push(Split {
+            pc,
+            mask: cx.mask,
+            wait: Wait::Barrier(id),
+            stamp: group.clock,
+        });
+        let warp = group.first_warp as usize % BLOCK_WARPS;
+        self.state.active |= 1 << id;
+        let barrier = &mut self.state.barriers[usize::from(id)];
+        barrier.arrived[warp] |= cx.mask[0];
+        if barrier.expected != 0 || !self.groups.iter().any(Group::runnable) {
+            self.open(usize::from(id));
+        }
+        true
+    }
+
+    /// The group of machine code that goes on when `g` cannot, with its lowest split in the context. `None` when none can, or
+    /// time is up.
+    pub(crate) fn next_group(&mut self, g: usize, cx: &mut Cx) -> Option<usize> {
+        if cx.fuel < 0 {
+            return None;
+        }
+        let count = self.groups.len();
+        for step in 0..count {
+            let i = if g + step < count { g + step } else { g + step - count };
+            let group = &mut self.groups[i];
+            if !group.runnable() {
+                continue;
+            }
+            if group.vector || group.rotating {
+                return None;
+            }
+            let split = match group.splits[..] {
+                [split] => {
+                    group.splits.clear();
+                    split
+                }
+                _ => group.take_lowest()?,
+            };
+            (cx.frame, cx.local) = (group.frame.as_ptr(), group.local.as_ptr());
+            (cx.mask, cx.all, cx.pc) = (split.mask, group.all, split.pc);
+            cx.force = std::mem::take(&mut group.force);
+            cx.group = &raw mut *group;
+            self.turn = (i, 0);
+            return Some(i);
+        }
+        None
     }
 
     /// Puts the current split back and says what its run ended with.
@@ -567,6 +639,10 @@ impl Block {
                 None
             }
             Happened::Quantum { spin } => {
+                if spin && self.state.launch.native().is_some() {
+                    // Slices of machine code are long: the one that it waits for comes next.
+                    self.turn.1 = TURN;
+                }
                 self.watch(g, spin);
                 None
             }

@@ -1,4 +1,4 @@
-//! Tier 0 of the execution engine: the warp-vectorised PTX interpreter.
+//! The execution engine: a warp-vectorised PTX interpreter (tier 0) and a generator of machine code for hot kernels (tier 1).
 //!
 //! A linked PTX module is compiled into a [`Program`] per entry; a [`Launch`] binds a program to a geometry and to parameters;
 //! a [`Cta`] is one block of that launch, a resumable machine whose whole state is plain memory.
@@ -39,8 +39,7 @@ mod frame;
 mod launch;
 mod lir;
 mod lower;
-#[cfg(target_arch = "x86_64")]
-#[allow(dead_code, reason = "nothing is compiled natively yet")]
+#[cfg_attr(not(target_arch = "x86_64"), path = "native/none.rs")]
 mod native;
 mod program;
 

@@ -188,7 +188,12 @@ fn machine_code_is_used_where_it_can_be() {
         tier: Tier::Native,
         ..Options::default()
     };
-    let launch = Launch::with_options(&p, Geometry::new([2, 1, 1], [72, 1, 1]), &params(&[0, 0]), options);
+    let launch = Launch::with_options(
+        &p,
+        Geometry::new([2, 1, 1], [72, 1, 1]),
+        &params(&[0, 0]),
+        options,
+    );
     let tier = launch.expect("legal").tier();
     let able = Level::Avx512.available();
     assert_eq!(tier, if able { Tier::Native } else { Tier::Interpreter });

@@ -27,10 +27,10 @@ use crate::analysis::cfg::NONE;
 use crate::decode::{Analysed, Code, Role};
 use crate::exec::alu::Class;
 use crate::exec::{Cx, Op, UNIT};
-use crate::lir::{Inst, What};
+use crate::lir::{BarRed, Inst, What};
 
-/// How machine code is entered: context, state, address to go on at.
-type Enter = unsafe extern "sysv64" fn(*mut Cx, *mut State, *const u8);
+/// How machine code is entered: context, state, address to go on at, what loads the homes first.
+type Enter = unsafe extern "sysv64" fn(*mut Cx, *mut State, *const u8, *const u8);
 
 /// Machine code of a fast decoding.
 #[derive(Debug)]
@@ -39,6 +39,9 @@ pub(crate) struct Compiled {
     pub(super) enter: Enter,
     /// Offset in the code by operation, `NONE` where nothing can be entered.
     entries: Vec<u32>,
+    /// Offset of what loads the homes of an operation, `NONE` where that is all of them.
+    loaders: Vec<u32>,
+    load_all: u32,
     /// Addresses of the places where lanes may wait.
     pub(super) places: Vec<usize>,
     pub(super) pc_of_place: Vec<u32>,
@@ -61,6 +64,12 @@ impl Compiled {
         self.place_of_op.get(pc as usize).copied().filter(|&p| p != NONE)
     }
 
+    /// What loads the homes of an operation before it is entered.
+    pub(super) fn loader(&self, pc: u32) -> *const u8 {
+        let offset = self.loaders.get(pc as usize).copied().unwrap_or(NONE);
+        self.code.entry(if offset == NONE { self.load_all } else { offset } as usize)
+    }
+
     pub(super) fn spans(&self, site: u32) -> (u64, u64) {
         self.spans.get(site as usize).copied().unwrap_or((0, 0))
     }
@@ -79,6 +88,8 @@ pub(super) enum Stub {
     Stop { from: CodeLabel, pc: u32 },
     /// Lanes that wait come first or join.
     Elect { from: CodeLabel, place: u32 },
+    /// Loads the homes that are wanted at an operation, and goes there.
+    Entry { pc: u32, body: CodeLabel, held: Vec<Home> },
     /// Lanes part: `ecx` goes to block `low`, `eax` stays behind at block `high`.
     Part {
         from: CodeLabel,
@@ -120,6 +131,10 @@ pub(super) struct Gen<'a> {
     pub(super) block: u32,
     pub(super) held: Vec<Home>,
     entries: Vec<Option<Mark>>,
+    loaders: Vec<Option<Mark>>,
+    load_all: Option<Mark>,
+    /// The next operation is entered often: after a barrier, at the start.
+    pub(super) often: bool,
 }
 
 pub(super) const CX: AsmRegister64 = r15;
@@ -190,6 +205,9 @@ impl<'a> Gen<'a> {
             block: 0,
             held: Vec::new(),
             entries: vec![None; code.ops.len()],
+            loaders: vec![None; code.ops.len()],
+            load_all: None,
+            often: true,
         }))
     }
 
@@ -231,6 +249,8 @@ impl<'a> Gen<'a> {
         let Self {
             asm,
             entries,
+            loaders,
+            load_all,
             analysed,
             code,
             place,
@@ -238,13 +258,14 @@ impl<'a> Gen<'a> {
             ..
         } = self;
         let assembled = asm.finish()?;
+        if let Some(p) = std::env::var_os("JITDUMP") { std::fs::write(p, &assembled.bytes).unwrap(); }
         let Ok(mapped) = Mapped::new(&assembled.bytes) else {
             return Ok(None);
         };
-        let entries: Vec<u32> = entries
-            .into_iter()
-            .map(|mark| mark.map_or(NONE, |m| u32::try_from(assembled.offset(m)).unwrap_or(NONE)))
-            .collect();
+        let offset = |mark: Option<Mark>| mark.map_or(NONE, |m| u32::try_from(assembled.offset(m)).unwrap_or(NONE));
+        let entries: Vec<u32> = entries.into_iter().map(offset).collect();
+        let loaders = loaders.into_iter().map(offset).collect();
+        let load_all = offset(load_all);
         let (mut places, mut pc_of_place) = (Vec::new(), Vec::new());
         let mut place_of_op = vec![NONE; code.ops.len()];
         for (b, &p) in place.iter().enumerate().filter(|(_, p)| **p != NONE) {
@@ -260,6 +281,8 @@ impl<'a> Gen<'a> {
             code: mapped,
             enter,
             entries,
+            loaders,
+            load_all,
             places,
             pc_of_place,
             place_of_op,
@@ -281,6 +304,8 @@ impl<'a> Gen<'a> {
         self.asm.mov(POOL_BASE, qword_ptr(CX + disp(offset_of!(Cx, pool))))?;
         self.asm.mov(WINDOWS, qword_ptr(STATE + disp(offset_of!(State, windows))))?;
         self.asm.mov(rax, rdx)?;
+        self.asm.jmp(rcx)?;
+        self.load_all = Some(self.asm.mark());
         self.bind(self.load_and_go)?;
         self.load_all()?;
         Ok(mark)
@@ -324,6 +349,14 @@ impl<'a> Gen<'a> {
                 self.call_handler(call, &held)?;
                 self.asm.jmp(back)
             }
+            Stub::Entry { pc, body, held } => {
+                self.loaders[pc as usize] = Some(self.asm.mark());
+                for home in held {
+                    self.load(home)?;
+                }
+                self.load_masks()?;
+                self.asm.jmp(body)
+            }
             Stub::Stop { from, pc } => {
                 self.bind(from)?;
                 self.stop(pc)
@@ -343,6 +376,12 @@ impl<'a> Gen<'a> {
     /// The operations `from..to` of an instruction; `None` for the end of a block.
     fn operations(&mut self, inst: Option<&Inst>, from: u32, to: u32) -> Result<(), IcedError> {
         self.entries[from as usize] = Some(self.asm.mark());
+        if std::mem::take(&mut self.often) {
+            let body = self.asm.create_label();
+            self.bind(body)?;
+            let held = self.held.clone();
+            self.stubs.push(Stub::Entry { pc: from, body, held });
+        }
         let mut at = from;
         while at < to {
             let op = self.code.ops[at as usize];
@@ -377,6 +416,14 @@ impl<'a> Gen<'a> {
             (_, What::Pred(which)) => self.predicate(which, op, inst),
             (_, What::Load(access)) => self.memory(&access, inst, op, at, true),
             (_, What::Store(access)) => self.memory(&access, inst, op, at, false),
+            (
+                _,
+                What::Bar {
+                    red: BarRed::None,
+                    count: false,
+                    arrive: false,
+                },
+            ) if inst.guard.is_none() && self.constant(inst.s[0]).is_some_and(|id| id < 16) => self.barrier(at),
             (_, What::Atom(atom)) => self.atom(&atom, inst, op, at),
             (_, What::Special(special)) => self.special(special, op),
             (_, What::Shfl(mode)) => self.shuffle(mode, inst, op, at),
@@ -401,6 +448,7 @@ impl<'a> Gen<'a> {
         for &home in held {
             self.save(home)?;
         }
+        self.asm.vzeroupper()?;
         self.asm.mov(rdi, STATE)?;
         self.asm.mov(esi, call.number)?;
         match call.access {

@@ -288,14 +288,14 @@ impl Gen<'_> {
             match d {
                 Lanes::W32(d) => {
                     let steps = steps32(op.e);
-                    let steps = self.asm.vector(steps);
+                    let steps = self.literal(steps);
                     self.asm.vpbroadcastd(zmm26, dword_ptr(base + (at + 4 * i32::from(c))))?;
                     self.asm.vpaddd(masked(d, k), zmm26, steps)?;
                 }
                 Lanes::W64(d) => {
                     self.asm.vpbroadcastq(zmm26, qword_ptr(base + (at + 8 * i32::from(c))))?;
                     for (h, d) in d.into_iter().enumerate() {
-                        let steps = self.asm.vector(steps64(op.e, h));
+                        let steps = self.literal(steps64(op.e, h));
                         let k = self.half(k, h)?;
                         self.asm.vpaddq(masked(d, k), zmm26, steps)?;
                     }

@@ -11,6 +11,7 @@
 //! as the interpreter has them, so that either tier can run a group on at any safe point.
 
 use super::compile::Compiled;
+use crate::cta::Block;
 use crate::exec::{Cx, Event, Op, Site};
 use crate::frame::{Split, Wait};
 
@@ -62,6 +63,11 @@ pub(crate) struct State {
     pub(super) call: unsafe extern "sysv64" fn(*mut State, u32) -> u32,
     pub(super) access: unsafe extern "sysv64" fn(*mut State, u32, u32) -> u32,
     pub(super) control: unsafe extern "sysv64" fn(*mut State, u32) -> usize,
+    pub(super) barrier: unsafe extern "sysv64" fn(*mut State, u32) -> Target,
+    pub(super) done: unsafe extern "sysv64" fn(*mut State) -> Target,
+    block: *mut Block,
+    /// Group that runs.
+    group: usize,
     /// One bit per place where lanes wait.
     pub(super) bits: [u64; WORDS],
     /// Lanes that wait, by place.
@@ -95,6 +101,10 @@ impl Default for State {
             call,
             access,
             control,
+            barrier,
+            done,
+            block: std::ptr::null_mut(),
+            group: 0,
             bits: [0; WORDS],
             pending: [0; PLACES],
             scratch: Scratch([0; 64]),
@@ -183,19 +193,19 @@ impl State {
         }
     }
 
-    /// Runs the current split of a group, and others as they come first, until there is an event. False when it has to be
-    /// interpreted from where it stands.
+    /// Runs the current split of a group, and others as they come first, and other groups when it waits, until there is an
+    /// event. Returns the group that has it; none when the group has to be interpreted from where it stands.
     ///
     /// # Safety
-    /// `cx` is the context of a group of one warp in the fast decoding that `code` was made from, `cx.pc` where it stands.
-    pub(crate) unsafe fn run(&mut self, code: &Compiled, cx: &mut Cx) -> bool {
-        let Some(entry) = code.entry(cx.pc) else {
-            return false;
-        };
+    /// `cx` is the context of group `g` of the block, a group of one warp in the fast decoding that `code` was made from,
+    /// `cx.pc` where it stands; nobody uses the block meanwhile.
+    pub(crate) unsafe fn run(&mut self, code: &Compiled, cx: &mut Cx, block: *mut Block, g: usize) -> Option<usize> {
+        let entry = code.entry(cx.pc)?;
         // SAFETY: the caller's promise.
         if !unsafe { self.import(code, cx) } {
-            return false;
+            return None;
         }
+        (self.block, self.group) = (block, g);
         self.cx = cx;
         self.windows = self.store.as_mut_ptr();
         self.code = code;
@@ -205,10 +215,90 @@ impl State {
         self.tid = unsafe { (*cx.cta).launch.tids((*cx.group).first_warp) };
         // SAFETY: the code keeps to the frame, the windows and the tables that were just set.
         unsafe {
-            (code.enter)(cx, self, entry);
+            (code.enter)(cx, self, entry, code.loader(cx.pc));
             self.export(code, cx);
         }
-        true
+        Some(self.group)
+    }
+
+    /// Goes over to the next group that can run.
+    ///
+    /// # Safety
+    /// During [`run`](Self::run), with all homes saved and the current split put away.
+    unsafe fn switch(&mut self) -> Target {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (cx, code) = (&mut *self.cx, &*self.code);
+            let group = &mut *cx.group;
+            group.progress += u64::from(std::mem::take(&mut self.progress));
+            let Some(next) = (*self.block).next_group(self.group, cx) else {
+                cx.event = Event::Next;
+                return Target::LEAVE;
+            };
+            self.group = next;
+            let group = &mut *cx.group;
+            self.tid = (*cx.cta).launch.tids(group.first_warp);
+            if (group.splits.is_empty() || self.import(code, cx))
+                && let Some(entry) = code.entry(cx.pc)
+            {
+                return Target {
+                    at: entry as usize,
+                    via: code.loader(cx.pc) as usize,
+                };
+            }
+            // The interpreter goes on.
+            cx.event = Event::Quantum;
+            Target::LEAVE
+        }
+    }
+}
+
+/// Where machine code goes on after a change of groups.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub(super) struct Target {
+    /// The operation's code; 0: the run is over.
+    at: usize,
+    /// What loads its homes first.
+    via: usize,
+}
+
+impl Target {
+    const LEAVE: Self = Self { at: 0, via: 0 };
+}
+
+/// The group has come to the barrier that is operation `number`, all homes saved.
+///
+/// # Safety
+/// As [`call`].
+unsafe extern "sysv64" fn barrier(state: *mut State, number: u32) -> Target {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let state = &mut *state;
+        let cx = &mut *state.cx;
+        let op = cx.ops.add(number as usize);
+        let id = crate::exec::warp::lane32(cx, (*op).a, 0);
+        let simple = state.next == NOBODY
+            && u8::try_from(id).is_ok_and(|id| (*state.block).wait_simply(state.group, cx, id, number));
+        if !simple {
+            let _ = cx.stop(op, Event::Barrier);
+            return Target::LEAVE;
+        }
+        state.switch()
+    }
+}
+
+/// All lanes of the group have left or wait at barriers.
+///
+/// # Safety
+/// As [`call`].
+unsafe extern "sysv64" fn done(state: *mut State) -> Target {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let state = &mut *state;
+        (*(*state.cx).group).clock += 1;
+        (*state.block).recheck_barriers();
+        state.switch()
     }
 }
 

@@ -83,6 +83,7 @@ impl Gen<'_> {
         for home in self.held.clone() {
             self.save(home)?;
         }
+        self.asm.vzeroupper()?;
         self.asm.mov(rdi, STATE)?;
         self.asm.mov(esi, at)?;
         self.asm.call(qword_ptr(STATE + disp(offset_of!(State, control))))?;
@@ -226,7 +227,6 @@ impl Gen<'_> {
 
     /// `exit`: the lanes leave; others of the group that wait go on.
     fn exit(&mut self, at: u32) -> Result<(), IcedError> {
-        let last = self.asm.create_label();
         self.asm.mov(eax, cx(offset_of!(Cx, mask)))?;
         self.asm.not(eax)?;
         self.asm.mov(rdx, qword_ptr(CX + disp(offset_of!(Cx, group))))?;
@@ -236,13 +236,38 @@ impl Gen<'_> {
         self.asm.mov(esi, state(offset_of!(State, next)))?;
         self.asm.cmp(esi, NOBODY.cast_signed())?;
         self.asm.jne(self.take)?;
-        self.bind(last)?;
         self.asm.mov(cx(offset_of!(Cx, mask)), ecx)?;
         self.asm.mov(cx(offset_of!(Cx, pc)), at)?;
-        self.asm
-            .mov(byte_ptr(CX + disp(offset_of!(Cx, event))), Event::Done as u32)?;
-        // Nobody is left who wants anything of the homes, but lanes that wait at a barrier.
-        self.asm.jmp(self.save_and_leave)
+        // Lanes that wait at a barrier may want homes.
+        for home in self.held.clone() {
+            self.save(home)?;
+        }
+        self.asm.vzeroupper()?;
+        self.asm.mov(rdi, STATE)?;
+        self.asm.call(qword_ptr(STATE + disp(offset_of!(State, done))))?;
+        self.switched()
+    }
+
+    /// After a call that changed the group: goes on with it.
+    fn switched(&mut self) -> Result<(), IcedError> {
+        self.asm.test(rax, rax)?;
+        self.asm.je(self.leave)?;
+        self.asm.mov(FRAME, qword_ptr(CX + disp(offset_of!(Cx, frame))))?;
+        self.asm.jmp(rdx)
+    }
+
+    /// A barrier of all threads of the block: another group goes on.
+    pub(super) fn barrier(&mut self, at: u32) -> Result<bool, IcedError> {
+        for home in self.held.clone() {
+            self.save(home)?;
+        }
+        self.asm.vzeroupper()?;
+        self.asm.mov(rdi, STATE)?;
+        self.asm.mov(esi, at)?;
+        self.asm.call(qword_ptr(STATE + disp(offset_of!(State, barrier))))?;
+        self.switched()?;
+        self.often = true;
+        Ok(true)
     }
 
     /// Whether an operation behind a guard has a native form.

@@ -91,8 +91,13 @@ impl Gen<'_> {
         let supported = match pattern {
             Pattern::One => load,
             Pattern::Row => true,
-            // A gather reads four bytes.
-            Pattern::Any => bytes >= 4,
+            // A gather reads four bytes or eight. The second half still needs the addresses where the first finds its window
+            // and the second does not.
+            Pattern::Any => {
+                let whole = if class == Class::W64 { 8 } else { 4 };
+                let targets = [op.d, op.b, op.c, op.g];
+                bytes == whole && !(load && targets.iter().take(n as usize).any(|&d| d == op.a))
+            }
         };
         (fits && same && supported).then_some(Form {
             pattern,

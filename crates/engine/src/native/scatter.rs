@@ -32,7 +32,7 @@ impl Gen<'_> {
         for h in 0..halves {
             let to = if h == 0 { zmm27 } else { zmm28 };
             if op.flags & LINE != 0 {
-                let steps = self.asm.vector(super::compute::steps(op.e, wide, h));
+                let steps = self.literal(super::compute::steps(op.e, wide, h));
                 if wide {
                     self.asm.vpbroadcastq(to, qword_ptr(base + (at + 8 * i32::from(c))))?;
                     self.asm.vpaddq(to, to, steps)?;
@@ -66,7 +66,7 @@ impl Gen<'_> {
         for to in bytes.chunks_exact_mut(8) {
             to.copy_from_slice(&value.to_le_bytes());
         }
-        self.asm.vector(bytes)
+        self.literal(bytes)
     }
 
     /// Checks chunk `c`; then offsets from host address `rax`.

@@ -5,7 +5,7 @@
 
 use std::mem::offset_of;
 
-use iced_x86::IcedError;
+use iced_x86::{IcedError, Register};
 use iced_x86::code_asm::*;
 
 use super::alu::Lanes;
@@ -137,12 +137,15 @@ impl Gen<'_> {
                 Shfl::Up => self.asm.vpcmpd(inside, zmm29, bounds, 5)?,
                 _ => self.asm.vpcmpd(inside, zmm29, bounds, 2)?,
             }
-            self.asm.vmovdqa64(zmm30, lanes)?;
-            self.asm.vmovdqa32(masked(zmm30, Some(inside)), zmm29)?;
-            self.asm.vpermi2d(zmm30, low, high)?;
-            let free = self.free(inst, inst.d[0]);
-            self.result32(op.d, c, zmm30, free)?;
+            let made = [zmm24, zmm30][usize::from(c)];
+            self.asm.vmovdqa64(made, lanes)?;
+            self.asm.vmovdqa32(masked(made, Some(inside)), zmm29)?;
+            self.asm.vpermi2d(made, low, high)?;
         }
+        // The result may take the place of the value, so both halves come first.
+        let free = self.free(inst, inst.d[0]);
+        self.result32(op.d, 0, zmm24, free)?;
+        self.result32(op.d, 1, zmm30, free)?;
         if op.e != NO_OPERAND {
             self.asm.kunpckwd(k6, k4, k3)?;
             let free = self.free(inst, inst.d[1]);
@@ -174,13 +177,19 @@ impl Gen<'_> {
         }
     }
 
+    /// A literal vector.
+    pub(super) fn literal(&mut self, bytes: [u8; 64]) -> AsmMemoryOperand {
+        let place = self.asm.memory512(bytes).displacement;
+        zmmword_ptr(AsmMemoryOperand::from(Register::RIP) + place)
+    }
+
     /// A literal vector of 32-bit lanes.
     pub(super) fn vector_of(&mut self, lane: impl Fn(u32) -> u32) -> AsmMemoryOperand {
         let mut bytes = [0; 64];
         for (i, to) in (0u32..).zip(bytes.chunks_exact_mut(4)) {
             to.copy_from_slice(&lane(i).to_le_bytes());
         }
-        self.asm.vector(bytes)
+        self.literal(bytes)
     }
 
     pub(super) fn special(&mut self, special: Special, op: &Op) -> Result<bool, IcedError> {

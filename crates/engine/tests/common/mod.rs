@@ -3,6 +3,9 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 #![allow(missing_docs, reason = "test code")]
 
+pub mod differ;
+pub mod generator;
+
 use std::cell::UnsafeCell;
 use std::sync::Arc;
 use std::sync::Mutex;

@@ -1,0 +1,27 @@
+//! On processors without a code generator: there is no machine code, and nothing here is ever made.
+
+use crate::cta::Block;
+use crate::decode::{Analysed, Code};
+use crate::exec::Cx;
+
+/// Machine code of a fast decoding.
+#[derive(Debug)]
+pub(crate) enum Compiled {}
+
+/// Memory of one executor that machine code uses.
+#[derive(Debug, Default)]
+pub(crate) struct State;
+
+impl State {
+    pub(crate) fn forget(&mut self, _sites: usize) {}
+
+    /// # Safety
+    /// None is needed: there is no machine code.
+    pub(crate) unsafe fn run(&mut self, code: &Compiled, _cx: &mut Cx, _block: *mut Block, _g: usize) -> Option<usize> {
+        match *code {}
+    }
+}
+
+pub(crate) fn compile(_analysed: &Analysed, _code: &Code) -> Option<Compiled> {
+    None
+}

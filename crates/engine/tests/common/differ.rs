@@ -1,0 +1,62 @@
+//! One random kernel in several ways.
+
+use super::generator::{Generator, TABLE, WORDS};
+use super::{Device, Hooks, params, program, run_with};
+use tessera_engine::{Geometry, Launch, Options, Tier};
+
+/// Runs the kernel of a seed in the reference way (all-vector, one warp at a time) and in the others; what differs, if anything.
+///
+/// # Errors
+/// What differs, with the kernel's text.
+pub fn check(seed: u64) -> Result<(), String> {
+    let mut generator = Generator::new(seed);
+    let threads = generator.threads();
+    let text = generator.module();
+    let mut device = Device::default();
+    let p = program(&mut device, &text, "k");
+    let table: Vec<u32> = (0..u32::try_from(TABLE / 4).unwrap_or(0))
+        .map(|i| i.wrapping_mul(2_654_435_761) ^ i << 3)
+        .collect();
+    let (out, table) = (
+        device.alloc(2 * threads as usize * WORDS * 4),
+        device.upload(&table),
+    );
+    let before = device.contents();
+    let options = |tier, warps, plain| Options {
+        tier,
+        warps,
+        plain,
+        ..Options::default()
+    };
+    let ways = [
+        (options(Tier::Interpreter, 1, true), 1_000_000, false),
+        (options(Tier::Native, 1, false), 1_000_000, false),
+        (options(Tier::Native, 1, false), 1, true),
+        (options(Tier::Interpreter, 8, false), 1_000_000, false),
+    ];
+    let mut expected: Option<Vec<Vec<u8>>> = None;
+    for (options, fuel, stress) in ways {
+        device.restore(&before);
+        let geometry = Geometry::new([2, 1, 1], [threads, 1, 1]);
+        let launch =
+            Launch::with_options(&p, geometry, &params(&[out, table]), options).map_err(|e| e.to_string())?;
+        run_with(&device, &Hooks::default(), &launch, fuel, stress)
+            .map_err(|e| format!("seed {seed}: {e} with {options:?}\n{text}"))?;
+        let after = device.contents();
+        let Some(expected) = &expected else {
+            expected = Some(after);
+            continue;
+        };
+        for (a, (e, g)) in expected.iter().zip(&after).enumerate() {
+            if let Some(at) = e.iter().zip(g).position(|(e, g)| e != g) {
+                let word = at / 4;
+                return Err(format!(
+                    "seed {seed}: allocation {a}, thread {}, word {} differs with {options:?}, fuel {fuel}, {threads} threads\n{text}",
+                    word / WORDS,
+                    word % WORDS,
+                ));
+            }
+        }
+    }
+    Ok(())
+}
