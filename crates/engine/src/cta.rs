@@ -400,10 +400,17 @@ impl Block {
         let Some(split) = split else {
             return (g, Happened::Next, 1);
         };
-        let native = self.state.launch.native().filter(|_| !group.vector).map(std::ptr::from_ref);
+        let native = self
+            .state
+            .launch
+            .native()
+            .filter(|_| !group.vector)
+            .map(std::ptr::from_ref);
         let (budget, scale) = match native {
             // An operation of machine code is that of one warp, and there is one turn for all groups.
-            Some(_) if fuel >= NATIVE_SCALE => (fuel.saturating_mul(NATIVE_SCALE).min(NATIVE_SLICE), NATIVE_SCALE),
+            Some(_) if fuel >= NATIVE_SCALE => {
+                (fuel.saturating_mul(NATIVE_SCALE).min(NATIVE_SLICE), NATIVE_SCALE)
+            }
             Some(_) => (fuel, 1),
             None => (fuel.min(if group.rotating { SHORT_SLICE } else { SLICE }), 1),
         };
@@ -498,7 +505,11 @@ impl Block {
         }
         let count = self.groups.len();
         for step in 0..count {
-            let i = if g + step < count { g + step } else { g + step - count };
+            let i = if g + step < count {
+                g + step
+            } else {
+                g + step - count
+            };
             let group = &mut self.groups[i];
             if !group.runnable() {
                 continue;

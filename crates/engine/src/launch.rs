@@ -193,8 +193,8 @@ impl Launch {
             .slots
             .frame_bytes
             .max(launch.code(true).slots.frame_bytes) as u64;
-        let state =
-            frames * u64::from(threads.div_ceil(WARP)).div_ceil(key.warps as u64) + u64::from(resources.local) * u64::from(threads.next_multiple_of(WARP));
+        let state = frames * u64::from(threads.div_ceil(WARP)).div_ceil(key.warps as u64)
+            + u64::from(resources.local) * u64::from(threads.next_multiple_of(WARP));
         if state > MAX_STATE {
             return Err(LaunchError::State(state));
         }
@@ -210,7 +210,17 @@ impl Launch {
     /// The engine that carries it out: never [`Tier::Auto`].
     #[must_use]
     pub const fn tier(&self) -> Tier {
-        if self.native { Tier::Native } else { Tier::Interpreter }
+        if self.native {
+            Tier::Native
+        } else {
+            Tier::Interpreter
+        }
+    }
+
+    /// Bytes of machine code that it uses.
+    #[must_use]
+    pub fn code_bytes(&self) -> usize {
+        self.native().map_or(0, |code| code.bytes)
     }
 
     /// The geometry.

@@ -113,6 +113,7 @@ impl<'a> Emit<'a> {
         }
         self.patch();
         let Self {
+            first_wait,
             ops,
             roles,
             inst_of_op,
@@ -123,6 +124,7 @@ impl<'a> Emit<'a> {
             ..
         } = self;
         Code {
+            first_wait,
             ops,
             roles,
             inst_of_op,

@@ -138,6 +138,8 @@ pub(crate) enum Role {
 pub(crate) struct Code {
     pub(crate) ops: Vec<Op>,
     pub(crate) roles: Vec<Role>,
+    /// First block at which lanes may wait for others of their group.
+    pub(crate) first_wait: B,
     /// Instruction of each operation.
     pub(crate) inst_of_op: Vec<u32>,
     /// First operation of each instruction.

@@ -67,7 +67,8 @@ impl Compiled {
     /// What loads the homes of an operation before it is entered.
     pub(super) fn loader(&self, pc: u32) -> *const u8 {
         let offset = self.loaders.get(pc as usize).copied().unwrap_or(NONE);
-        self.code.entry(if offset == NONE { self.load_all } else { offset } as usize)
+        self.code
+            .entry(if offset == NONE { self.load_all } else { offset } as usize)
     }
 
     pub(super) fn spans(&self, site: u32) -> (u64, u64) {
@@ -89,7 +90,11 @@ pub(super) enum Stub {
     /// Lanes that wait come first or join.
     Elect { from: CodeLabel, place: u32 },
     /// Loads the homes that are wanted at an operation, and goes there.
-    Entry { pc: u32, body: CodeLabel, held: Vec<Home> },
+    Entry {
+        pc: u32,
+        body: CodeLabel,
+        held: Vec<Home>,
+    },
     /// Lanes part: `ecx` goes to block `low`, `eax` stays behind at block `high`.
     Part {
         from: CodeLabel,
@@ -146,8 +151,9 @@ pub(super) const WINDOWS: AsmRegister64 = rbx;
 pub(super) const MASKS: [AsmRegisterK; 2] = [k1, k2];
 
 pub(super) const ZMM: [AsmRegisterZmm; 32] = [
-    zmm0, zmm1, zmm2, zmm3, zmm4, zmm5, zmm6, zmm7, zmm8, zmm9, zmm10, zmm11, zmm12, zmm13, zmm14, zmm15, zmm16,
-    zmm17, zmm18, zmm19, zmm20, zmm21, zmm22, zmm23, zmm24, zmm25, zmm26, zmm27, zmm28, zmm29, zmm30, zmm31,
+    zmm0, zmm1, zmm2, zmm3, zmm4, zmm5, zmm6, zmm7, zmm8, zmm9, zmm10, zmm11, zmm12, zmm13, zmm14, zmm15,
+    zmm16, zmm17, zmm18, zmm19, zmm20, zmm21, zmm22, zmm23, zmm24, zmm25, zmm26, zmm27, zmm28, zmm29, zmm30,
+    zmm31,
 ];
 
 /// An offset as a displacement.
@@ -258,11 +264,14 @@ impl<'a> Gen<'a> {
             ..
         } = self;
         let assembled = asm.finish()?;
-        if let Some(p) = std::env::var_os("JITDUMP") { std::fs::write(p, &assembled.bytes).unwrap(); }
+        if let Some(p) = std::env::var_os("JITDUMP") {
+            std::fs::write(p, &assembled.bytes).unwrap();
+        }
         let Ok(mapped) = Mapped::new(&assembled.bytes) else {
             return Ok(None);
         };
-        let offset = |mark: Option<Mark>| mark.map_or(NONE, |m| u32::try_from(assembled.offset(m)).unwrap_or(NONE));
+        let offset =
+            |mark: Option<Mark>| mark.map_or(NONE, |m| u32::try_from(assembled.offset(m)).unwrap_or(NONE));
         let entries: Vec<u32> = entries.into_iter().map(offset).collect();
         let loaders = loaders.into_iter().map(offset).collect();
         let load_all = offset(load_all);
@@ -301,8 +310,10 @@ impl<'a> Gen<'a> {
         self.asm.mov(CX, rdi)?;
         self.asm.mov(STATE, rsi)?;
         self.asm.mov(FRAME, qword_ptr(CX + disp(offset_of!(Cx, frame))))?;
-        self.asm.mov(POOL_BASE, qword_ptr(CX + disp(offset_of!(Cx, pool))))?;
-        self.asm.mov(WINDOWS, qword_ptr(STATE + disp(offset_of!(State, windows))))?;
+        self.asm
+            .mov(POOL_BASE, qword_ptr(CX + disp(offset_of!(Cx, pool))))?;
+        self.asm
+            .mov(WINDOWS, qword_ptr(STATE + disp(offset_of!(State, windows))))?;
         self.asm.mov(rax, rdx)?;
         self.asm.jmp(rcx)?;
         self.load_all = Some(self.asm.mark());
@@ -344,7 +355,12 @@ impl<'a> Gen<'a> {
 
     fn stub(&mut self, stub: Stub) -> Result<(), IcedError> {
         match stub {
-            Stub::Handler { from, back, call, held } => {
+            Stub::Handler {
+                from,
+                back,
+                call,
+                held,
+            } => {
                 self.bind(from)?;
                 self.call_handler(call, &held)?;
                 self.asm.jmp(back)
@@ -366,7 +382,13 @@ impl<'a> Gen<'a> {
                 self.asm.mov(eax, place)?;
                 self.asm.jmp(self.elect)
             }
-            Stub::Part { from, high, low, cost, low_taken } => {
+            Stub::Part {
+                from,
+                high,
+                low,
+                cost,
+                low_taken,
+            } => {
                 self.bind(from)?;
                 self.part(high, low, cost, low_taken)
             }
@@ -423,7 +445,9 @@ impl<'a> Gen<'a> {
                     count: false,
                     arrive: false,
                 },
-            ) if inst.guard.is_none() && self.constant(inst.s[0]).is_some_and(|id| id < 16) => self.barrier(at),
+            ) if inst.guard.is_none() && self.constant(inst.s[0]).is_some_and(|id| id < 16) => {
+                self.barrier(at)
+            }
             (_, What::Atom(atom)) => self.atom(&atom, inst, op, at),
             (_, What::Special(special)) => self.special(special, op),
             (_, What::Shfl(mode)) => self.shuffle(mode, inst, op, at),
@@ -454,7 +478,8 @@ impl<'a> Gen<'a> {
         match call.access {
             Some(access) => {
                 self.asm.mov(edx, access)?;
-                self.asm.call(qword_ptr(STATE + disp(offset_of!(State, access))))?;
+                self.asm
+                    .call(qword_ptr(STATE + disp(offset_of!(State, access))))?;
             }
             None => self.asm.call(qword_ptr(STATE + disp(offset_of!(State, call))))?,
         }
@@ -492,7 +517,8 @@ impl<'a> Gen<'a> {
         let count = if home.class == Class::W64 { 4u8 } else { 2 };
         for j in 0..count {
             let register = ZMM[usize::from(home.register + j)];
-            self.asm.vmovdqa64(register, zmmword_ptr(FRAME + (at + 64 * i32::from(j))))?;
+            self.asm
+                .vmovdqa64(register, zmmword_ptr(FRAME + (at + 64 * i32::from(j))))?;
         }
         Ok(())
     }
@@ -505,7 +531,8 @@ impl<'a> Gen<'a> {
         let count = if home.class == Class::W64 { 4u8 } else { 2 };
         for j in 0..count {
             let register = ZMM[usize::from(home.register + j)];
-            self.asm.vmovdqa64(zmmword_ptr(FRAME + (at + 64 * i32::from(j))), register)?;
+            self.asm
+                .vmovdqa64(zmmword_ptr(FRAME + (at + 64 * i32::from(j))), register)?;
         }
         Ok(())
     }

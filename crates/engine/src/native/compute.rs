@@ -53,7 +53,13 @@ impl Gen<'_> {
     }
 
     /// Chunk `c` of an operand whose lanes are read.
-    pub(super) fn source(&mut self, operand: u32, class: Class, c: u8, to_predicate: bool) -> Result<Source, IcedError> {
+    pub(super) fn source(
+        &mut self,
+        operand: u32,
+        class: Class,
+        c: u8,
+        to_predicate: bool,
+    ) -> Result<Source, IcedError> {
         let at = slot_disp(operand);
         if operand & (POOL | FLAT) != 0 {
             return Ok(Source::Broadcast {
@@ -86,13 +92,22 @@ impl Gen<'_> {
     }
 
     /// Stores chunk `c` of a result that was made in [`RESULT`].
-    pub(super) fn put(&mut self, operand: u32, class: Class, c: u8, mask: Option<AsmRegisterK>) -> Result<(), IcedError> {
+    pub(super) fn put(
+        &mut self,
+        operand: u32,
+        class: Class,
+        c: u8,
+        mask: Option<AsmRegisterK>,
+    ) -> Result<(), IcedError> {
         let at = slot_disp(operand) + i32::from(c) * bytes(class);
         match (class, mask) {
-            (Class::W32, Some(k)) => self.asm.vmovdqu32(masked_memory(zmmword_ptr(FRAME + at), k), RESULT[0]),
+            (Class::W32, Some(k)) => self
+                .asm
+                .vmovdqu32(masked_memory(zmmword_ptr(FRAME + at), k), RESULT[0]),
             (Class::W32, None) => self.asm.vmovdqa64(zmmword_ptr(FRAME + at), RESULT[0]),
             (_, Some(k)) => {
-                self.asm.vmovdqu64(masked_memory(zmmword_ptr(FRAME + at), k), RESULT[0])?;
+                self.asm
+                    .vmovdqu64(masked_memory(zmmword_ptr(FRAME + at), k), RESULT[0])?;
                 self.asm.kshiftrw(k3, k, 8)?;
                 self.asm.vmovdqu64(zmmword_ptr(FRAME + (at + 64)).k3(), RESULT[1])
             }
@@ -135,7 +150,15 @@ impl Gen<'_> {
             }
             let mask = Self::mask(op.flags, c);
             let (d, store) = self.target(op.d, out, c);
-            alu::emit(&mut self.asm, alu, x, d, if store { None } else { mask }, &s, &temps())?;
+            alu::emit(
+                &mut self.asm,
+                alu,
+                x,
+                d,
+                if store { None } else { mask },
+                &s,
+                &temps(),
+            )?;
             if store {
                 self.put(op.d, out, c, mask)?;
             }
@@ -174,7 +197,8 @@ impl Gen<'_> {
             if class == Class::Pred {
                 // The value that the executing lanes have; they agree.
                 self.predicate_word(eax, operand)?;
-                self.asm.test(dword_ptr(CX + super::compile::disp(offset_of!(Cx, mask))), eax)?;
+                self.asm
+                    .test(dword_ptr(CX + super::compile::disp(offset_of!(Cx, mask))), eax)?;
                 self.asm.setne(al)?;
                 self.asm.movzx(eax, al)?;
                 self.asm.neg(eax)?;
@@ -235,7 +259,7 @@ impl Gen<'_> {
                 }
             }
         }
-        let free = inst.guard.is_none() && !self.analysed.live.wanted_after(inst.d[0], self.block);
+        let free = self.free(inst, inst.d[0]);
         self.set_predicate(op.d, free)?;
         Ok(true)
     }
@@ -289,11 +313,13 @@ impl Gen<'_> {
                 Lanes::W32(d) => {
                     let steps = steps32(op.e);
                     let steps = self.literal(steps);
-                    self.asm.vpbroadcastd(zmm26, dword_ptr(base + (at + 4 * i32::from(c))))?;
+                    self.asm
+                        .vpbroadcastd(zmm26, dword_ptr(base + (at + 4 * i32::from(c))))?;
                     self.asm.vpaddd(masked(d, k), zmm26, steps)?;
                 }
                 Lanes::W64(d) => {
-                    self.asm.vpbroadcastq(zmm26, qword_ptr(base + (at + 8 * i32::from(c))))?;
+                    self.asm
+                        .vpbroadcastq(zmm26, qword_ptr(base + (at + 8 * i32::from(c))))?;
                     for (h, d) in d.into_iter().enumerate() {
                         let steps = self.literal(steps64(op.e, h));
                         let k = self.half(k, h)?;
@@ -310,7 +336,11 @@ impl Gen<'_> {
     }
 
     /// The mask of half `h` of a chunk of 64-bit lanes.
-    pub(super) fn half(&mut self, k: Option<AsmRegisterK>, h: usize) -> Result<Option<AsmRegisterK>, IcedError> {
+    pub(super) fn half(
+        &mut self,
+        k: Option<AsmRegisterK>,
+        h: usize,
+    ) -> Result<Option<AsmRegisterK>, IcedError> {
         match k {
             Some(k) if h == 1 => {
                 self.asm.kshiftrw(k3, k, 8)?;
@@ -362,7 +392,11 @@ fn under(d: AsmRegisterZmm, k: AsmRegisterK) -> AsmRegisterZmm {
 
 /// The distance of each lane's value from the base of an affine one.
 pub(super) fn steps(stride: u32, wide: bool, half: usize) -> [u8; 64] {
-    if wide { steps64(stride, half) } else { steps32(stride) }
+    if wide {
+        steps64(stride, half)
+    } else {
+        steps32(stride)
+    }
 }
 
 fn steps32(stride: u32) -> [u8; 64] {

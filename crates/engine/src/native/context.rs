@@ -199,7 +199,13 @@ impl State {
     /// # Safety
     /// `cx` is the context of group `g` of the block, a group of one warp in the fast decoding that `code` was made from,
     /// `cx.pc` where it stands; nobody uses the block meanwhile.
-    pub(crate) unsafe fn run(&mut self, code: &Compiled, cx: &mut Cx, block: *mut Block, g: usize) -> Option<usize> {
+    pub(crate) unsafe fn run(
+        &mut self,
+        code: &Compiled,
+        cx: &mut Cx,
+        block: *mut Block,
+        g: usize,
+    ) -> Option<usize> {
         let entry = code.entry(cx.pc)?;
         // SAFETY: the caller's promise.
         if !unsafe { self.import(code, cx) } {

@@ -8,7 +8,7 @@ use std::mem::offset_of;
 use iced_x86::IcedError;
 use iced_x86::code_asm::*;
 
-use super::compile::{CX, Gen, STATE, Stub, disp, slot_disp, FRAME};
+use super::compile::{CX, FRAME, Gen, STATE, Stub, disp, slot_disp};
 use super::context::{NOBODY, State, WORDS};
 use crate::analysis::cfg::NONE;
 use crate::decode::Role;
@@ -86,7 +86,8 @@ impl Gen<'_> {
         self.asm.vzeroupper()?;
         self.asm.mov(rdi, STATE)?;
         self.asm.mov(esi, at)?;
-        self.asm.call(qword_ptr(STATE + disp(offset_of!(State, control))))?;
+        self.asm
+            .call(qword_ptr(STATE + disp(offset_of!(State, control))))?;
         self.asm.test(rax, rax)?;
         self.asm.je(self.leave)?;
         self.asm.jmp(self.load_and_go)
@@ -137,7 +138,11 @@ impl Gen<'_> {
             self.goto(other, op.site, other == next)?;
         }
         // ecx: lanes that take the branch; eax: all.
-        let (low, high) = if taken < other { (taken, other) } else { (other, taken) };
+        let (low, high) = if taken < other {
+            (taken, other)
+        } else {
+            (other, taken)
+        };
         self.stubs.push(Stub::Part {
             from: part,
             high,
@@ -167,7 +172,8 @@ impl Gen<'_> {
         let pending = disp(offset_of!(State, pending)) + 4 * at;
         self.asm.or(dword_ptr(STATE + pending), lanes)?;
         let word = disp(offset_of!(State, bits)) + at / 64 * 8;
-        self.asm.bts(qword_ptr(STATE + word), u32::try_from(at % 64).unwrap_or(0))?;
+        self.asm
+            .bts(qword_ptr(STATE + word), u32::try_from(at % 64).unwrap_or(0))?;
         self.asm.mov(edx, place)?;
         self.asm.mov(esi, state(offset_of!(State, next)))?;
         self.asm.cmp(esi, edx)?;
@@ -201,14 +207,21 @@ impl Gen<'_> {
         self.asm.kshiftrd(k2, k1, 16)?;
         self.asm.inc(state(offset_of!(State, progress)))?;
         self.lowest()?;
-        self.asm.mov(rdx, qword_ptr(STATE + disp(offset_of!(State, places))))?;
+        self.asm
+            .mov(rdx, qword_ptr(STATE + disp(offset_of!(State, places))))?;
         self.asm.jmp(qword_ptr(rdx + rsi * 8))
     }
 
     /// Finds the lowest place where lanes wait.
     fn lowest(&mut self) -> Result<(), IcedError> {
         let bits = disp(offset_of!(State, bits));
-        let used = self.place.iter().filter(|p| **p != NONE).count().div_ceil(64).clamp(1, WORDS);
+        let used = self
+            .place
+            .iter()
+            .filter(|p| **p != NONE)
+            .count()
+            .div_ceil(64)
+            .clamp(1, WORDS);
         let found = self.asm.create_label();
         self.asm.mov(eax, NOBODY)?;
         for w in 0..used {
@@ -230,7 +243,8 @@ impl Gen<'_> {
         self.asm.mov(eax, cx(offset_of!(Cx, mask)))?;
         self.asm.not(eax)?;
         self.asm.mov(rdx, qword_ptr(CX + disp(offset_of!(Cx, group))))?;
-        self.asm.and(dword_ptr(rdx + disp(offset_of!(Group, live))), eax)?;
+        self.asm
+            .and(dword_ptr(rdx + disp(offset_of!(Group, live))), eax)?;
         self.asm.inc(state(offset_of!(State, progress)))?;
         self.asm.xor(ecx, ecx)?;
         self.asm.mov(esi, state(offset_of!(State, next)))?;
@@ -264,7 +278,8 @@ impl Gen<'_> {
         self.asm.vzeroupper()?;
         self.asm.mov(rdi, STATE)?;
         self.asm.mov(esi, at)?;
-        self.asm.call(qword_ptr(STATE + disp(offset_of!(State, barrier))))?;
+        self.asm
+            .call(qword_ptr(STATE + disp(offset_of!(State, barrier))))?;
         self.switched()?;
         self.often = true;
         Ok(true)
@@ -309,4 +324,3 @@ impl Gen<'_> {
         self.load_masks()
     }
 }
-

@@ -77,7 +77,8 @@ impl Gen<'_> {
         let bytes = size(access.ty);
         let n = u32::from(access.n);
         let uniform = op.a & (POOL | FLAT) != 0;
-        let one = op.flags & SCALAR != 0 || uniform && op.flags & LINE == 0 || op.flags & LINE != 0 && op.e == 0;
+        let one =
+            op.flags & SCALAR != 0 || uniform && op.flags & LINE == 0 || op.flags & LINE != 0 && op.e == 0;
         let pattern = if one && load {
             Pattern::One
         } else if op.flags & LINE != 0 && op.e == bytes && n == 1 && !one {
@@ -293,7 +294,13 @@ impl Gen<'_> {
     }
 
     /// Chunk `c` of a value in registers: its home; else `to`, and `zmm25` for the upper lanes of a 64-bit one.
-    pub(super) fn value(&mut self, operand: u32, class: Class, c: u8, to: AsmRegisterZmm) -> Result<[AsmRegisterZmm; 2], IcedError> {
+    pub(super) fn value(
+        &mut self,
+        operand: u32,
+        class: Class,
+        c: u8,
+        to: AsmRegisterZmm,
+    ) -> Result<[AsmRegisterZmm; 2], IcedError> {
         match self.home(operand, c) {
             Some(Lanes::W32(d)) => return Ok([d, d]),
             Some(Lanes::W64(d)) => return Ok(d),
@@ -336,8 +343,7 @@ impl Gen<'_> {
             MemType::B64 => {
                 self.asm.kshiftrw(k3, k, 8)?;
                 self.asm.vmovdqu64(masked_memory(zmmword_ptr(rax), k), low)?;
-                self.asm
-                    .vmovdqu64(masked_memory(zmmword_ptr(rax + 64), k3), high)
+                self.asm.vmovdqu64(masked_memory(zmmword_ptr(rax + 64), k3), high)
             }
         }
     }

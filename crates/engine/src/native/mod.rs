@@ -9,7 +9,9 @@
 //! Sixteen lanes are one vector register of 32-bit lanes or two of 64-bit lanes; a predicate is a mask register. Every
 //! emitted sequence gives the bits that tier 0 gives for the same operation.
 
+#[allow(dead_code, reason = "some parts wait for the operations that use them")]
 mod alu;
+#[allow(dead_code, reason = "some parts wait for the operations that use them")]
 mod asm;
 mod code;
 mod compare;
@@ -21,11 +23,13 @@ mod float;
 mod int;
 mod logic;
 mod memory;
+#[allow(dead_code, reason = "some parts wait for the operations that use them")]
 mod ops;
 mod regs;
 mod scatter;
 #[cfg(test)]
 mod tests;
+#[allow(dead_code, reason = "some parts wait for the operations that use them")]
 mod vector;
 mod warp;
 

@@ -17,7 +17,13 @@ impl State {
 
     /// # Safety
     /// None is needed: there is no machine code.
-    pub(crate) unsafe fn run(&mut self, code: &Compiled, _cx: &mut Cx, _block: *mut Block, _g: usize) -> Option<usize> {
+    pub(crate) unsafe fn run(
+        &mut self,
+        code: &Compiled,
+        _cx: &mut Cx,
+        _block: *mut Block,
+        _g: usize,
+    ) -> Option<usize> {
         match *code {}
     }
 }

@@ -78,9 +78,10 @@ fn weights(a: &Analysed, code: &Code) -> HashMap<u32, (Class, u64)> {
 
 impl Homes {
     pub(super) fn new(a: &Analysed, code: &Code) -> Self {
-        let mut wanted: Vec<_> = weights(a, code).into_iter().map(|(slot, (class, w))| {
-            (w * 4 / u64::from(Home::registers(class)), slot, class)
-        }).collect();
+        let mut wanted: Vec<_> = weights(a, code)
+            .into_iter()
+            .map(|(slot, (class, w))| (w * 4 / u64::from(Home::registers(class)), slot, class))
+            .collect();
         wanted.sort_unstable_by_key(|&(weight, slot, _)| (std::cmp::Reverse(weight), slot));
         let mut homes = Self::default();
         let (mut vectors, mut predicates) = (0, 0);
@@ -93,13 +94,19 @@ impl Homes {
             let count = Home::registers(class);
             if *used + count <= limit {
                 homes.by_slot.insert(slot, homes.all.len());
-                homes.all.push(Home { slot, class, register: *used });
+                homes.all.push(Home {
+                    slot,
+                    class,
+                    register: *used,
+                });
                 *used += count;
             }
         }
         homes.count = vec![0; homes.all.len()];
         for (v, (start, end)) in (0u32..).zip(intervals(&a.kernel, &a.cfg, &a.live)) {
-            if start != NONE && let Some(&home) = homes.by_slot.get(&slot_of(code, v)) {
+            if start != NONE
+                && let Some(&home) = homes.by_slot.get(&slot_of(code, v))
+            {
                 homes.starts.push((start, home));
                 homes.ends.push((end, home));
             }
@@ -115,11 +122,15 @@ impl Homes {
 
     /// Goes on to instruction `inst`, which is not before the last one asked for.
     pub(super) fn advance(&mut self, inst: u32) {
-        while let Some(&(at, home)) = self.starts.get(self.next.0) && at <= inst * 2 + 1 {
+        while let Some(&(at, home)) = self.starts.get(self.next.0)
+            && at <= inst * 2 + 1
+        {
             self.count[home] += 1;
             self.next.0 += 1;
         }
-        while let Some(&(at, home)) = self.ends.get(self.next.1) && at < inst * 2 {
+        while let Some(&(at, home)) = self.ends.get(self.next.1)
+            && at < inst * 2
+        {
             self.count[home] -= 1;
             self.next.1 += 1;
         }
@@ -127,6 +138,11 @@ impl Homes {
 
     /// Homes that may hold something that is wanted at this instruction or after it.
     pub(super) fn held(&self) -> Vec<Home> {
-        self.all.iter().zip(&self.count).filter(|(_, n)| **n != 0).map(|(h, _)| *h).collect()
+        self.all
+            .iter()
+            .zip(&self.count)
+            .filter(|(_, n)| **n != 0)
+            .map(|(h, _)| *h)
+            .collect()
     }
 }

@@ -34,10 +34,12 @@ impl Gen<'_> {
             if op.flags & LINE != 0 {
                 let steps = self.literal(super::compute::steps(op.e, wide, h));
                 if wide {
-                    self.asm.vpbroadcastq(to, qword_ptr(base + (at + 8 * i32::from(c))))?;
+                    self.asm
+                        .vpbroadcastq(to, qword_ptr(base + (at + 8 * i32::from(c))))?;
                     self.asm.vpaddq(to, to, steps)?;
                 } else {
-                    self.asm.vpbroadcastd(to, dword_ptr(base + (at + 4 * i32::from(c))))?;
+                    self.asm
+                        .vpbroadcastd(to, dword_ptr(base + (at + 4 * i32::from(c))))?;
                     self.asm.vpaddd(to, to, steps)?;
                 }
             } else {
@@ -83,7 +85,8 @@ impl Gen<'_> {
         if !wide {
             // Only the handler knows 32-bit addresses outside shared memory.
             let align = self.vector_of(|_| lane - 1);
-            self.asm.mov(rcx, qword_ptr(STATE + disp(offset_of!(State, shared_len))))?;
+            self.asm
+                .mov(rcx, qword_ptr(STATE + disp(offset_of!(State, shared_len))))?;
             self.asm.sub(rcx, i32::try_from(lane - 1).unwrap_or(0))?;
             self.asm.jbe(slow)?;
             self.asm.vpbroadcastd(zmm26, ecx)?;
@@ -93,12 +96,14 @@ impl Gen<'_> {
             self.asm.kandnw(k3, k3, k)?;
             self.asm.kortestw(k3, k3)?;
             self.asm.jne(slow)?;
-            self.asm.mov(rax, qword_ptr(STATE + disp(offset_of!(State, shared))))?;
+            self.asm
+                .mov(rax, qword_ptr(STATE + disp(offset_of!(State, shared))))?;
             return Ok(Offsets::Narrow(zmm27));
         }
         let align = self.all64(u64::from(lane - 1));
         if shared {
-            self.asm.mov(rcx, qword_ptr(STATE + disp(offset_of!(State, shared_len))))?;
+            self.asm
+                .mov(rcx, qword_ptr(STATE + disp(offset_of!(State, shared_len))))?;
             self.asm.sub(rcx, i32::try_from(lane - 1).unwrap_or(0))?;
             self.asm.jbe(slow)?;
             self.asm.vpbroadcastq(zmm26, rcx)?;
@@ -124,7 +129,8 @@ impl Gen<'_> {
         self.asm.kortestw(k3, k3)?;
         self.asm.jne(slow)?;
         if shared {
-            self.asm.mov(rax, qword_ptr(STATE + disp(offset_of!(State, shared))))?;
+            self.asm
+                .mov(rax, qword_ptr(STATE + disp(offset_of!(State, shared))))?;
         } else {
             let window = WINDOWS + disp(op.site as usize * size_of::<Window>());
             self.asm.mov(rax, qword_ptr(window))?;
@@ -135,7 +141,14 @@ impl Gen<'_> {
     }
 
     /// A load or store of chunk `c` whose lanes go anywhere.
-    pub(super) fn scattered(&mut self, op: &Op, form: &Form, c: u8, slow: CodeLabel, load: bool) -> Result<(), IcedError> {
+    pub(super) fn scattered(
+        &mut self,
+        op: &Op,
+        form: &Form,
+        c: u8,
+        slow: CodeLabel,
+        load: bool,
+    ) -> Result<(), IcedError> {
         let k = MASKS[usize::from(c)];
         let offsets = self.offsets(op, (form.shared, form.lane()), c, slow)?;
         for (i, operand) in (0..form.n).zip([op.d, op.b, op.c, op.g]) {
@@ -150,7 +163,14 @@ impl Gen<'_> {
         Ok(())
     }
 
-    fn gather(&mut self, operand: u32, form: &Form, offsets: Offsets, at: i32, c: u8) -> Result<(), IcedError> {
+    fn gather(
+        &mut self,
+        operand: u32,
+        form: &Form,
+        offsets: Offsets,
+        at: i32,
+        c: u8,
+    ) -> Result<(), IcedError> {
         let k = MASKS[usize::from(c)];
         // Straight into the home: lanes that do not execute stay.
         let (d, store) = self.target(operand, form.class, c);
@@ -287,8 +307,7 @@ impl Gen<'_> {
     /// Offsets and operands are in the scratch memory, all checked; `rax` is what offsets count from.
     fn atom_loop(&mut self, atom: &Atom, op: &Op, shared: bool, scratch: i32) -> Result<(), IcedError> {
         let (again, done) = (self.asm.create_label(), self.asm.create_label());
-        self.asm
-            .mov(ecx, dword_ptr(CX + disp(offset_of!(Cx, mask))))?;
+        self.asm.mov(ecx, dword_ptr(CX + disp(offset_of!(Cx, mask))))?;
         self.asm.test(ecx, ecx)?;
         self.asm.je(done)?;
         self.bind(again)?;

@@ -5,8 +5,8 @@
 
 use std::mem::offset_of;
 
-use iced_x86::{IcedError, Register};
 use iced_x86::code_asm::*;
+use iced_x86::{IcedError, Register};
 
 use super::alu::Lanes;
 use super::compile::{CX, FRAME, Gen, MASKS, STATE, disp, slot_disp};
@@ -33,13 +33,18 @@ impl Gen<'_> {
         let slow = self.handler_stub(at, None, back);
         self.asm.mov(rdx, qword_ptr(CX + disp(offset_of!(Cx, group))))?;
         self.asm.mov(eax, dword_ptr(CX + disp(offset_of!(Cx, mask))))?;
-        self.asm.cmp(eax, dword_ptr(rdx + disp(offset_of!(Group, live))))?;
+        self.asm
+            .cmp(eax, dword_ptr(rdx + disp(offset_of!(Group, live))))?;
         self.asm.jne(slow)
     }
 
     /// Whether nobody who waits elsewhere wants the old value of what `inst` writes.
-    fn free(&self, inst: &Inst, d: V) -> bool {
-        inst.guard.is_none() && !self.analysed.live.wanted_after(d, self.block)
+    pub(super) fn free(&self, inst: &Inst, d: V) -> bool {
+        inst.guard.is_none()
+            && !self
+                .analysed
+                .live
+                .wanted_after(d, self.block, self.code.first_wait)
     }
 
     pub(super) fn warp_barrier(&mut self, at: u32) -> Result<bool, IcedError> {
@@ -99,7 +104,13 @@ impl Gen<'_> {
     }
 
     /// Writes chunk `c` of a 32-bit result from a register.
-    pub(super) fn result32(&mut self, operand: u32, c: u8, from: AsmRegisterZmm, free: bool) -> Result<(), IcedError> {
+    pub(super) fn result32(
+        &mut self,
+        operand: u32,
+        c: u8,
+        from: AsmRegisterZmm,
+        free: bool,
+    ) -> Result<(), IcedError> {
         let k = (!free).then_some(MASKS[usize::from(c)]);
         if let Some(Lanes::W32(d)) = self.home(operand, c) {
             return self.asm.vmovdqa32(masked(d, k), from);
@@ -156,7 +167,14 @@ impl Gen<'_> {
     }
 
     /// The lane that each lane of chunk `c` asks for, in `zmm29`.
-    fn shuffle_index(&mut self, mode: Shfl, op: &Op, c: u8, segment: u32, first: u32) -> Result<(), IcedError> {
+    fn shuffle_index(
+        &mut self,
+        mode: Shfl,
+        op: &Op,
+        c: u8,
+        segment: u32,
+        first: u32,
+    ) -> Result<(), IcedError> {
         let by = self.value(op.b, Class::W32, c, zmm26)?[0];
         let lanes = self.vector_of(|i| first + i);
         let low = self.vector_of(|_| 31);
@@ -200,7 +218,8 @@ impl Gen<'_> {
             match special {
                 Special::Tid(i) => {
                     let at = 128 * i32::from(i % 3);
-                    self.asm.mov(rax, qword_ptr(STATE + disp(offset_of!(State, tid))))?;
+                    self.asm
+                        .mov(rax, qword_ptr(STATE + disp(offset_of!(State, tid))))?;
                     if scalar {
                         // The first lane of each half, by turns.
                         self.asm.mov(ecx, 0xaaaa)?;
