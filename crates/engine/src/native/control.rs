@@ -316,7 +316,7 @@ impl Gen<'_> {
         self.asm.je(skip)?;
         self.asm.kmovd(k1, ecx)?;
         self.asm.kshiftrd(k2, k1, 16)?;
-        let outer = std::mem::replace(&mut self.guard, Some(at));
+        let outer = self.guard.replace(at);
         let done = self.native(inst, role, &op, at + 1)?;
         debug_assert!(done, "a form that was said to exist");
         self.guard = outer;
