@@ -251,6 +251,12 @@ pub(crate) enum What {
     /// s: address, registers.
     StoreMatrix(matrix::Move),
     MoveMatrix,
+    /// Operands: A, B, C of one lane.
+    Quarters(matrix::Quarters),
+    /// d: registers; s: address, stride in elements.
+    LoadTile(matrix::TileMove),
+    /// s: address, stride in elements, registers.
+    StoreTile(matrix::TileMove),
     Hook(Hook),
     Sleep,
     Trap,
@@ -261,7 +267,12 @@ impl What {
     pub(crate) const fn has_site(self) -> bool {
         matches!(
             self,
-            Self::Load(_) | Self::Store(_) | Self::Atom(_) | Self::Thread(_)
+            Self::Load(_)
+                | Self::Store(_)
+                | Self::Atom(_)
+                | Self::Thread(_)
+                | Self::LoadTile(_)
+                | Self::StoreTile(_)
         )
     }
 }

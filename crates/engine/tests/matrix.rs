@@ -10,6 +10,12 @@ mod common;
 mod layout;
 #[path = "matrix/numbers.rs"]
 mod numbers;
+#[path = "matrix/quarters.rs"]
+mod quarters;
+#[path = "matrix/sparse.rs"]
+mod sparse;
+#[path = "matrix/wmma.rs"]
+mod wmma;
 
 use std::fmt::Write as _;
 
@@ -20,7 +26,7 @@ use tessera_engine::Geometry;
 
 /// A kernel that loads the registers of its inputs, runs `text` and stores those of `d`. `inputs` are names and numbers of
 /// registers.
-fn kernel(inputs: &[Input], d: (usize, usize), text: &str) -> String {
+pub(crate) fn kernel(inputs: &[Input], d: (usize, usize), text: &str) -> String {
     let mut body = String::new();
     let mut declare = String::new();
     let mut list = String::from(".param .u64 pd");
@@ -52,13 +58,51 @@ fn kernel(inputs: &[Input], d: (usize, usize), text: &str) -> String {
     )
 }
 
-fn names(name: &str, count: usize) -> String {
+pub(crate) fn names(name: &str, count: usize) -> String {
     let all: Vec<String> = (0..count).map(|i| format!("%{name}{i}")).collect();
     format!("{{{}}}", all.join(", "))
 }
 
+/// The bits of a sum of type `ty`: products added to `c` in order, as the engine documents.
+pub(crate) fn total(
+    ty: &str,
+    sat: bool,
+    (c_type, c): (&str, u64),
+    pairs: impl Iterator<Item = (f64, f64)>,
+) -> u64 {
+    match ty {
+        "s32" => {
+            let exact = pairs.map(|(a, b)| (a * b) as i64).sum::<i64>() + i64::from(c as u32 as i32);
+            let clamped = exact.clamp(i64::from(i32::MIN), i64::from(i32::MAX));
+            u64::from(if sat { clamped as u32 } else { exact as u32 })
+        }
+        "f64" => {
+            let sum = pairs.fold(f64::from_bits(c), |sum, (a, b)| a.mul_add(b, sum));
+            if sum.is_nan() {
+                0xfff8_0000_0000_0000
+            } else {
+                sum.to_bits()
+            }
+        }
+        narrow => {
+            let c = value(c_type, c) as f32;
+            let mut sum = pairs.fold(c, |sum, (a, b)| (a as f32).mul_add(b as f32, sum));
+            if sat {
+                let most = if narrow == "f16" { 65504.0 } else { f32::MAX };
+                sum = if sum.is_nan() { 0.0 } else { sum.clamp(-most, most) };
+            }
+            match narrow {
+                "f16" if sum.is_nan() => 0x7fff,
+                "f16" => u64::from(half::f16::from_f32(sum).to_bits()),
+                _ if sum.is_nan() => 0x7fff_ffff,
+                _ => u64::from(sum.to_bits()),
+            }
+        }
+    }
+}
+
 /// What D must be, in the arithmetic that the engine documents.
-fn expected(case: &Case, a: &[u64], b: &[u64], c: &[u64]) -> Vec<u64> {
+pub(crate) fn expected(case: &Case, a: &[u64], b: &[u64], c: &[u64]) -> Vec<u64> {
     let mut d = Vec::new();
     for row in 0..case.m {
         for column in 0..case.n {
@@ -69,31 +113,7 @@ fn expected(case: &Case, a: &[u64], b: &[u64], c: &[u64]) -> Vec<u64> {
                     value(case.b, b[k * case.n + column]),
                 )
             });
-            d.push(match case.d {
-                "s32" => {
-                    let exact = pairs.map(|(a, b)| (a * b) as i64).sum::<i64>() + i64::from(c as u32 as i32);
-                    let clamped = exact.clamp(i64::from(i32::MIN), i64::from(i32::MAX));
-                    u64::from(if case.sat { clamped as u32 } else { exact as u32 })
-                }
-                "f64" => {
-                    let sum = pairs.fold(f64::from_bits(c), |sum, (a, b)| a.mul_add(b, sum));
-                    if sum.is_nan() {
-                        0xfff8_0000_0000_0000
-                    } else {
-                        sum.to_bits()
-                    }
-                }
-                narrow => {
-                    let c = value(case.c, c) as f32;
-                    let sum = pairs.fold(c, |sum, (a, b)| (a as f32).mul_add(b as f32, sum));
-                    match narrow {
-                        "f16" if sum.is_nan() => 0x7fff,
-                        "f16" => u64::from(half::f16::from_f32(sum).to_bits()),
-                        _ if sum.is_nan() => 0x7fff_ffff,
-                        _ => u64::from(sum.to_bits()),
-                    }
-                }
-            });
+            d.push(total(case.d, case.sat, (case.c, c), pairs));
         }
     }
     d
@@ -108,16 +128,16 @@ fn spelling(case: &Case) -> String {
 }
 
 /// Name, number and width of the registers of an input.
-type Input = (&'static str, usize, usize);
+pub(crate) type Input = (&'static str, usize, usize);
 
 /// The instruction with its registers, and the registers of its inputs and its result.
-fn instruction(case: &Case) -> (String, [Input; 3], (usize, usize)) {
+fn instruction(case: &Case, spelling: &str) -> (String, [Input; 3], (usize, usize)) {
     let Case { m, n, k, .. } = *case;
     let width = |ty| bits(ty).max(32);
     let (na, nb) = (registers(m * k, case.a), registers(k * n, case.b));
     let (nc, nd) = (registers(m * n, case.c), registers(m * n, case.d));
     let operands = [("d", nd), ("a", na), ("b", nb), ("c", nc)].map(|(name, count)| names(name, count));
-    let text = format!("{} {};", spelling(case), operands.join(", "));
+    let text = format!("{spelling} {};", operands.join(", "));
     let inputs = [
         ("a", na, width(case.a)),
         ("b", nb, width(case.b)),
@@ -127,6 +147,18 @@ fn instruction(case: &Case) -> (String, [Input; 3], (usize, usize)) {
 }
 
 fn check(case: Case, wild: bool, seed: u64) {
+    check_with(case, &spelling(&case), wild, seed, |a, b, c| {
+        expected(&case, a, b, c)
+    });
+}
+
+fn check_with(
+    case: Case,
+    spelling: &str,
+    wild: bool,
+    seed: u64,
+    want: impl Fn(&[u64], &[u64], &[u64]) -> Vec<u64>,
+) {
     let mut r = Random(seed);
     let Case { m, n, k, .. } = case;
     let mut matrix = |ty, count| {
@@ -159,7 +191,7 @@ fn check(case: Case, wild: bool, seed: u64) {
             |row, column| c[row * n + column],
         ),
     ];
-    let (text, inputs, result) = instruction(&case);
+    let (text, inputs, result) = instruction(&case, spelling);
     let mut device = Device::default();
     let program = program(&mut device, &kernel(&inputs, result, &text), "k");
     let at: Vec<u64> = images.iter().map(|image| device.upload(image)).collect();
@@ -175,13 +207,11 @@ fn check(case: Case, wild: bool, seed: u64) {
         |l, i| place_c(&case, l, i),
         &device.read(out, size),
     );
-    for (i, (got, want)) in got.iter().zip(&expected(&case, &a, &b, &c)).enumerate() {
+    for (i, (got, want)) in got.iter().zip(&want(&a, &b, &c)).enumerate() {
         let (row, column) = (i / n, i % n);
         assert_eq!(
-            got,
-            want,
-            "{} row {row} column {column}: {got:#x}, {want:#x}",
-            spelling(&case)
+            got, want,
+            "{spelling} row {row} column {column}: {got:#x}, {want:#x}"
         );
     }
 }
@@ -208,6 +238,9 @@ fn floats() -> Vec<Case> {
     }
     for k in [4, 8] {
         add(16, 8, k, "tf32", "tf32", "f32", "f32");
+    }
+    for (m, k) in [(8, 4), (16, 4), (16, 8), (16, 16)] {
+        add(m, 8, k, "f64", "f64", "f64", "f64");
     }
     for k in [16, 32] {
         for a in ["e4m3", "e5m2"] {
@@ -246,6 +279,39 @@ fn integers() -> Vec<Case> {
         }
     }
     all
+}
+
+/// Pairs of bits, as numbers: what `.xor` or `.and` makes of them.
+fn combined(op: &str, a: u64, b: u64) -> (f64, f64) {
+    let bit = if op == "and" { a & b } else { a ^ b };
+    (bit as f64, 1.0)
+}
+
+#[test]
+fn products_of_bits() {
+    for (seed, (m, k)) in [(8, 128), (16, 128), (16, 256)].into_iter().enumerate() {
+        for op in ["xor", "and"] {
+            let case = Case {
+                m,
+                n: 8,
+                k,
+                a: "b1",
+                b: "b1",
+                c: "s32",
+                d: "s32",
+                sat: false,
+            };
+            let want = |a: &[u64], b: &[u64], c: &[u64]| {
+                let one = |i: usize| {
+                    let pairs = (0..k).map(|j| combined(op, a[i / 8 * k + j], b[j * 8 + i % 8]));
+                    total("s32", false, ("s32", c[i]), pairs)
+                };
+                (0..m * 8).map(one).collect()
+            };
+            let text = format!("{}.{op}.popc", spelling(&case));
+            check_with(case, &text, true, 99 + seed as u64, want);
+        }
+    }
 }
 
 #[test]

@@ -7,8 +7,8 @@ use smallvec::SmallVec;
 use crate::error::Loc;
 use crate::id::{BlockId, FuncId, Id, IdVec, InstId, LocalId, ProtoId, RegId, TableId};
 use crate::modifier::{
-    AtomOp, BoolOp, CacheOp, CmpOp, Count, Flag, Geometry, Kind, Layout, Mod, MulHalf, Rounding, Scope,
-    Semantics, Shape, ShflMode, Space, VoteMode,
+    AtomOp, BoolOp, CacheOp, CmpOp, Count, Flag, Fragment, Geometry, Kind, Layout, Mod, MulHalf, Rounding,
+    Scope, Semantics, Shape, ShflMode, Space, VoteMode,
 };
 use crate::module::{Param, Symbol, Variable};
 use crate::opcode::Opcode;
@@ -265,6 +265,8 @@ impl Inst {
         shape Shape Shape;
         /// Repetition count.
         count Count Count;
+        /// Which fragment a load or store moves.
+        fragment Fragment Fragment;
         /// Family of formats of the factors of a matrix operation.
         kind Kind Kind;
     }

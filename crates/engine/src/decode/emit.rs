@@ -317,7 +317,13 @@ impl<'a> Emit<'a> {
                 };
                 self.emit(op);
             }
-            What::Mma(_) | What::LoadMatrix(_) | What::StoreMatrix(_) | What::MoveMatrix => self.matrix(inst),
+            What::Mma(_)
+            | What::LoadMatrix(_)
+            | What::StoreMatrix(_)
+            | What::MoveMatrix
+            | What::Quarters(_)
+            | What::LoadTile(_)
+            | What::StoreTile(_) => self.matrix(inst),
             _ => self.warp(inst),
         }
     }

@@ -230,6 +230,8 @@ fn twins(a: &Analysed, shapes: &[Shape]) -> Vec<bool> {
                     | What::IsSpace(_)
                     | What::LoadMatrix(_)
                     | What::StoreMatrix(_)
+                    | What::LoadTile(_)
+                    | What::StoreTile(_)
             );
             for (i, &v) in inst.s.iter().enumerate() {
                 if affine(v) && !scalar && !(memory && i == 0) {

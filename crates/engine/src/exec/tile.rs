@@ -23,6 +23,8 @@ pub(crate) trait Tile {
     unsafe fn store(to: &mut Floats, v: Self::F);
     /// `a * b + c`, rounded once.
     unsafe fn fma(a: Self::F, b: f32, c: Self::F) -> Self::F;
+    /// As [`fma`](Tile::fma) in the lanes of `m`, `c` in the others.
+    unsafe fn fma_some(a: Self::F, b: f32, c: Self::F, m: u16) -> Self::F;
     /// Transposes each of the four squares that four vectors are made of: `out[t][4 * q + z] = v[z][4 * q + t]`.
     unsafe fn transpose(v: &[Words; 4]) -> [Words; 4];
     /// Halves in the low parts of words as numbers; exact.
@@ -47,6 +49,15 @@ impl Tile for Portable {
     unsafe fn fma(a: Floats, b: f32, mut c: Floats) -> Floats {
         for i in 0..CHUNK {
             c[i] = a[i].mul_add(b, c[i]);
+        }
+        c
+    }
+    #[inline(always)]
+    unsafe fn fma_some(a: Floats, b: f32, mut c: Floats, m: u16) -> Floats {
+        for i in 0..CHUNK {
+            if m >> i & 1 != 0 {
+                c[i] = a[i].mul_add(b, c[i]);
+            }
         }
         c
     }
@@ -98,6 +109,11 @@ mod x86 {
         unsafe fn fma(a: __m512, b: f32, c: __m512) -> __m512 {
             // SAFETY: see the head of the impl.
             unsafe { _mm512_fmadd_ps(a, _mm512_set1_ps(b), c) }
+        }
+        #[inline(always)]
+        unsafe fn fma_some(a: __m512, b: f32, c: __m512, m: u16) -> __m512 {
+            // SAFETY: see the head of the impl.
+            unsafe { _mm512_mask3_fmadd_ps(a, _mm512_set1_ps(b), c, m) }
         }
         #[inline(always)]
         unsafe fn transpose(v: &[Words; 4]) -> [Words; 4] {
@@ -170,6 +186,20 @@ mod x86 {
             unsafe {
                 let b = _mm256_set1_ps(b);
                 [_mm256_fmadd_ps(a[0], b, c[0]), _mm256_fmadd_ps(a[1], b, c[1])]
+            }
+        }
+        #[inline(always)]
+        unsafe fn fma_some(a: [__m256; 2], b: f32, c: [__m256; 2], m: u16) -> [__m256; 2] {
+            // SAFETY: see the head of `impl Tile for Avx512`.
+            unsafe {
+                let bits = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+                let all = Self::fma(a, b, c);
+                let pick = |half: usize| {
+                    let lanes = _mm256_and_si256(_mm256_set1_epi32(i32::from(m >> (8 * half))), bits);
+                    let chosen = _mm256_castsi256_ps(_mm256_cmpeq_epi32(lanes, bits));
+                    _mm256_blendv_ps(c[half], all[half], chosen)
+                };
+                [pick(0), pick(1)]
             }
         }
         #[inline(always)]

@@ -22,10 +22,13 @@ pub(crate) enum Elem {
     U8,
     S4,
     U4,
+    /// Single bits.
+    B1,
+    F64,
 }
 
 impl Elem {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::F16,
         Self::Bf16,
         Self::Tf32,
@@ -35,15 +38,30 @@ impl Elem {
         Self::U8,
         Self::S4,
         Self::U4,
+        Self::B1,
+        Self::F64,
     ];
 
     /// Elements in a word.
     pub(crate) const fn per_word(self) -> usize {
         match self {
-            Self::Tf32 => 1,
+            Self::Tf32 | Self::F64 => 1,
             Self::F16 | Self::Bf16 => 2,
             Self::E4m3 | Self::E5m2 | Self::S8 | Self::U8 => 4,
             Self::S4 | Self::U4 => 8,
+            Self::B1 => 32,
+        }
+    }
+
+    /// Bits of an element.
+    pub(crate) const fn bits(self) -> u8 {
+        match self {
+            Self::F64 => 64,
+            Self::Tf32 => 32,
+            Self::F16 | Self::Bf16 => 16,
+            Self::E4m3 | Self::E5m2 | Self::S8 | Self::U8 => 8,
+            Self::S4 | Self::U4 => 4,
+            Self::B1 => 1,
         }
     }
 }
@@ -55,10 +73,11 @@ pub(crate) enum Sum {
     /// Two to a register.
     F16,
     S32,
+    F64,
 }
 
 impl Sum {
-    const ALL: [Self; 3] = [Self::F32, Self::F16, Self::S32];
+    const ALL: [Self; 4] = [Self::F32, Self::F16, Self::S32, Self::F64];
 
     /// Registers of a result of eight columns and 8 (`half`) or 16 rows.
     pub(crate) const fn registers(self, half: bool) -> usize {
@@ -87,6 +106,13 @@ pub(crate) struct Mma {
     pub(crate) d: Sum,
     /// `.satfinite`
     pub(crate) clamp: bool,
+    /// Bits are combined with `.and` instead of `.xor`.
+    pub(crate) and: bool,
+    /// A has half of the elements of a row, which are chosen by a register after those of C; which lanes hold the choice. B
+    /// then has twice as many blocks along k.
+    pub(crate) sparse: Option<u8>,
+    /// Rounding of `.f64`.
+    pub(crate) rounding: u8,
 }
 
 impl Mma {
@@ -95,15 +121,16 @@ impl Mma {
         let (tall, wide, deep) = (self.tall as usize, self.wide as usize, self.deep as usize);
         let rows = if self.half { 1 } else { 2 };
         let tiles = tall * wide;
+        let twice = if self.sparse.is_some() { 2 } else { 1 };
         [
             tall * deep * rows,
-            wide * deep,
+            wide * deep * twice,
             tiles * self.c.registers(self.half),
             tiles * self.d.registers(self.half),
         ]
     }
 
-    /// As a number of 24 bits.
+    /// As a number of 24 bits, without what is not common to all formats.
     pub(crate) fn pack(&self) -> u32 {
         let place = |all: &[Elem], e: Elem| all.iter().position(|x| *x == e).unwrap_or(0);
         let sum = |s: Sum| Sum::ALL.iter().position(|x| *x == s).unwrap_or(0);
@@ -117,6 +144,7 @@ impl Mma {
             (usize::from(self.deep), 3),
             (usize::from(self.half), 1),
             (usize::from(self.clamp), 1),
+            (usize::from(self.and), 1),
         ];
         let mut at = 0;
         let mut bits = 0u32;
@@ -143,6 +171,9 @@ impl Mma {
             deep: field(17, 3),
             half: field(20, 1) != 0,
             clamp: field(21, 1) != 0,
+            and: field(22, 1) != 0,
+            sparse: None,
+            rounding: 0,
         }
     }
 }
@@ -156,4 +187,44 @@ pub(crate) struct Move {
     /// The address is a generic one.
     pub(crate) generic: bool,
     pub(crate) offset: i32,
+}
+
+/// `mma.m8n8k4` of halves: four products, each of the eight lanes of a quarter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Quarters {
+    pub(crate) a_columns: bool,
+    pub(crate) b_columns: bool,
+    /// C and D are halves.
+    pub(crate) c_half: bool,
+    pub(crate) d_half: bool,
+}
+
+/// Registers that a [`TileMove`] has at most.
+pub(crate) const MOST_REGISTERS: usize = 8;
+
+/// `wmma.load` and `wmma.store`: lane `4 * g + t` of register `r` holds the `per` elements from row `origin[r].0 + g`, column
+/// `origin[r].1 + step * t`, where rows and columns are those of a block (see the head of the module).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct TileMove {
+    pub(crate) space: super::Space,
+    pub(crate) offset: i32,
+    /// Bits of an element.
+    pub(crate) bits: u8,
+    pub(crate) per: u8,
+    pub(crate) step: u8,
+    /// Columns lie side by side in memory, rows a stride apart; or the other way.
+    pub(crate) row_major: bool,
+    pub(crate) n: u8,
+    pub(crate) origin: [(u8, u8); MOST_REGISTERS],
+}
+
+impl TileMove {
+    /// Everything but origins and place, as a number of 24 bits.
+    pub(crate) fn pack(&self) -> u32 {
+        u32::from(self.n)
+            | self.bits.trailing_zeros() << 4
+            | u32::from(self.per) << 7
+            | u32::from(self.step) << 13
+            | u32::from(self.row_major) << 19
+    }
 }

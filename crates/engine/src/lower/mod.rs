@@ -238,6 +238,9 @@ impl<'m> Lower<'m> {
                 | What::LoadMatrix(_)
                 | What::StoreMatrix(_)
                 | What::MoveMatrix
+                | What::Quarters(_)
+                | What::LoadTile(_)
+                | What::StoreTile(_)
                 | What::Sleep
         ) || matches!(what, What::Thread(thread) if thread.what.stops());
         match self.guard {
@@ -564,7 +567,7 @@ impl<'m> Lower<'m> {
             | O::Setmaxnreg
             | O::GriddepcontrolWait
             | O::GriddepcontrolLaunchDependents => self.warp(inst),
-            O::Mma | O::Ldmatrix | O::Stmatrix | O::Movmatrix => self.matrix(inst),
+            op if matrix::executed(op) => self.matrix(inst),
             O::Cvt => self.convert(inst),
             O::CvtPack => self.cvt_pack(inst),
             O::Mov => self.mov_instruction(inst),

@@ -59,6 +59,7 @@ pub(crate) fn value(ty: &str, x: u64) -> f64 {
         "u8" => f64::from(x as u8),
         "s4" => f64::from(((x as i32) << 28) >> 28),
         "u4" => f64::from(x as u32 & 15),
+        "b1" => (x & 1) as f64,
         "s32" => f64::from(x as u32 as i32),
         _ => panic!("{ty}"),
     }

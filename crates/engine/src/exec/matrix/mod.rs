@@ -15,7 +15,11 @@
 //!
 //! Lanes that are not there (a last warp of fewer threads) count as zeros.
 
+pub(crate) mod exact;
 pub(crate) mod memory;
+pub(crate) mod quarters;
+pub(crate) mod sparse;
+pub(crate) mod tiles;
 
 use super::isa::{Body, Isa};
 use super::tile::{Floats, Words};
@@ -141,6 +145,8 @@ unsafe fn elements<I: Isa>(elem: Elem, v: &Words, to: *mut Floats, step: usize) 
                 put(i, v.map(|x| integer((x >> (4 * i) & 15).cast_signed())));
             }
         }
+        // Not multiplied as `f32`.
+        Elem::B1 | Elem::F64 => {}
     }
 }
 
@@ -217,7 +223,7 @@ unsafe fn addend<I: Isa>(cx: &Cx, w: usize, c: List, ty: Sum, half: bool) -> Res
                 }
             }
             // Integers are added after the products.
-            Sum::S32 => {}
+            Sum::S32 | Sum::F64 => {}
         }
     }
     sum
@@ -279,7 +285,7 @@ unsafe fn finish<I: Isa>(cx: &Cx, w: usize, m: &Mma, c: List, sum: &Result16) ->
                 *bits = x.map(canonical);
             }
         }
-        Sum::S32 => {
+        Sum::S32 | Sum::F64 => {
             for odd in 0..2 {
                 // SAFETY: the caller's promise.
                 let words = unsafe { rows::<I>(cx, w, c.get(odd), (!m.half).then(|| c.get(2 + odd))) };
