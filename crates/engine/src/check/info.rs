@@ -118,6 +118,7 @@ const fn matters(what: &What) -> bool {
         what,
         What::Alu(..)
             | What::Mma(_)
+            | What::Quarters(_)
             | What::Pred(_)
             | What::Special(_)
             | What::IsSpace(_)

@@ -13,7 +13,8 @@ use crate::check::info::{Looked, Shape, hands_on, register_bytes};
 use crate::check::state::{BlockState, Step};
 use crate::check::sync::party;
 use crate::exec::alu::{Alu, Class};
-use crate::lir::matrix::Move;
+use crate::exec::matrix::tiles::pieces;
+use crate::lir::matrix::{Move, TileMove};
 use crate::lir::{Hook, PredOp, Space, What};
 
 /// Flag: the operation is guarded by predicate `a`.
@@ -145,6 +146,8 @@ unsafe fn before(cx: &mut Cx, inner: *const Op, check: &mut BlockState, step: &S
             Some(What::Thread(thread)) => checked_thread::before(cx, inner, check, step, thread),
             Some(What::LoadMatrix(m)) => rows(cx, inner, check, step, (AccessKind::Read, m)),
             Some(What::StoreMatrix(m)) => rows(cx, inner, check, step, (AccessKind::Write, m)),
+            Some(What::LoadTile(m)) => tile(cx, inner, check, step, (AccessKind::Read, m)),
+            Some(What::StoreTile(m)) => tile(cx, inner, check, step, (AccessKind::Write, m)),
             _ => {}
         }
     }
@@ -294,6 +297,41 @@ unsafe fn rows(
             };
             check.access(step, &shape, &mut lanes);
         }
+    }
+}
+
+/// The pieces of a matrix whose rows lie a stride apart.
+///
+/// # Safety
+/// As [`before`].
+unsafe fn tile(
+    cx: &mut Cx,
+    inner: *const Op,
+    check: &mut BlockState,
+    step: &Step<'_>,
+    (kind, m): (AccessKind, TileMove),
+) {
+    // SAFETY: the caller's promise.
+    let (bytes, pieces) = unsafe { pieces(cx, &*inner) };
+    let unit = u32::from(m.bits).div_ceil(8);
+    let shape = Shape {
+        kind,
+        space: m.space,
+        bytes,
+        unit,
+        align: unit,
+        strong: false,
+        verifies: false,
+    };
+    for (chunk, mask, address) in pieces {
+        let mut lanes = Lanes {
+            chunk,
+            mask,
+            address,
+            object: step.looked().object,
+            values: None,
+        };
+        check.access(step, &shape, &mut lanes);
     }
 }
 

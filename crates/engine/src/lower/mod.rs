@@ -21,6 +21,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
+use tessera_ptx::Opcode as O;
 use tessera_ptx::body::Body;
 use tessera_ptx::{
     BlockId, FuncId, Id, Inst as PtxInst, InstId, LocalId, Module, Opcode, Operand, RegId, Type, VarId,
@@ -504,7 +505,6 @@ impl<'m> Lower<'m> {
 
     /// Everything that neither branches nor calls.
     fn straight(&mut self, inst: &PtxInst) -> Result<()> {
-        use Opcode as O;
         match inst.op {
             O::Ld
             | O::Ldu

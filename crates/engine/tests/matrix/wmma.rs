@@ -158,9 +158,7 @@ fn text(case: &Case, sizes: [usize; 4], strides: [usize; 4]) -> String {
                 body,
                 ".shared .align 32 .b8 room{role}[{size}];\n.reg .b32 %s{role};\nmov.u32 %s{role}, room{role};"
             );
-            if *role != 'd' {
-                body += &copy(*role, size, false);
-            }
+            body += &copy(*role, size, false);
         }
     }
     body += "bar.sync 0;\n";
@@ -210,8 +208,8 @@ fn copy(role: char, size: usize, back: bool) -> String {
     };
     let address = |space: &str| if space == "global" { "%q" } else { "%t" };
     format!(
-        "mov.u32 %i, %tid.x;\nCOPY{role}:\ncvt.u64.u32 %q, %i;\nadd.u64 %q, %q, %p{role};\nadd.u32 %t, %i, %s{role};\n\
-         ld.{from}.u8 %x, [{}];\nst.{to}.u8 [{}], %x;\nadd.u32 %i, %i, 64;\nsetp.lt.u32 %more, %i, {size};\n@%more bra COPY{role};\n",
+        "mov.u32 %i, %tid.x;\n{to}{role}:\ncvt.u64.u32 %q, %i;\nadd.u64 %q, %q, %p{role};\nadd.u32 %t, %i, %s{role};\n\
+         ld.{from}.u8 %x, [{}];\nst.{to}.u8 [{}], %x;\nadd.u32 %i, %i, 32;\nsetp.lt.u32 %more, %i, {size};\n@%more bra {to}{role};\n",
         address(from),
         address(to)
     )
@@ -234,7 +232,7 @@ fn check(case: Case, wild: bool, seed: u64) {
     run_all(
         &device,
         &program,
-        Geometry::new([1, 1, 1], [64, 1, 1]),
+        Geometry::new([1, 1, 1], [32, 1, 1]),
         &params(&[at[3], at[0], at[1], at[2]]),
     );
     let memory = device.read(at[3], d.bytes());

@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use super::List;
 use crate::env::Access;
 use crate::error::FaultKind;
-use crate::exec::isa::{Body, CHUNK, Isa};
+use crate::exec::isa::{Body, CHUNK, Isa, Portable};
 use crate::exec::memory::{Kind, SpaceTag, addresses, refill, site_of};
 use crate::exec::warp::{incomplete, lane32, lane64};
 use crate::exec::{Cx, Event, NUMBER, Op, Site};
@@ -302,4 +302,41 @@ impl<S: SpaceTag> Body for StoreTile<S> {
             op.add(1)
         }
     }
+}
+
+/// What a load or store of a tile touches: bytes of a piece; chunk, lanes and addresses of the pieces.
+///
+/// # Safety
+/// `o` is one, made by the decoder.
+pub(crate) unsafe fn pieces(cx: &Cx, o: &Op) -> (u32, Vec<(usize, u16, [u64; CHUNK])>) {
+    let (mut all, mut bytes) = (Vec::new(), 0);
+    for w in 0..cx.chunks / 2 {
+        let mask = cx.mask[w];
+        if mask == 0 {
+            continue;
+        }
+        // SAFETY: the caller's promise; addresses are worked out without a vector unit.
+        let tile = unsafe { Tile::new::<Portable>(cx, o, w) };
+        bytes = u32::try_from(tile.piece()).unwrap_or(0);
+        // The pieces of a register that have the same shift, by half of the warp.
+        let mut found: Vec<(usize, u64, [[u64; CHUNK]; 2])> = Vec::new();
+        tile.each(mask, |r, lane, shift, byte| {
+            let at = found.iter().position(|f| f.0 == r && f.1 == shift);
+            let at = at.unwrap_or_else(|| {
+                found.push((r, shift, [[0; CHUNK]; 2]));
+                found.len() - 1
+            });
+            found[at].2[lane / CHUNK % 2][lane % CHUNK] = tile.base.wrapping_add(byte);
+            true
+        });
+        for (_, _, halves) in found {
+            for (h, address) in halves.into_iter().enumerate() {
+                let m = cx.chunk_mask(w * 2 + h);
+                if m != 0 {
+                    all.push((w * 2 + h, m, address));
+                }
+            }
+        }
+    }
+    (bytes, all)
 }
