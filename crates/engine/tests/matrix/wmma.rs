@@ -168,6 +168,14 @@ fn text(case: &Case, sizes: [usize; 4], strides: [usize; 4]) -> String {
         } else {
             format!("%p{role}")
         };
+        if role == 'd' && !shared {
+            // Every warp has a result of its own.
+            let size = sizes[3].next_multiple_of(256);
+            let _ = writeln!(
+                body,
+                "mov.u32 %i, %tid.x;\nshr.u32 %i, %i, 5;\nmad.wide.u32 %pd, %i, {size}, %pd;"
+            );
+        }
         let stride = if case.extra > 0 {
             format!(", {stride}")
         } else {
@@ -228,14 +236,30 @@ fn check(case: Case, wild: bool, seed: u64) {
     let text = text(&case, all.map(Matrix::bytes), all.map(|x| x.stride));
     let program = program(&mut device, &text, "k");
     // D lies in an allocation that ends with its last element.
-    let at = all.map(|x| device.upload(&x.image()));
+    let second = d.bytes().next_multiple_of(256);
+    let warps = if case.space == ".shared" { 1 } else { 2 };
+    let mut at = all.map(|x| device.upload(&x.image()));
+    if warps == 2 {
+        let mut both = d.image();
+        both.resize(second, 0);
+        both.extend(d.image());
+        at[3] = device.upload(&both);
+    }
     run_all(
         &device,
         &program,
-        Geometry::new([1, 1, 1], [32, 1, 1]),
+        Geometry::new([1, 1, 1], [warps * 32, 1, 1]),
         &params(&[at[3], at[0], at[1], at[2]]),
     );
-    let memory = device.read(at[3], d.bytes());
+    for warp in 0..warps {
+        let memory = device.read(at[3] + u64::from(warp) * second as u64, d.bytes());
+        compare(&case, [&a, &b, &c, &d], &memory);
+    }
+}
+
+/// Compares a result in memory with the product.
+fn compare(case: &Case, [a, b, c, d]: [&Matrix; 4], memory: &[u8]) {
+    let (m, n, k) = case.shape;
     for (row, column) in (0..m).flat_map(|i| (0..n).map(move |j| (i, j))) {
         let pair = |i: usize| {
             let (x, y) = (a.at(row, i), b.at(i, column));
@@ -245,13 +269,9 @@ fn check(case: Case, wild: bool, seed: u64) {
                 _ => (value(case.a, x), value(case.b, y)),
             }
         };
-        let want = total(
-            case.d,
-            case.more == ".satfinite",
-            (case.c, c.at(row, column)),
-            (0..k).map(pair),
-        );
-        let got = d.read(&memory, row, column);
+        let c = (case.c, c.at(row, column));
+        let want = total(case.d, case.more == ".satfinite", c, (0..k).map(pair));
+        let got = d.read(memory, row, column);
         assert_eq!(
             got, want,
             "{case:?} row {row} column {column}: {got:#x}, {want:#x}"
