@@ -183,6 +183,19 @@ fn lanes_mask(threads: u32) -> Mask {
     mask
 }
 
+/// The operations of a slice, and how many of them count as one.
+fn quantum(native: bool, rotating: bool, fuel: i64) -> (i64, i64) {
+    match (native, rotating) {
+        // An operation of machine code is that of one warp, and there is one turn for all groups.
+        (true, _) if fuel >= NATIVE_SCALE => {
+            (fuel.saturating_mul(NATIVE_SCALE).min(NATIVE_SLICE), NATIVE_SCALE)
+        }
+        (true, _) => (fuel, 1),
+        (false, true) => (fuel.min(SHORT_SLICE), 1),
+        (false, false) => (fuel.min(SLICE), 1),
+    }
+}
+
 /// Whether blocks of a launch start in the all-vector decoding.
 fn starts_in_vectors(launch: &Launch) -> bool {
     launch.variant().fast.is_none() || launch.program().contended.load(Ordering::Relaxed)
@@ -333,6 +346,7 @@ impl Block {
             self.operations += used.cast_unsigned();
             if let Some(exit) = self.settle(g, event) {
                 if !matches!(exit, Exit::Yielded(_)) {
+                    self.state.launch.program().heat.add(self.operations);
                     self.over = Some(exit.clone());
                 }
                 return exit;
@@ -362,6 +376,7 @@ impl Block {
     /// No group can run: all are done, or some wait for what will not come.
     fn stalled(&mut self) -> Option<Exit> {
         if self.groups.iter().all(Group::done) {
+            self.state.launch.program().heat.add(self.operations);
             self.over = Some(Exit::Done);
             return self.over.clone();
         }
@@ -400,20 +415,9 @@ impl Block {
         let Some(split) = split else {
             return (g, Happened::Next, 1);
         };
-        let native = self
-            .state
-            .launch
-            .native()
-            .filter(|_| !group.vector)
-            .map(std::ptr::from_ref);
-        let (budget, scale) = match native {
-            // An operation of machine code is that of one warp, and there is one turn for all groups.
-            Some(_) if fuel >= NATIVE_SCALE => {
-                (fuel.saturating_mul(NATIVE_SCALE).min(NATIVE_SLICE), NATIVE_SCALE)
-            }
-            Some(_) => (fuel, 1),
-            None => (fuel.min(if group.rotating { SHORT_SLICE } else { SLICE }), 1),
-        };
+        let launch = &self.state.launch;
+        let native = launch.native().filter(|_| !group.vector).map(std::ptr::from_ref);
+        let (budget, scale) = quantum(native.is_some(), group.rotating, fuel);
         let shared = Site {
             lo: 0,
             len: self.state.shared.len() as u64,
@@ -453,16 +457,17 @@ impl Block {
         // SAFETY: `split.pc` is an operation of `code`, and every handler returns one or null. Frame, pool, sites and targets
         // are those that the code was made for. Nothing else uses group and block while the context is in use.
         unsafe {
-            let ran = match native {
-                Some(code) => worker.native.run(&*code, &mut cx, &raw mut *self, g),
-                None => None,
-            };
-            if let Some(last) = ran {
-                g = last;
-            } else {
-                let mut op = cx.ops.add(cx.pc as usize);
-                while !op.is_null() {
-                    op = ((*op).f)(&mut cx, op);
+            match native {
+                Some(code) => match worker.native.run(&*code, &mut cx, &raw mut *self, g) {
+                    Some(last) => g = last,
+                    // It has no place for where these lanes stand, and left values where only it and the other decoding find them.
+                    None => cx.event = Event::Deopt,
+                },
+                None => {
+                    let mut op = cx.ops.add(cx.pc as usize);
+                    while !op.is_null() {
+                        op = ((*op).f)(&mut cx, op);
+                    }
                 }
             }
         }

@@ -11,7 +11,7 @@ use crate::exec::isa::Level;
 use crate::frame::Buf;
 use crate::lir::Konst;
 use crate::native::Compiled;
-use crate::program::Program;
+use crate::program::{Heat, Program};
 use crate::{MAX_SHARED_BYTES, WARP};
 
 /// Bytes of state that a block may have: frames and local memory.
@@ -155,18 +155,8 @@ impl Launch {
                 max: MAX_SHARED_BYTES,
             });
         };
-        let mut options = options;
-        let native = options.tier == Tier::Native
-            && !options.plain
-            && !options.check
-            && options.level == Level::Avx512
-            && Level::Avx512.available();
-        if native {
-            options.warps = 1;
-        }
-        let key = key(threads, geometry.block, options, native);
-        let variant = program.variant(key);
-        let native = native && variant.native(&program.analysed).is_some();
+        let (variant, native) = choose(program, threads, &geometry, options);
+        let warps = variant.key.warps as u64;
         let mut copy = Buf::zeroed(want);
         copy.bytes_mut().copy_from_slice(bytes);
         let mut launch = Self {
@@ -193,7 +183,7 @@ impl Launch {
             .slots
             .frame_bytes
             .max(launch.code(true).slots.frame_bytes) as u64;
-        let state = frames * u64::from(threads.div_ceil(WARP)).div_ceil(key.warps as u64)
+        let state = frames * u64::from(threads.div_ceil(WARP)).div_ceil(warps)
             + u64::from(resources.local) * u64::from(threads.next_multiple_of(WARP));
         if state > MAX_STATE {
             return Err(LaunchError::State(state));
@@ -337,6 +327,42 @@ impl Launch {
             Konst::TotalShared => u64::from(self.shared_bytes),
         }
     }
+}
+
+/// The decodings of a launch, and whether it runs as machine code.
+fn choose(program: &Program, threads: u32, geometry: &Geometry, options: Options) -> (Arc<Variant>, bool) {
+    let able = options.tier != Tier::Interpreter
+        && !options.plain
+        && !options.check
+        && options.level == Level::Avx512
+        && Level::Avx512.available();
+    if able && (options.tier == Tier::Native || worth(program, threads, geometry)) {
+        let variant = program.variant(key(
+            threads,
+            geometry.block,
+            Options { warps: 1, ..options },
+            true,
+        ));
+        let code = variant.native(&program.analysed);
+        if code.is_some_and(|code| options.tier == Tier::Native || code.pays) {
+            return (variant, true);
+        }
+    }
+    (
+        program.variant(key(threads, geometry.block, options, false)),
+        false,
+    )
+}
+
+/// Whether a launch is worth machine code: the kernel has proved hot, or so many threads run it that it will.
+fn worth(program: &Program, threads: u32, geometry: &Geometry) -> bool {
+    let blocks: u64 = geometry.grid.iter().map(|&d| u64::from(d)).product();
+    let groups = blocks.saturating_mul(u64::from(threads.div_ceil(8 * WARP)));
+    let instructions = program.analysed.insts.len() as u64;
+    // A launch of so many threads takes as long even if no instruction runs twice.
+    let at_once = groups.saturating_mul(instructions) >= Heat::HOT;
+    let contended = program.contended.load(std::sync::atomic::Ordering::Relaxed);
+    (program.heat.hot() || at_once) && !contended
 }
 
 fn key(threads: u32, [x, y, z]: [u32; 3], options: Options, native: bool) -> Key {

@@ -59,6 +59,28 @@ pub struct Program {
     variants: Mutex<HashMap<Key, Arc<Variant>>>,
     /// A block of this kernel had to leave the fast decoding: later ones start in the other one.
     pub(crate) contended: AtomicBool,
+    pub(crate) heat: Heat,
+}
+
+/// How much of a kernel has been executed, as far as it matters for whether it is worth machine code.
+#[derive(Debug, Default)]
+pub(crate) struct Heat(AtomicU64);
+
+impl Heat {
+    /// Operations of the interpreter, about half a millisecond, after which a kernel is hot.
+    pub(crate) const HOT: u64 = 32_768;
+
+    /// Counts operations.
+    pub(crate) fn add(&self, operations: u64) {
+        // Later on nobody wants the number, and the executors do not have to share it.
+        if !self.hot() {
+            self.0.fetch_add(operations.max(1), Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn hot(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= Self::HOT
+    }
 }
 
 impl Program {
@@ -72,6 +94,12 @@ impl Program {
     #[must_use]
     pub const fn resources(&self) -> &Resources {
         &self.resources
+    }
+
+    /// Whether launches so far have executed it for so long that further ones are worth machine code.
+    #[must_use]
+    pub fn is_hot(&self) -> bool {
+        self.heat.hot()
     }
 
     /// The decodings for a geometry, made on first use.
@@ -135,5 +163,6 @@ pub fn compile(module: &Module, entry: FuncId, symbols: &dyn Symbols) -> Result<
         analysed,
         variants: Mutex::default(),
         contended: AtomicBool::new(false),
+        heat: Heat::default(),
     })
 }

@@ -27,7 +27,7 @@ use crate::analysis::cfg::NONE;
 use crate::decode::{Analysed, Code, Role};
 use crate::exec::alu::Class;
 use crate::exec::{Cx, Op, UNIT};
-use crate::lir::{BarRed, Inst, What};
+use crate::lir::{BarRed, Inst, V, What};
 
 /// How machine code is entered: context, state, address to go on at, what loads the homes first.
 type Enter = unsafe extern "sysv64" fn(*mut Cx, *mut State, *const u8, *const u8);
@@ -50,6 +50,8 @@ pub(crate) struct Compiled {
     spans: Vec<(u64, u64)>,
     /// Bytes of machine code.
     pub(crate) bytes: usize,
+    /// Not too many operations are those of the interpreter, which has them cheaper for eight warps at a time.
+    pub(crate) pays: bool,
 }
 
 impl Compiled {
@@ -84,6 +86,7 @@ pub(super) enum Stub {
         back: CodeLabel,
         call: Call,
         held: Vec<Home>,
+        copied: Vec<(u32, Class)>,
     },
     /// The quantum is used up; the split goes on at an operation.
     Stop { from: CodeLabel, pc: u32 },
@@ -129,6 +132,8 @@ pub(super) struct Gen<'a> {
     pub(super) take: CodeLabel,
     /// Loads all homes and goes on at `rax`.
     pub(super) load_and_go: CodeLabel,
+    /// What the current instruction reads.
+    pub(super) sources: Vec<V>,
     /// The guard of the operation that is being emitted.
     pub(super) guard: Option<u32>,
     pub(super) spans: Vec<(u64, u64)>,
@@ -138,6 +143,9 @@ pub(super) struct Gen<'a> {
     entries: Vec<Option<Mark>>,
     loaders: Vec<Option<Mark>>,
     load_all: Option<Mark>,
+    /// Operations, and those among them without a native form, counted by loop depth.
+    weight: (u64, u64),
+    depth: Vec<u32>,
     /// The next operation is entered often: after a barrier, at the start.
     pub(super) often: bool,
 }
@@ -170,6 +178,15 @@ pub(super) fn slot_disp(operand: u32) -> i32 {
 pub(crate) fn compile(analysed: &Analysed, code: &Code) -> Option<Compiled> {
     let generated = Gen::new(analysed, code).ok()??;
     generated.run().ok()?
+}
+
+/// Loops around each block.
+pub(super) fn depths(a: &Analysed) -> Vec<u32> {
+    let mut depth = vec![0; a.kernel.blocks.len()];
+    for &b in a.cfg.loops.iter().flat_map(|l| &l.blocks) {
+        depth[b as usize] += 1;
+    }
+    depth
 }
 
 impl<'a> Gen<'a> {
@@ -206,6 +223,7 @@ impl<'a> Gen<'a> {
             elect,
             take,
             load_and_go,
+            sources: Vec::new(),
             guard: None,
             spans: vec![(0, 0); sites],
             block: 0,
@@ -214,6 +232,8 @@ impl<'a> Gen<'a> {
             loaders: vec![None; code.ops.len()],
             load_all: None,
             often: true,
+            weight: (0, 0),
+            depth: depths(analysed),
         }))
     }
 
@@ -261,6 +281,7 @@ impl<'a> Gen<'a> {
             code,
             place,
             spans,
+            weight,
             ..
         } = self;
         let assembled = asm.finish()?;
@@ -297,6 +318,7 @@ impl<'a> Gen<'a> {
             place_of_op,
             spans,
             bytes,
+            pays: weight.1 * 4 <= weight.0,
         }))
     }
 
@@ -360,8 +382,10 @@ impl<'a> Gen<'a> {
                 back,
                 call,
                 held,
+                copied,
             } => {
                 self.bind(from)?;
+                self.widen_operands(&copied)?;
                 self.call_handler(call, &held)?;
                 self.asm.jmp(back)
             }
@@ -395,8 +419,16 @@ impl<'a> Gen<'a> {
         }
     }
 
+    /// How often the current block is taken to run.
+    fn turns(&self) -> u64 {
+        1 << (3 * self.depth[self.block as usize].min(8))
+    }
+
     /// The operations `from..to` of an instruction; `None` for the end of a block.
     fn operations(&mut self, inst: Option<&Inst>, from: u32, to: u32) -> Result<(), IcedError> {
+        self.weight.0 += self.turns();
+        self.sources.clear();
+        self.sources.extend(inst.iter().flat_map(|i| &i.s));
         self.entries[from as usize] = Some(self.asm.mark());
         if std::mem::take(&mut self.often) {
             let body = self.asm.create_label();
@@ -434,7 +466,7 @@ impl<'a> Gen<'a> {
         match (role, inst.what) {
             (Role::Widen, _) => self.widen(op, at),
             (Role::Expand, _) => self.expand(op, inst),
-            (_, What::Alu(alu, x)) => self.alu(alu, x, op),
+            (_, What::Alu(alu, x)) => self.alu(alu, x, op, inst),
             (_, What::Pred(which)) => self.predicate(which, op, inst),
             (_, What::Load(access)) => self.memory(&access, inst, op, at, true),
             (_, What::Store(access)) => self.memory(&access, inst, op, at, false),
@@ -459,8 +491,11 @@ impl<'a> Gen<'a> {
 
     /// Calls the handler of operation `at`.
     pub(super) fn handler(&mut self, at: u32, inst: &Inst) -> Result<(), IcedError> {
+        self.weight.1 += self.turns();
         let held = self.held.clone();
         let access = Self::accesses(inst).then_some(at);
+        let copied = self.copied(&inst.s);
+        self.widen_operands(&copied)?;
         self.call_handler(Call { number: at, access }, &held)
     }
 
@@ -495,11 +530,13 @@ impl<'a> Gen<'a> {
     pub(super) fn handler_stub(&mut self, number: u32, access: Option<u32>, back: CodeLabel) -> CodeLabel {
         let from = self.asm.create_label();
         let held = self.held.clone();
+        let copied = self.copied(&self.sources);
         self.stubs.push(Stub::Handler {
             from,
             back,
             call: Call { number, access },
             held,
+            copied,
         });
         from
     }

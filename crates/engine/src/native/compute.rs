@@ -11,7 +11,7 @@ use super::alu::{self, Lanes, Source, Temps};
 use super::compile::{CX, FRAME, Gen, MASKS, POOL_BASE, ZMM, slot_disp};
 use crate::exec::alu::{Alu, Class};
 use crate::exec::{Cx, FLAT, NEGATED, Op, POOL, SCALAR, UNMASKED};
-use crate::lir::{Inst, PredOp};
+use crate::lir::{Inst, Konst, PredOp};
 
 /// Where a result without a home is made.
 const RESULT: [AsmRegisterZmm; 2] = [zmm24, zmm25];
@@ -61,6 +61,9 @@ impl Gen<'_> {
         to_predicate: bool,
     ) -> Result<Source, IcedError> {
         let at = slot_disp(operand);
+        if let Some(value) = self.pool_constant(operand, class) {
+            return Ok(Source::Constant(value));
+        }
         if operand & (POOL | FLAT) != 0 {
             return Ok(Source::Broadcast {
                 base: base_of(operand),
@@ -84,6 +87,21 @@ impl Gen<'_> {
             }
             Some(lanes) => Source::Reg(lanes),
         })
+    }
+
+    /// The value of an operand that the kernel's text gives.
+    fn pool_constant(&self, operand: u32, class: Class) -> Option<u64> {
+        if operand & POOL == 0 {
+            return None;
+        }
+        let at = (operand & !(POOL | FLAT)) as usize * crate::exec::UNIT;
+        let entries = &self.analysed.pool.entries;
+        let entry = entries.binary_search_by_key(&at, |e| e.2).ok()?;
+        match (entries[entry].0, class) {
+            (Konst::Imm(value), Class::W64) => Some(value),
+            (Konst::Imm(value), _) => Some(value & 0xffff_ffff),
+            _ => None,
+        }
     }
 
     /// The mask of chunk `c` for an operation with these flags.
@@ -127,7 +145,10 @@ impl Gen<'_> {
         }
     }
 
-    pub(super) fn alu(&mut self, alu: Alu, x: u32, op: &Op) -> Result<bool, IcedError> {
+    pub(super) fn alu(&mut self, alu: Alu, x: u32, op: &Op, inst: &Inst) -> Result<bool, IcedError> {
+        if op.flags & SCALAR != 0 && self.scalar_integer(alu, inst, op)? {
+            return Ok(true);
+        }
         if !alu::has_native(alu, x) {
             return Ok(false);
         }

@@ -11,6 +11,7 @@ use iced_x86::code_asm::*;
 use super::compile::{CX, FRAME, Gen, STATE, Stub, disp, slot_disp};
 use super::context::{NOBODY, State, WORDS};
 use crate::analysis::cfg::NONE;
+use crate::analysis::shape::Shape;
 use crate::decode::Role;
 use crate::exec::{Cx, Event, NEGATED, Op};
 use crate::frame::Group;
@@ -80,6 +81,9 @@ impl Gen<'_> {
 
     /// A transfer of control by its handler of tier 0.
     fn by_handler(&mut self, at: u32) -> Result<(), IcedError> {
+        let operand = self.analysed.kernel.blocks[self.block as usize].term.operand();
+        let copied = self.copied(operand.as_slice());
+        self.widen_operands(&copied)?;
         for home in self.held.clone() {
             self.save(home)?;
         }
@@ -102,23 +106,24 @@ impl Gen<'_> {
     }
 
     fn branch(&mut self, op: &Op, taken: u32, other: u32) -> Result<(), IcedError> {
-        let (mut none, mut all, part) = (
+        let (none, all, part) = (
             self.asm.create_label(),
             self.asm.create_label(),
             self.asm.create_label(),
         );
+        let next = self.block + 1;
+        if taken == other {
+            return self.goto(taken, op.site, taken == next);
+        }
+        if self.uniform_branch() {
+            return self.branch_together(op, taken, other);
+        }
         self.predicate_word(ecx, op.a)?;
         self.asm.mov(eax, cx(offset_of!(Cx, mask)))?;
         if op.flags & NEGATED != 0 {
             self.asm.andn(ecx, ecx, eax)?;
         } else {
             self.asm.and(ecx, eax)?;
-        }
-        // The fall-through comes last.
-        let _ = (&mut none, &mut all);
-        let next = self.block + 1;
-        if taken == other {
-            return self.goto(taken, op.site, taken == next);
         }
         if taken == next {
             self.asm.cmp(ecx, eax)?;
@@ -151,6 +156,33 @@ impl Gen<'_> {
             low_taken: taken < other,
         });
         Ok(())
+    }
+
+    /// Whether all lanes go the same way at the end of the block.
+    fn uniform_branch(&self) -> bool {
+        let operand = self.analysed.kernel.blocks[self.block as usize].term.operand();
+        operand.is_some_and(|v| self.shape(v) == Shape::Uniform)
+    }
+
+    /// A branch whose predicate is the same in all lanes that execute.
+    fn branch_together(&mut self, op: &Op, taken: u32, other: u32) -> Result<(), IcedError> {
+        let (then, next) = (self.asm.create_label(), self.block + 1);
+        self.predicate_word(ecx, op.a)?;
+        self.asm.test(cx(offset_of!(Cx, mask)), ecx)?;
+        // The one that follows comes last.
+        let (first, last, negated) = if taken == next {
+            (other, taken, op.flags & NEGATED == 0)
+        } else {
+            (taken, other, op.flags & NEGATED != 0)
+        };
+        if negated {
+            self.asm.jne(then)?;
+        } else {
+            self.asm.je(then)?;
+        }
+        self.goto(first, op.site, false)?;
+        self.bind(then)?;
+        self.goto(last, op.site, last == next)
     }
 
     /// Lanes part: of the lanes `eax`, those of `ecx` take the branch.
@@ -303,6 +335,8 @@ impl Gen<'_> {
         if role != Role::Expand && !self.has_guarded_form(inst, &op) {
             let held = self.held.clone();
             let access = Self::accesses(inst).then_some(at + 1);
+            let copied = self.copied(&inst.s);
+            self.widen_operands(&copied)?;
             return self.call_handler(super::compile::Call { number: at, access }, &held);
         }
         let skip = self.asm.create_label();

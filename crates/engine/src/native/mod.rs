@@ -26,6 +26,7 @@ mod memory;
 #[allow(dead_code, reason = "some parts wait for the operations that use them")]
 mod ops;
 mod regs;
+mod scalar;
 mod scatter;
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,11 @@ use crate::exec::Cx;
 
 /// Machine code of a fast decoding.
 #[derive(Debug)]
-pub(crate) enum Compiled {}
+pub(crate) struct Compiled {
+    pub(crate) bytes: usize,
+    pub(crate) pays: bool,
+    never: std::convert::Infallible,
+}
 
 /// Memory of one executor that machine code uses.
 #[derive(Debug, Default)]
@@ -24,7 +28,7 @@ impl State {
         _block: *mut Block,
         _g: usize,
     ) -> Option<usize> {
-        match *code {}
+        match code.never {}
     }
 }
 

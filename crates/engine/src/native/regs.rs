@@ -54,12 +54,7 @@ fn slot_of(code: &Code, v: V) -> u32 {
 }
 
 fn weights(a: &Analysed, code: &Code) -> HashMap<u32, (Class, u64)> {
-    let mut depth = vec![0u32; a.kernel.blocks.len()];
-    for l in &a.cfg.loops {
-        for &b in &l.blocks {
-            depth[b as usize] += 1;
-        }
-    }
+    let depth = super::compile::depths(a);
     let mut weight: HashMap<u32, (Class, u64)> = HashMap::new();
     for (block, depth) in a.kernel.blocks.iter().zip(depth) {
         let each = 1u64 << (3 * depth.min(8));
