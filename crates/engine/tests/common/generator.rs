@@ -23,6 +23,8 @@ pub struct Generator {
     loops: u32,
     /// All warps are full: a shuffle may name any lane.
     whole: bool,
+    /// Lanes may end: nothing follows that wants all of them.
+    ends: bool,
 }
 
 impl Generator {
@@ -34,6 +36,7 @@ impl Generator {
             counters: 0,
             loops: 0,
             whole: true,
+            ends: false,
         }
     }
 
@@ -407,10 +410,10 @@ impl Generator {
             match self.next(9) {
                 0 | 1 if depth > 0 => self.branch(depth, around),
                 2 | 3 if depth > 0 && self.loops < 12 => self.turns(depth, uniform),
-                4 if around.is_some() || !uniform => {
+                4 if around.is_some() || self.ends => {
                     let p = self.p();
                     let target = match (around, self.next(8)) {
-                        (_, 0) if !uniform => "END",
+                        (_, 0) if self.ends => "END",
                         (Some((next, _)), 1..4) => next,
                         (Some((_, out)), _) => out,
                         (None, _) => continue,
@@ -488,6 +491,7 @@ impl Generator {
     /// A whole module with kernel `k(out, table)`.
     pub fn module(mut self) -> String {
         self.block(4, None, true);
+        self.ends = true;
         self.block(3, None, false);
         let body = std::mem::take(&mut self.text);
         let mut first = String::from(
