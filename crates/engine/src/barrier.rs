@@ -88,7 +88,7 @@ impl Block {
             check::sync::opens(groups, state, id, barrier.expected != 0);
         }
         let all = barrier.ones == waiting;
-        let launch = std::sync::Arc::clone(&state.launch);
+        let launch = &state.launch;
         for group in groups.iter_mut() {
             let code = launch.code(group.vector);
             for split in &mut group.splits {

@@ -496,7 +496,9 @@ impl Block {
         self.state.active |= 1 << id;
         let barrier = &mut self.state.barriers[usize::from(id)];
         barrier.arrived[warp] |= cx.mask[0];
-        if barrier.expected != 0 || !self.groups.iter().any(Group::runnable) {
+        let (before, after) = self.groups.split_at(g);
+        // The group after this one is the likely one.
+        if barrier.expected != 0 || !after.iter().chain(before).skip(1).any(Group::runnable) {
             self.open(usize::from(id));
         }
         true
@@ -509,7 +511,8 @@ impl Block {
             return None;
         }
         let count = self.groups.len();
-        for step in 0..count {
+        // This one last: it mostly is the one that cannot.
+        for step in 1..=count {
             let i = if g + step < count {
                 g + step
             } else {

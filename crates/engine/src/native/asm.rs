@@ -48,6 +48,8 @@ pub(super) struct Asm {
     literals: HashMap<Literal, u64>,
     /// What the processor has beyond the extensions that every machine code here needs.
     pub(super) extras: Extras,
+    /// Nobody looks at the bits of a NaN that the next operation makes: it need not be the canonical one.
+    pub(super) any_nan: bool,
 }
 
 /// Extensions that make some sequences shorter.
@@ -106,6 +108,7 @@ impl Asm {
             code,
             literals: HashMap::new(),
             extras: Extras::detected(),
+            any_nan: false,
         })
     }
 

@@ -20,6 +20,7 @@ use iced_x86::IcedError;
 use iced_x86::code_asm::*;
 
 use super::asm::{Asm, Mark};
+use super::bases::Base;
 use super::code::Code as Mapped;
 use super::context::{PLACES, State};
 use super::regs::{Home, Homes};
@@ -92,6 +93,12 @@ pub(super) enum Stub {
     Stop { from: CodeLabel, pc: u32 },
     /// Lanes that wait come first or join.
     Elect { from: CodeLabel, place: u32 },
+    /// A check of several accesses failed: none of them relies on it.
+    Unchecked {
+        from: CodeLabel,
+        slow: CodeLabel,
+        at: i32,
+    },
     /// Loads the homes that are wanted at an operation, and goes there.
     Entry {
         pc: u32,
@@ -132,6 +139,15 @@ pub(super) struct Gen<'a> {
     pub(super) take: CodeLabel,
     /// Loads all homes and goes on at `rax`.
     pub(super) load_and_go: CodeLabel,
+    /// Addresses that have been checked in this block.
+    pub(super) bases: Vec<Base>,
+    pub(super) next_base: usize,
+    /// Where the current instruction stands in its block.
+    pub(super) place_in_block: usize,
+    /// Distance of the current access from the address in `rax`.
+    pub(super) distance: i32,
+    /// Registers of which somebody reads the bits of a NaN.
+    pub(super) read_as_bits: Vec<bool>,
     /// What the current instruction reads.
     pub(super) sources: Vec<V>,
     /// The guard of the operation that is being emitted.
@@ -223,6 +239,11 @@ impl<'a> Gen<'a> {
             elect,
             take,
             load_and_go,
+            bases: Vec::new(),
+            next_base: 0,
+            place_in_block: 0,
+            distance: 0,
+            read_as_bits: super::nan::read_as_bits(analysed),
             sources: Vec::new(),
             guard: None,
             spans: vec![(0, 0); sites],
@@ -254,8 +275,11 @@ impl<'a> Gen<'a> {
         for (b, block) in (0u32..).zip(&self.analysed.kernel.blocks) {
             self.block = b;
             self.bind(self.blocks[b as usize])?;
+            self.bases.clear();
+            self.next_base = 0;
             let body = block.insts.iter().map(Some).chain([None]);
-            for i in body {
+            for (place, i) in body.enumerate() {
+                self.place_in_block = place;
                 self.homes.advance(inst);
                 self.held = self.homes.held();
                 let from = self.code.op_of_inst[inst as usize];
@@ -264,6 +288,9 @@ impl<'a> Gen<'a> {
                     None => u32::try_from(self.code.ops.len()).unwrap_or(0),
                 };
                 self.operations(i, from, to)?;
+                if let Some(i) = i {
+                    self.forget_bases(i);
+                }
                 inst += 1;
             }
         }
@@ -397,6 +424,12 @@ impl<'a> Gen<'a> {
                 self.load_masks()?;
                 self.asm.jmp(body)
             }
+            Stub::Unchecked { from, slow, at } => {
+                self.bind(from)?;
+                self.asm.mov(qword_ptr(STATE + at), 0)?;
+                self.asm.mov(qword_ptr(STATE + (at + 8)), 0)?;
+                self.asm.jmp(slow)
+            }
             Stub::Stop { from, pc } => {
                 self.bind(from)?;
                 self.stop(pc)
@@ -447,6 +480,7 @@ impl<'a> Gen<'a> {
                 }
                 (Role::Poll, _) => {
                     self.entries[at as usize] = Some(self.asm.mark());
+                    self.bases.clear();
                     self.poll(&op, at)?;
                 }
                 (Role::End, _) | (_, None) => self.terminator(&op, at)?,

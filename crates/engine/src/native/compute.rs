@@ -157,6 +157,7 @@ impl Gen<'_> {
         if op.flags & SCALAR != 0 {
             return self.scalar_alu(alu, x, op);
         }
+        self.asm.any_nan = super::nan::makes(alu) && self.any_nan(inst.d[0]);
         for c in 0..2u8 {
             let mut s = Vec::with_capacity(3);
             for (&class, &operand) in ins.iter().zip(&operands) {
@@ -184,6 +185,7 @@ impl Gen<'_> {
                 self.put(op.d, out, c, mask)?;
             }
         }
+        self.asm.any_nan = false;
         if out == Class::Pred {
             self.asm.kunpckwd(MADE, MADE, k0)?;
             self.set_predicate(op.d, op.flags & UNMASKED != 0)?;

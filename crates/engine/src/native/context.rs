@@ -19,6 +19,8 @@ use crate::frame::{Split, Wait};
 pub(super) const WORDS: usize = 16;
 /// Places where lanes may wait in a kernel at most; one with more stays with the interpreter.
 pub(super) const PLACES: usize = WORDS * 64;
+/// Checked addresses of a block at most.
+pub(super) const BASES: usize = 64;
 /// [`State::next`] when nobody waits.
 pub(super) const NOBODY: u32 = u32::MAX;
 
@@ -72,6 +74,8 @@ pub(crate) struct State {
     pub(super) bits: [u64; WORDS],
     /// Lanes that wait, by place.
     pub(super) pending: [u32; PLACES],
+    /// Host addresses that a block has checked, zero where it must not be used.
+    pub(super) bases: [u64; BASES],
     /// Offsets and operands of the lanes of an atomic.
     pub(super) scratch: Scratch,
     /// Coordinates of the group's threads: 32 of each.
@@ -107,6 +111,7 @@ impl Default for State {
             group: 0,
             bits: [0; WORDS],
             pending: [0; PLACES],
+            bases: [0; BASES],
             scratch: Scratch([0; 64]),
             tid: std::ptr::null(),
             store: Vec::new(),

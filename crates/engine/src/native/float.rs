@@ -33,12 +33,17 @@ pub(super) fn magnitude(e: &mut Emit<'_>) -> Rm {
 
 /// Writes `z` with every NaN made canonical; `z` is overwritten.
 pub(super) fn finish(e: &mut Emit<'_>, z: Register) -> Result {
-    canonical(e, z)?;
+    if !e.any_nan() {
+        canonical(e, z)?;
+    }
     e.done(z)
 }
 
 /// Makes the NaNs canonical that an instruction just wrote to the destination.
 fn finish_written(e: &mut Emit<'_>) -> Result {
+    if e.any_nan() {
+        return Ok(());
+    }
     let d = e.destination();
     let k = e.k();
     let lanes = e.lanes();

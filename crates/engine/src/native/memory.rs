@@ -46,6 +46,24 @@ impl Form {
     pub(super) const fn lane(&self) -> u32 {
         self.bytes * self.n
     }
+
+    /// The bytes that a chunk accesses in one go.
+    pub(super) fn span(&self) -> u32 {
+        if self.pattern == Pattern::Row {
+            self.bytes * 16
+        } else {
+            self.lane()
+        }
+    }
+
+    /// What its address is a multiple of.
+    pub(super) fn align(&self) -> u32 {
+        if self.pattern == Pattern::Row {
+            self.bytes
+        } else {
+            self.lane()
+        }
+    }
 }
 
 const fn size(ty: MemType) -> u32 {
@@ -125,14 +143,36 @@ impl Gen<'_> {
         let back = self.asm.create_label();
         // With a guard in front it is the guard's handler that runs the access.
         let slow = self.handler_stub(self.guard.unwrap_or(at), Some(at), back);
+        let known = self.base(op, &form, load);
+        let led = known.is_none();
+        let base = match known {
+            Some(base) => Some(base),
+            None => self.lead(op, &form, load, slow)?,
+        };
         let chunks = if op.flags & SCALAR != 0 { 1 } else { 2 };
         for c in 0..chunks {
             if form.pattern == Pattern::Any {
                 self.scattered(op, &form, c, slow, load)?;
                 continue;
             }
-            self.line_address(op, c)?;
-            self.host_address(op, &form, slow)?;
+            match base {
+                Some(base) => {
+                    // Lanes of a uniform address share one.
+                    let c = if op.flags & LINE == 0 { 0 } else { c };
+                    self.asm
+                        .mov(rax, qword_ptr(STATE + (base.at + 8 * i32::from(c))))?;
+                    if !led {
+                        self.asm.test(rax, rax)?;
+                        self.asm.je(slow)?;
+                    }
+                    self.distance = base.distance(op);
+                }
+                None => {
+                    self.line_address(op, op.imm, c)?;
+                    self.host_address(op, &form, slow)?;
+                    self.distance = 0;
+                }
+            }
             match (load, form.pattern) {
                 (true, Pattern::Row) => self.load_row(op, &form, c)?,
                 (true, _) => self.load_one(op, &form, c)?,
@@ -143,8 +183,8 @@ impl Gen<'_> {
         Ok(true)
     }
 
-    /// The address of the first lane of chunk `c` in `rax`.
-    fn line_address(&mut self, op: &Op, c: u8) -> Result<(), IcedError> {
+    /// The address of the first lane of chunk `c` in `rax`, `imm` past what the operand says.
+    pub(super) fn line_address(&mut self, op: &Op, imm: i32, c: u8) -> Result<(), IcedError> {
         let step = if op.flags & LINE == 0 {
             0
         } else if op.flags & WIDE != 0 {
@@ -155,13 +195,13 @@ impl Gen<'_> {
         let at = base_of(op.a) + (slot_disp(op.a) + step * i32::from(c));
         if op.flags & WIDE != 0 {
             self.asm.mov(rax, qword_ptr(at))?;
-            if op.imm != 0 {
-                self.asm.add(rax, op.imm)?;
+            if imm != 0 {
+                self.asm.add(rax, imm)?;
             }
         } else {
             self.asm.mov(eax, dword_ptr(at))?;
-            if op.imm != 0 {
-                self.asm.add(eax, op.imm)?;
+            if imm != 0 {
+                self.asm.add(eax, imm)?;
             }
         }
         Ok(())
@@ -169,16 +209,7 @@ impl Gen<'_> {
 
     /// From the address in `rax` to the host's, or to `slow`.
     fn host_address(&mut self, op: &Op, form: &Form, slow: CodeLabel) -> Result<(), IcedError> {
-        let align = if form.pattern == Pattern::Row {
-            form.bytes
-        } else {
-            form.lane()
-        };
-        let span = if form.pattern == Pattern::Row {
-            form.bytes * 16
-        } else {
-            form.lane()
-        };
+        let (align, span) = (form.align(), form.span());
         if align > 1 {
             self.asm.test(al, i32::try_from(align - 1).unwrap_or(0))?;
             self.asm.jne(slow)?;
@@ -221,17 +252,17 @@ impl Gen<'_> {
             Lanes::W32(d) => {
                 let d = masked(d, k);
                 match form.ty {
-                    MemType::U8 => self.asm.vpmovzxbd(d, xmmword_ptr(rax))?,
-                    MemType::S8 => self.asm.vpmovsxbd(d, xmmword_ptr(rax))?,
-                    MemType::U16 => self.asm.vpmovzxwd(d, ymmword_ptr(rax))?,
-                    MemType::S16 => self.asm.vpmovsxwd(d, ymmword_ptr(rax))?,
-                    _ => self.asm.vmovdqu32(d, zmmword_ptr(rax))?,
+                    MemType::U8 => self.asm.vpmovzxbd(d, xmmword_ptr(rax + self.distance))?,
+                    MemType::S8 => self.asm.vpmovsxbd(d, xmmword_ptr(rax + self.distance))?,
+                    MemType::U16 => self.asm.vpmovzxwd(d, ymmword_ptr(rax + self.distance))?,
+                    MemType::S16 => self.asm.vpmovsxwd(d, ymmword_ptr(rax + self.distance))?,
+                    _ => self.asm.vmovdqu32(d, zmmword_ptr(rax + self.distance))?,
                 }
             }
             Lanes::W64(halves) => {
                 for (h, d) in halves.into_iter().enumerate() {
                     let d = masked(d, self.half(k, h)?);
-                    let at = rax + disp(h * 8 * form.bytes as usize);
+                    let at = rax + (self.distance + disp(h * 8 * form.bytes as usize));
                     match form.ty {
                         MemType::U8 => self.asm.vpmovzxbq(d, qword_ptr(at))?,
                         MemType::S8 => self.asm.vpmovsxbq(d, qword_ptr(at))?,
@@ -255,7 +286,7 @@ impl Gen<'_> {
     fn load_one(&mut self, op: &Op, form: &Form, c: u8) -> Result<(), IcedError> {
         let scalar = op.flags & SCALAR != 0;
         for (i, operand) in (0..form.n).zip([op.d, op.b, op.c, op.g]) {
-            let at = rax + i32::try_from(i * form.bytes).unwrap_or(0);
+            let at = rax + (self.distance + i32::try_from(i * form.bytes).unwrap_or(0));
             let wide = form.class == Class::W64;
             match form.ty {
                 MemType::U8 => self.asm.movzx(ecx, byte_ptr(at))?,
@@ -337,13 +368,21 @@ impl Gen<'_> {
         let [low, high] = self.value(op.d, form.class, c, zmm26)?;
         let k = MASKS[usize::from(c)];
         match form.ty {
-            MemType::U8 | MemType::S8 => self.asm.vpmovdb(masked_memory(xmmword_ptr(rax), k), low),
-            MemType::U16 | MemType::S16 => self.asm.vpmovdw(masked_memory(ymmword_ptr(rax), k), low),
-            MemType::B32 | MemType::S32 => self.asm.vmovdqu32(masked_memory(zmmword_ptr(rax), k), low),
+            MemType::U8 | MemType::S8 => self
+                .asm
+                .vpmovdb(masked_memory(xmmword_ptr(rax + self.distance), k), low),
+            MemType::U16 | MemType::S16 => self
+                .asm
+                .vpmovdw(masked_memory(ymmword_ptr(rax + self.distance), k), low),
+            MemType::B32 | MemType::S32 => self
+                .asm
+                .vmovdqu32(masked_memory(zmmword_ptr(rax + self.distance), k), low),
             MemType::B64 => {
                 self.asm.kshiftrw(k3, k, 8)?;
-                self.asm.vmovdqu64(masked_memory(zmmword_ptr(rax), k), low)?;
-                self.asm.vmovdqu64(masked_memory(zmmword_ptr(rax + 64), k3), high)
+                self.asm
+                    .vmovdqu64(masked_memory(zmmword_ptr(rax + self.distance), k), low)?;
+                self.asm
+                    .vmovdqu64(masked_memory(zmmword_ptr(rax + (self.distance + 64)), k3), high)
             }
         }
     }

@@ -13,6 +13,7 @@
 mod alu;
 #[allow(dead_code, reason = "some parts wait for the operations that use them")]
 mod asm;
+mod bases;
 mod code;
 mod compare;
 mod compile;
@@ -23,6 +24,7 @@ mod float;
 mod int;
 mod logic;
 mod memory;
+mod nan;
 #[allow(dead_code, reason = "some parts wait for the operations that use them")]
 mod ops;
 mod regs;

@@ -186,6 +186,11 @@ impl<'a> Emit<'a> {
         self.a.extras
     }
 
+    /// Whether a NaN may stay as the processor makes it.
+    pub(super) fn any_nan(&self) -> bool {
+        self.a.any_nan
+    }
+
     // Temporaries.
 
     /// A free vector register.
