@@ -2,8 +2,9 @@
 //! floors beside the figures and writes `docs/benchmarks.md`.
 //!
 //! * `tessera-bench guest` runs inside `tessera run`: calls, launches and copies through `libcuda.so.1`.
-//! * `tessera-bench engine THREADS PTX NATIVE OPENCL [FILTER]` runs the kernels of `tests/bench/engine` on the device in-process, as
+//! * `tessera-bench engine THREADS UNIT PTX NATIVE OPENCL [FILTER]` runs the kernels of `tests/bench/engine` on the device in-process, as
 //!   native code and through OpenCL.
+//! * `tessera-bench start` measures how long kernels take to start, to stop and to be saved.
 //! * `tessera-bench kernels guest|device PTX` runs the same ten kernels through the guest driver, or on the device in-process.
 #![deny(clippy::cast_possible_wrap, clippy::cast_sign_loss, clippy::ptr_as_ptr)]
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
@@ -32,17 +33,21 @@ fn main() -> Result<()> {
         ["guest"] => guest::run(),
         ["kernels", "guest", ptx] => kernels::in_guest(ptx),
         ["kernels", "device", ptx] => kernels::in_process(ptx),
-        ["engine", threads, ptx, native, opencl] => engine(threads, ptx, native, opencl, ""),
-        ["engine", threads, ptx, native, opencl, filter] => engine(threads, ptx, native, opencl, filter),
+        ["start"] => engine::start(),
+        ["engine", threads, unit, ptx, native, opencl] => engine(threads, unit, [ptx, native, opencl], ""),
+        ["engine", threads, unit, ptx, native, opencl, filter] => {
+            engine(threads, unit, [ptx, native, opencl], filter)
+        }
         _ => bail!(
-            "usage: tessera-bench guest | kernels guest PTX | kernels device PTX | engine THREADS PTX NATIVE OPENCL [FILTER]"
+            "usage: tessera-bench guest | kernels guest PTX | kernels device PTX | start | engine THREADS best|avx2 PTX NATIVE OPENCL [FILTER]"
         ),
     }
 }
 
-fn engine(threads: &str, ptx: &str, native: &str, opencl: &str, filter: &str) -> Result<()> {
+fn engine(threads: &str, unit: &str, [ptx, native, opencl]: [&str; 3], filter: &str) -> Result<()> {
     engine::run(&engine::Arguments {
         threads: threads.parse()?,
+        unit,
         ptx,
         native,
         opencl,

@@ -34,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) submitter: Mutex<()>,
     pub(crate) counters: CounterCell,
     pub(crate) executors: u32,
+    pub(crate) execution: tessera_engine::Options,
     pub(crate) sms: u32,
     pub(crate) compute_capability: (u32, u32),
     /// Most shared memory of a block, bytes.
@@ -125,6 +126,7 @@ impl SoftGpu {
             submitter: Mutex::new(()),
             counters: CounterCell::default(),
             executors,
+            execution: options.execution,
             sms: properties.sm_count,
             compute_capability: properties.compute_capability,
             most_shared_bytes: limits.shared_per_block_optin,

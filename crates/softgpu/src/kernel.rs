@@ -159,7 +159,12 @@ impl Kernel {
             grid_id: context.shared.next_grid_id(),
             grid_workspace: workspace.unwrap_or(0),
         };
-        let bound = tessera_engine::Launch::new(function.program(), geometry, &launch.parameters);
+        let bound = tessera_engine::Launch::with_options(
+            function.program(),
+            geometry,
+            &launch.parameters,
+            context.shared.execution,
+        );
         let bound = match bound {
             Ok(bound) => bound,
             Err(error) => {

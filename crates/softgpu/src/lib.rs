@@ -49,3 +49,4 @@ mod transfer;
 
 pub use device::SoftGpu;
 pub use options::{Options, PciAddress};
+pub use tessera_engine::{Level, Options as Execution, Tier};

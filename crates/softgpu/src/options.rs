@@ -30,6 +30,8 @@ pub struct Options {
     pub pci_address: PciAddress,
     /// PCI identity; `None` where it is not sourced.
     pub pci_id: Option<PciId>,
+    /// How kernels are carried out: tier and vector unit. The default chooses by itself; anything else is for tests and measurements.
+    pub execution: tessera_engine::Options,
 }
 
 impl Options {
@@ -56,6 +58,7 @@ impl Options {
             executors: None,
             pci_address: PciAddress::default(),
             pci_id: board.pci_ids.first().copied(),
+            execution: tessera_engine::Options::default(),
         }
     }
 }

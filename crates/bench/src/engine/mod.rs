@@ -6,16 +6,20 @@
 mod cases;
 mod native;
 mod opencl;
+mod start;
+
+pub(crate) use start::run as start;
 
 use crate::local::Local;
 use crate::stats::median_of;
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use cases::{CASES, Case};
 use native::{Buffers, Native};
 use opencl::{OpenCl, Prepared};
 use std::fs;
 use std::sync::Arc;
 use tessera_device::{DevicePtr, Dim3, Launch};
+use tessera_softgpu::{Execution, Level, Tier};
 
 /// Rounds that are timed, after one that is not.
 const ROUNDS: usize = 5;
@@ -23,6 +27,8 @@ const ROUNDS: usize = 5;
 /// What `tessera-bench engine` is given.
 pub(crate) struct Arguments<'a> {
     pub(crate) threads: u32,
+    /// Vector unit of the engine: `best` or `avx2`.
+    pub(crate) unit: &'a str,
     pub(crate) ptx: &'a str,
     pub(crate) native: &'a str,
     pub(crate) opencl: &'a str,
@@ -89,7 +95,7 @@ pub(crate) fn run(arguments: &Arguments<'_>) -> Result<()> {
     if let Some(opencl) = &opencl {
         println!("{}", serde_json::json!({ "opencl": opencl.version }));
     }
-    let mut ways = ways(arguments.threads, &text)?;
+    let mut ways = ways(arguments, &text)?;
     for case in CASES.iter().filter(|c| c.name.contains(arguments.filter)) {
         one(case, &native, opencl.as_ref(), &mut ways, arguments.threads)
             .with_context(|| format!("kernel {}", case.title))?;
@@ -97,10 +103,23 @@ pub(crate) fn run(arguments: &Arguments<'_>) -> Result<()> {
     Ok(())
 }
 
-fn ways(threads: u32, text: &[u8]) -> Result<Vec<Way>> {
+fn ways(arguments: &Arguments<'_>, text: &[u8]) -> Result<Vec<Way>> {
+    let level = match arguments.unit {
+        "best" => Level::best(),
+        "avx2" => Level::Avx2,
+        other => bail!("there is no vector unit {other}: best or avx2"),
+    };
+    ensure!(level.available(), "this processor does not have {level:?}");
     let mut ways = Vec::new();
-    for name in ["tier 0"] {
-        let local = Local::open(2 << 30, |options| options.executors = Some(threads))?;
+    for (name, tier) in [("tier 0", Tier::Interpreter), ("tier 1", Tier::Native)] {
+        let local = Local::open(2 << 30, |options| {
+            options.executors = Some(arguments.threads);
+            options.execution = Execution {
+                level,
+                tier,
+                ..Execution::default()
+            };
+        })?;
         let module = local.module(text)?;
         ways.push(Way { name, local, module });
     }
