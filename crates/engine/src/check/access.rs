@@ -9,6 +9,7 @@ use super::races::Mark;
 use super::report::{AccessAt, AccessKind, CheckSpace, FindingKind};
 use super::shadow::pieces;
 use super::state::{BlockState, Extent, Step, extent_of, space_name, variable_at};
+use crate::cluster::RANK_SHIFT;
 use crate::lir::Space;
 use crate::{LOCAL_WINDOW, PARAM_WINDOW, SHARED_WINDOW, WINDOW_BYTES};
 
@@ -62,7 +63,8 @@ impl BlockState {
                 for i in each(lanes.mask) {
                     let at = lanes.address[i];
                     if inside(at, SHARED_WINDOW) {
-                        shared |= 1 << i;
+                        // What lies in another block of the cluster is that block's to look at.
+                        shared |= u16::from(at - SHARED_WINDOW < 1 << RANK_SHIFT) << i;
                         lanes.address[i] = at - SHARED_WINDOW;
                     } else if inside(at, LOCAL_WINDOW) {
                         local |= 1 << i;
@@ -389,6 +391,10 @@ impl BlockState {
 
     /// Looks who used the bytes before, and notes this use.
     fn race(&mut self, step: &Step<'_>, shape: &Shape, lanes: &Lanes, mask: u16, space: CheckSpace) {
+        if step.launch.program().analysed.kernel.cluster {
+            // Clocks are those of one block: they do not know the barrier of a cluster.
+            return;
+        }
         let granule = step.table.granule;
         let global = space == CheckSpace::Global;
         let publishes = shape.strong && step.table.publishes;

@@ -9,7 +9,10 @@ use crate::analysis::slots::Slots;
 use crate::check::info::Table;
 use crate::exec::alu::{Alu, Class};
 use crate::exec::atomics::{Fence, IsSpace, kind_number};
-use crate::exec::control::{Bar, Branch, Exit, Guard, Jump, Label, Poll, Sleep, Switch, Trap, Widen};
+use crate::exec::cluster::{ClusterArrive, ClusterWait};
+use crate::exec::control::{
+    Bar, Branch, Exit, Guard, Jump, Label, Poll, Sleep, Switch, Trap, Widen, raised_number,
+};
 use crate::exec::hooks::{Call, hook_number};
 use crate::exec::isa::{Body, Level};
 use crate::exec::memory::{ACQUIRE, ALIGN, ORDERED, RELEASE};
@@ -289,6 +292,15 @@ impl<'a> Emit<'a> {
             }
             What::Sleep => self.simple::<Sleep>(),
             What::Trap => self.simple::<Trap>(),
+            What::Cluster { arrive: true } => self.simple::<ClusterArrive>(),
+            What::Cluster { arrive: false } => self.simple::<ClusterWait>(),
+            What::Raise(kind) => {
+                let op = Op {
+                    flags: raised_number(kind) << NUMBER,
+                    ..self.blank::<Trap>()
+                };
+                self.emit(op);
+            }
             What::IsSpace(space) => {
                 let number = match space {
                     Space::Shared => 0,
