@@ -101,6 +101,7 @@ impl Worker {
 pub struct Pool {
     bufs: Vec<Buf>,
     /// Finished blocks of one launch: the next ones of it only have to be set back to the start.
+    #[allow(clippy::vec_box, reason = "blocks go in and out without being copied")]
     blocks: Vec<Box<Block>>,
 }
 
@@ -119,11 +120,11 @@ impl Pool {
     /// Takes back the memory of a block that is not going to run any more.
     pub fn recycle(&mut self, cta: Cta) {
         if cta.0.state.cluster.is_some() {
-            self.take_block_apart(cta.0);
+            self.take_block_apart(*cta.0);
             return;
         }
-        let other = |kept: &Box<Block>| !Arc::ptr_eq(&kept.state.launch, &cta.0.state.launch);
-        if self.blocks.first().is_some_and(other) || self.blocks.len() >= Self::BLOCKS {
+        let other = |kept: &Block| !Arc::ptr_eq(&kept.state.launch, &cta.0.state.launch);
+        if self.blocks.first().is_some_and(|kept| other(kept)) || self.blocks.len() >= Self::BLOCKS {
             self.take_apart();
         }
         self.blocks.push(cta.0);
@@ -132,11 +133,11 @@ impl Pool {
     /// Lets go of all launches: their blocks become memory for those of others.
     pub fn take_apart(&mut self) {
         for block in std::mem::take(&mut self.blocks) {
-            self.take_block_apart(block);
+            self.take_block_apart(*block);
         }
     }
 
-    fn take_block_apart(&mut self, block: Box<Block>) {
+    fn take_block_apart(&mut self, block: Block) {
         for group in block.groups {
             self.put(group.frame);
             self.put(group.local);

@@ -193,12 +193,7 @@ impl Launch {
                 max: MAX_SHARED_BYTES,
             });
         };
-        let stack = if resources.stack {
-            geometry.stack / 16 * 16
-        } else {
-            0
-        };
-        let local_bytes = resources.local.saturating_add(stack);
+        let local_bytes = local_bytes(resources, &geometry);
         let (variant, native) = choose(program, threads, &geometry, options);
         let warps = variant.key.warps as u64;
         let mut copy = Buf::zeroed(want);
@@ -416,6 +411,16 @@ fn worth(program: &Program, threads: u32, geometry: &Geometry) -> bool {
     let at_once = groups.saturating_mul(instructions) >= Heat::HOT;
     let contended = program.contended.load(std::sync::atomic::Ordering::Relaxed);
     (program.heat.hot() || at_once) && !contended
+}
+
+/// Local memory of a thread: variables, then the stack of kernels that take one.
+fn local_bytes(resources: &Resources, geometry: &Geometry) -> u32 {
+    let stack = if resources.stack {
+        geometry.stack / 16 * 16
+    } else {
+        0
+    };
+    resources.local.saturating_add(stack)
 }
 
 /// The geometry with the cluster that kernel and launch agree on.

@@ -416,6 +416,8 @@ pub(crate) struct Kernel {
     pub(crate) publishes: bool,
     /// It looks at other blocks of its cluster or waits for them.
     pub(crate) cluster: bool,
+    /// Its threads meet at the barrier of the cluster.
+    pub(crate) cluster_barrier: bool,
     /// Threads have a stack behind that.
     pub(crate) stack: bool,
 }

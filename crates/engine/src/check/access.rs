@@ -50,6 +50,11 @@ fn set_bits(bits: &mut [u64], at: u64, bytes: u64) {
     }
 }
 
+/// Whether other blocks of a cluster reach this block's shared memory.
+fn several(step: &Step<'_>) -> bool {
+    step.launch.geometry().cluster_blocks() > 1
+}
+
 impl BlockState {
     /// Looks at an access before it is made.
     pub(crate) fn access(&mut self, step: &Step<'_>, shape: &Shape, lanes: &mut Lanes) {
@@ -326,7 +331,7 @@ impl BlockState {
             good |= u16::from(inside) << i;
         }
         let good = self.aligned(step, shape, lanes, good, CheckSpace::Shared);
-        if self.checker.checks().init {
+        if self.checker.checks().init && !several(step) {
             for i in each(good) {
                 let at = lanes.address[i];
                 if shape.kind != AccessKind::Write {
@@ -391,7 +396,7 @@ impl BlockState {
 
     /// Looks who used the bytes before, and notes this use.
     fn race(&mut self, step: &Step<'_>, shape: &Shape, lanes: &Lanes, mask: u16, space: CheckSpace) {
-        if step.launch.program().analysed.kernel.cluster {
+        if step.launch.program().analysed.kernel.cluster_barrier || several(step) {
             // Clocks are those of one block: they do not know the barrier of a cluster.
             return;
         }

@@ -7,6 +7,7 @@ use crate::analysis::cfg::NONE;
 use crate::analysis::shape::{Shape, widened};
 use crate::analysis::slots::Slots;
 use crate::check::info::Table;
+use crate::error::FaultKind;
 use crate::exec::alu::{Alu, Class};
 use crate::exec::atomics::{Fence, IsSpace, kind_number};
 use crate::exec::cluster::{ClusterArrive, ClusterWait};
@@ -294,13 +295,7 @@ impl<'a> Emit<'a> {
             What::Trap => self.simple::<Trap>(),
             What::Cluster { arrive: true } => self.simple::<ClusterArrive>(),
             What::Cluster { arrive: false } => self.simple::<ClusterWait>(),
-            What::Raise(kind) => {
-                let op = Op {
-                    flags: raised_number(kind) << NUMBER,
-                    ..self.blank::<Trap>()
-                };
-                self.emit(op);
-            }
+            What::Raise(kind) => self.raise(kind),
             What::IsSpace(space) => {
                 let number = match space {
                     Space::Shared => 0,
@@ -338,6 +333,14 @@ impl<'a> Emit<'a> {
             | What::StoreTile(_) => self.matrix(inst),
             _ => self.warp(inst),
         }
+    }
+
+    fn raise(&mut self, kind: FaultKind) {
+        let op = Op {
+            flags: raised_number(kind) << NUMBER,
+            ..self.blank::<Trap>()
+        };
+        self.emit(op);
     }
 
     fn simple<H: Body>(&mut self) {

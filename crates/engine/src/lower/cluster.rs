@@ -118,6 +118,7 @@ impl Lower<'_> {
     /// `barrier.cluster.arrive` and `.wait`
     pub(super) fn cluster_barrier(&mut self, inst: &PtxInst) {
         self.kernel.cluster = true;
+        self.kernel.cluster_barrier = true;
         let arrive = inst.op == O::BarrierClusterArrive;
         self.emit(What::Cluster { arrive }, &[], &[]);
     }

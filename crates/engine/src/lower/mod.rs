@@ -569,6 +569,7 @@ impl<'m> Lower<'m> {
     }
 
     /// Everything that neither branches nor calls.
+    #[allow(clippy::too_many_lines, reason = "a list of instructions")]
     fn straight(&mut self, inst: &PtxInst) -> Result<()> {
         match inst.op {
             O::Ld
