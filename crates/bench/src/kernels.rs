@@ -126,6 +126,7 @@ pub(crate) fn in_process(ptx: &str) -> Result<()> {
             dynamic_shared_bytes: 0,
             parameters: parameters.clone().into_boxed_slice(),
             cooperative: false,
+            cluster: [0; 3],
         };
         local.batch(&launch, BATCH).context(name)?;
         let mut failure = None;

@@ -93,6 +93,9 @@ pub trait Context: Send + Sync {
     /// Creates an event.
     fn create_event(&self, sink: Arc<dyn EventSink>) -> Arc<dyn Event>;
 
+    /// Changes the stack bytes per thread, for kernels launched from now on.
+    fn set_stack_bytes(&self, bytes: u64);
+
     /// The fault that poisoned this context, if any.
     fn fault(&self) -> Option<Fault>;
 

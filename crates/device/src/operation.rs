@@ -39,6 +39,8 @@ pub struct Launch {
     pub parameters: Box<[u8]>,
     /// All blocks are resident at once and may meet at a grid barrier.
     pub cooperative: bool,
+    /// Blocks of a cluster in x, y, z; all 0 where the launch leaves it to the kernel.
+    pub cluster: [u32; 3],
 }
 
 /// Rows of equal width, `pitch` bytes apart.

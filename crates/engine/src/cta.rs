@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::barrier::Arrival;
+use crate::cluster::{Arrived, Cluster};
 use crate::deopt;
 use crate::env::Env;
 use crate::error::Fault;
@@ -100,6 +101,7 @@ impl Worker {
 pub struct Pool {
     bufs: Vec<Buf>,
     /// Finished blocks of one launch: the next ones of it only have to be set back to the start.
+    #[allow(clippy::vec_box, reason = "blocks go in and out without being copied")]
     blocks: Vec<Box<Block>>,
 }
 
@@ -117,8 +119,12 @@ impl Pool {
 
     /// Takes back the memory of a block that is not going to run any more.
     pub fn recycle(&mut self, cta: Cta) {
-        let other = |kept: &Box<Block>| !Arc::ptr_eq(&kept.state.launch, &cta.0.state.launch);
-        if self.blocks.first().is_some_and(other) || self.blocks.len() >= Self::BLOCKS {
+        if cta.0.state.cluster.is_some() {
+            self.take_block_apart(*cta.0);
+            return;
+        }
+        let other = |kept: &Block| !Arc::ptr_eq(&kept.state.launch, &cta.0.state.launch);
+        if self.blocks.first().is_some_and(|kept| other(kept)) || self.blocks.len() >= Self::BLOCKS {
             self.take_apart();
         }
         self.blocks.push(cta.0);
@@ -127,12 +133,16 @@ impl Pool {
     /// Lets go of all launches: their blocks become memory for those of others.
     pub fn take_apart(&mut self) {
         for block in std::mem::take(&mut self.blocks) {
-            for group in block.groups {
-                self.put(group.frame);
-                self.put(group.local);
-            }
-            self.put(block.state.shared);
+            self.take_block_apart(*block);
         }
+    }
+
+    fn take_block_apart(&mut self, block: Block) {
+        for group in block.groups {
+            self.put(group.frame);
+            self.put(group.local);
+        }
+        self.put(block.state.shared);
     }
 
     fn put(&mut self, buf: Buf) {
@@ -213,7 +223,34 @@ impl Cta {
             return Self(old);
         }
         pool.take_apart();
-        Self(Box::new(Block::new(launch, block, pool)))
+        // A block alone is a cluster of one, for kernels that ask.
+        let alone = launch.program().analysed.kernel.cluster;
+        let shared = launch.shared_bytes as usize;
+        let cluster = alone.then(|| (Arc::new(Cluster::new(1, launch.threads, shared)), 0));
+        Self(Box::new(Block::new(launch, block, cluster, pool)))
+    }
+
+    /// The blocks of the cluster whose lowest block is `first`, in order of their ranks. All of them have to be run side by side: they may
+    /// wait for each other. A clone of one of them is in the same cluster, with the same shared memory.
+    #[must_use]
+    pub fn cluster(launch: &Arc<Launch>, first: [u32; 3], pool: &mut Pool) -> Vec<Self> {
+        let [x, y, z] = launch.geometry().cluster_size();
+        let blocks = x * y * z;
+        if blocks == 1 {
+            return vec![Self::new(launch, first, pool)];
+        }
+        pool.take_apart();
+        let shared = launch.shared_bytes as usize;
+        let cluster = Arc::new(Cluster::new(blocks, launch.threads, shared));
+        let place = |rank: u32| [rank % x, rank / x % y, rank / x / y];
+        (0..blocks)
+            .map(|rank| {
+                let at = place(rank);
+                let block = [first[0] + at[0], first[1] + at[1], first[2] + at[2]];
+                let cluster = Some((Arc::clone(&cluster), rank));
+                Self(Box::new(Block::new(launch, block, cluster, pool)))
+            })
+            .collect()
     }
 
     /// The launch that it belongs to.
@@ -242,7 +279,12 @@ impl Cta {
 }
 
 impl Block {
-    fn new(launch: &Arc<Launch>, block: [u32; 3], pool: &mut Pool) -> Self {
+    fn new(
+        launch: &Arc<Launch>,
+        block: [u32; 3],
+        cluster: Option<(Arc<Cluster>, u32)>,
+        pool: &mut Pool,
+    ) -> Self {
         let vector = starts_in_vectors(launch);
         let code = launch.code(vector);
         let per_group = u32::try_from(launch.variant().key.warps).unwrap_or(1);
@@ -266,15 +308,24 @@ impl Block {
                 progress: 0,
                 clock: 0,
                 seen: (0, 0),
+                arrived: Arrived::default(),
             });
             first += per_group;
         }
-        let mut shared = pool.take(launch.shared_bytes as usize);
+        let own = if cluster.is_none() {
+            launch.shared_bytes as usize
+        } else {
+            0
+        };
+        let mut shared = pool.take(own);
         shared.bytes_mut().fill(0);
+        let (cluster, rank) = cluster.map_or((None, 0), |(cluster, rank)| (Some(cluster), rank));
         let state = Shared {
             launch: Arc::clone(launch),
             block,
             shared,
+            cluster,
+            rank,
             barriers: Box::new([Barrier::default(); BARRIERS]),
             active: 0,
             groups: u32::try_from(groups.len()).unwrap_or(1),
@@ -342,6 +393,7 @@ impl Block {
             }
             first = false;
             let (g, event, used) = self.slice(g, worker, env, fuel);
+            self.leave_cluster();
             fuel -= used;
             self.operations += used.cast_unsigned();
             if let Some(exit) = self.settle(g, event) {
@@ -418,11 +470,7 @@ impl Block {
         let launch = &self.state.launch;
         let native = launch.native().filter(|_| !group.vector).map(std::ptr::from_ref);
         let (budget, scale) = quantum(native.is_some(), group.rotating, fuel);
-        let shared = Site {
-            lo: 0,
-            len: self.state.shared.len() as u64,
-            host: self.state.shared.as_ptr(),
-        };
+        let shared = self.state.own_shared();
         let mut cx = Cx {
             frame: group.frame.as_ptr(),
             pool,
@@ -540,6 +588,16 @@ impl Block {
             return Some(i);
         }
         None
+    }
+
+    /// Tells the cluster which threads have exited.
+    fn leave_cluster(&mut self) {
+        let Some(cluster) = &self.state.cluster else {
+            return;
+        };
+        for group in &mut self.groups {
+            cluster.leave(&mut group.arrived, &group.all, &group.live);
+        }
     }
 
     /// Puts the current split back and says what its run ended with.

@@ -32,16 +32,6 @@ pub enum CompileError {
         /// Line of the use.
         line: u32,
     },
-    /// A function that calls itself, directly or through others.
-    #[error("line {line}: recursive call of `{callee}` in `{function}`: recursion is not executed")]
-    Recursion {
-        /// The calling function.
-        function: String,
-        /// The function called again while it is still running.
-        callee: String,
-        /// Line of the call.
-        line: u32,
-    },
     /// A limit of the engine.
     #[error("`{function}`: {what} exceeds the limit of {limit}")]
     TooLarge {
@@ -69,6 +59,9 @@ pub enum LaunchError {
     /// A grid dimension of zero or beyond the limits.
     #[error("grid of {0:?} blocks")]
     GridSize([u32; 3]),
+    /// Clusters that the kernel does not take, or that do not divide the grid.
+    #[error("clusters of {0:?} blocks")]
+    Cluster([u32; 3]),
     /// Fewer or more bytes of parameters than the kernel declares.
     #[error("{got} bytes of parameters; the kernel declares {want}")]
     Parameters {
@@ -106,6 +99,9 @@ pub enum FaultKind {
     InvalidPc,
     /// An instruction with an operand that has no meaning, such as barrier 16 (`CUDA_ERROR_ILLEGAL_INSTRUCTION`).
     IllegalInstruction,
+    /// Calls nested deeper, or an `alloca` larger, than the thread's stack ([`crate::Geometry::stack`]) has room for
+    /// (`CUDA_ERROR_HARDWARE_STACK_ERROR`).
+    StackOverflow,
     /// A hook of [`crate::Runtime`] refused (`CUDA_ERROR_LAUNCH_FAILED`).
     Hook,
     /// All threads wait at barriers that cannot open; only a checked launch ends there (`CUDA_ERROR_LAUNCH_FAILED`).
@@ -138,6 +134,7 @@ impl fmt::Display for Fault {
             FaultKind::Assert => "assertion failed",
             FaultKind::InvalidPc => "invalid program counter",
             FaultKind::IllegalInstruction => "illegal instruction",
+            FaultKind::StackOverflow => "stack overflow",
             FaultKind::Hook => "refused by the runtime",
             FaultKind::Deadlock => "deadlock",
         };

@@ -4,6 +4,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use crate::check::state::BlockState;
+use crate::cluster::{Arrived, Cluster, RANK_SHIFT};
 use crate::exec::{Mask, Site, WARPS};
 use crate::launch::Launch;
 
@@ -155,6 +156,8 @@ pub(crate) struct Group {
     pub(crate) clock: u64,
     /// Clock when `progress` last changed, and its value then.
     pub(crate) seen: (u64, u64),
+    /// Lanes that arrived at the barrier of the cluster.
+    pub(crate) arrived: Arrived,
 }
 
 impl Group {
@@ -168,6 +171,7 @@ impl Group {
         self.progress = 0;
         self.clock = 0;
         self.seen = (0, 0);
+        self.arrived = Arrived::default();
     }
 
     pub(crate) const fn first_thread(&self) -> u32 {
@@ -238,7 +242,12 @@ pub(crate) const GRID_BARRIER: usize = 16;
 pub(crate) struct Shared {
     pub(crate) launch: Arc<Launch>,
     pub(crate) block: [u32; 3],
+    /// Shared memory; empty where it belongs to the cluster.
     pub(crate) shared: Buf,
+    /// The cluster, when the kernel needs one.
+    pub(crate) cluster: Option<Arc<Cluster>>,
+    /// `%cluster_ctarank`
+    pub(crate) rank: u32,
     pub(crate) barriers: Box<[Barrier; BARRIERS]>,
     /// Barriers that somebody has arrived at, one bit each.
     pub(crate) active: u32,
@@ -248,6 +257,31 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// The block's shared memory, from 0.
+    pub(crate) fn own_shared(&self) -> Site {
+        match &self.cluster {
+            Some(cluster) => cluster.memory(self.rank),
+            None => Site {
+                lo: 0,
+                len: self.shared.len() as u64,
+                host: self.shared.as_ptr(),
+            },
+        }
+    }
+
+    /// The shared memory that place `at` of the window lies in, from its own place in the window.
+    pub(crate) fn shared_at(&self, at: u64) -> Option<Site> {
+        let block = at >> RANK_SHIFT;
+        let Some(rank) = block.checked_sub(1) else {
+            return Some(self.own_shared());
+        };
+        let site = self.cluster.as_ref()?.memory(u32::try_from(rank).ok()?);
+        Some(Site {
+            lo: block << RANK_SHIFT,
+            ..site
+        })
+    }
+
     /// Nobody has arrived anywhere.
     pub(crate) fn forget_barriers(&mut self) {
         for (id, barrier) in self.barriers.iter_mut().enumerate() {

@@ -11,7 +11,7 @@ use crate::exec::isa::Level;
 use crate::frame::Buf;
 use crate::lir::Konst;
 use crate::native::Compiled;
-use crate::program::{Heat, Program};
+use crate::program::{Heat, Program, Resources};
 use crate::{MAX_SHARED_BYTES, WARP};
 
 /// Bytes of state that a block may have: frames and local memory.
@@ -30,10 +30,14 @@ pub struct Geometry {
     pub grid_id: u64,
     /// Address of the workspace of a cooperative launch (`%envreg1` and `%envreg2` hold its low and high half); 0 for others.
     pub grid_workspace: u64,
+    /// Blocks of a cluster in x, y, z; all 0 where the launch does not say: the kernel does then, or every block is one.
+    pub cluster: [u32; 3],
+    /// Bytes of a thread's stack, for kernels that recurse or use `alloca`.
+    pub stack: u32,
 }
 
 impl Geometry {
-    /// A launch with no dynamic shared memory and no grid-wide barrier.
+    /// A launch with no dynamic shared memory, no grid-wide barrier and a stack of 1 KiB.
     #[must_use]
     pub const fn new(grid: [u32; 3], block: [u32; 3]) -> Self {
         Self {
@@ -42,7 +46,38 @@ impl Geometry {
             dynamic_shared: 0,
             grid_id: 0,
             grid_workspace: 0,
+            cluster: [0; 3],
+            stack: 1024,
         }
+    }
+}
+
+impl Geometry {
+    /// Blocks of a cluster, at least one in each dimension.
+    pub(crate) fn cluster_size(&self) -> [u32; 3] {
+        self.cluster.map(|c| c.max(1))
+    }
+
+    /// Blocks of a cluster.
+    #[must_use]
+    pub fn cluster_blocks(&self) -> u32 {
+        self.cluster_size().iter().product()
+    }
+
+    /// Clusters of the grid.
+    #[must_use]
+    pub fn clusters(&self) -> u64 {
+        let size = self.cluster_size();
+        (0..3).map(|d| u64::from(self.grid[d] / size[d])).product()
+    }
+
+    /// The lowest block of a cluster; x runs fastest.
+    #[must_use]
+    pub fn cluster_origin(&self, number: u64) -> [u32; 3] {
+        let size = self.cluster_size();
+        let [x, y] = [0, 1].map(|d| u64::from(self.grid[d] / size[d]).max(1));
+        let at = [number % x, number / x % y, number / x / y];
+        [0, 1, 2].map(|d| u32::try_from(at[d]).unwrap_or(u32::MAX).saturating_mul(size[d]))
     }
 }
 
@@ -101,6 +136,8 @@ pub struct Launch {
     native: bool,
     /// Coordinates of the threads, for machine code: x, y and z of 32 lanes for each warp.
     tids: Buf,
+    /// Local memory of a thread: variables, then the stack.
+    local_bytes: u32,
 }
 
 impl Launch {
@@ -141,6 +178,7 @@ impl Launch {
         if gx == 0 || gy == 0 || gz == 0 || gx > 0x7fff_ffff || gy > 0xffff || gz > 0xffff {
             return Err(LaunchError::GridSize(geometry.grid));
         }
+        let geometry = with_cluster(geometry, resources)?;
         let want = resources.param_bytes as usize;
         let Some(bytes) = params.get(..want) else {
             return Err(LaunchError::Parameters {
@@ -155,6 +193,7 @@ impl Launch {
                 max: MAX_SHARED_BYTES,
             });
         };
+        let local_bytes = local_bytes(resources, &geometry);
         let (variant, native) = choose(program, threads, &geometry, options);
         let warps = variant.key.warps as u64;
         let mut copy = Buf::zeroed(want);
@@ -173,6 +212,7 @@ impl Launch {
             }),
             native,
             tids: Buf::zeroed(0),
+            local_bytes,
         };
         if native {
             launch.tids = launch.coordinates();
@@ -184,7 +224,7 @@ impl Launch {
             .frame_bytes
             .max(launch.code(true).slots.frame_bytes) as u64;
         let state = frames * u64::from(threads.div_ceil(WARP)).div_ceil(warps)
-            + u64::from(resources.local) * u64::from(threads.next_multiple_of(WARP));
+            + u64::from(launch.local_bytes) * u64::from(threads.next_multiple_of(WARP));
         if state > MAX_STATE {
             return Err(LaunchError::State(state));
         }
@@ -250,7 +290,7 @@ impl Launch {
     }
 
     pub(crate) fn local_bytes(&self) -> usize {
-        self.program.resources().local as usize
+        self.local_bytes as usize
     }
 
     /// The coordinates of warp `first` of a block.
@@ -325,6 +365,14 @@ impl Launch {
             Konst::Warps => u64::from(self.threads.div_ceil(WARP)),
             Konst::DynamicShared => u64::from(g.dynamic_shared),
             Konst::TotalShared => u64::from(self.shared_bytes),
+            Konst::ClusterNctaid(c) => u64::from(g.cluster_size()[usize::from(c) % 3]),
+            Konst::ClusterBlocks => u64::from(g.cluster_size().iter().product::<u32>()),
+            Konst::Nclusterid(c) => {
+                let c = usize::from(c) % 3;
+                u64::from(g.grid[c] / g.cluster_size()[c])
+            }
+            Konst::ExplicitCluster => u64::from(g.cluster != [0; 3]),
+            Konst::StackEnd => u64::from(self.local_bytes),
         }
     }
 }
@@ -363,6 +411,38 @@ fn worth(program: &Program, threads: u32, geometry: &Geometry) -> bool {
     let at_once = groups.saturating_mul(instructions) >= Heat::HOT;
     let contended = program.contended.load(std::sync::atomic::Ordering::Relaxed);
     (program.heat.hot() || at_once) && !contended
+}
+
+/// Local memory of a thread: variables, then the stack of kernels that take one.
+fn local_bytes(resources: &Resources, geometry: &Geometry) -> u32 {
+    let stack = if resources.stack {
+        geometry.stack / 16 * 16
+    } else {
+        0
+    };
+    resources.local.saturating_add(stack)
+}
+
+/// The geometry with the cluster that kernel and launch agree on.
+fn with_cluster(mut geometry: Geometry, resources: &Resources) -> Result<Geometry, LaunchError> {
+    let wrong = || LaunchError::Cluster(geometry.cluster);
+    let asked = geometry.cluster;
+    if let Some(required) = resources.required_cluster {
+        let required = required.map(|d| d.max(1));
+        if asked != [0; 3] && asked.map(|d| d.max(1)) != required {
+            return Err(wrong());
+        }
+        geometry.cluster = required;
+    } else if asked == [0; 3] && resources.explicit_cluster {
+        return Err(wrong());
+    }
+    let size = geometry.cluster_size();
+    let blocks = size.iter().fold(1u32, |all, d| all.saturating_mul(*d));
+    let whole = (0..3).all(|d| geometry.grid[d].is_multiple_of(size[d]));
+    if blocks > resources.max_cluster || !whole {
+        return Err(LaunchError::Cluster(size));
+    }
+    Ok(geometry)
 }
 
 fn key(threads: u32, [x, y, z]: [u32; 3], options: Options, native: bool) -> Key {

@@ -29,6 +29,7 @@
 mod analysis;
 mod barrier;
 pub mod check;
+mod cluster;
 mod cta;
 mod decode;
 mod deopt;
@@ -69,6 +70,9 @@ pub const MAX_SHARED_BYTES: u32 = 227 * 1024;
 
 /// Threads of a warp.
 pub const WARP: u32 = 32;
+
+/// Largest number of blocks of a cluster, where a device allows more than the eight that all with clusters have.
+pub const MAX_CLUSTER: u32 = 16;
 
 /// Largest number of threads of a block.
 pub const MAX_THREADS: u32 = 1024;

@@ -1,4 +1,4 @@
-//! The kernel between PTX and operations: one flat control-flow graph with every call inlined, few kinds of instructions.
+//! The kernel between PTX and operations: one flat control-flow graph, calls inlined or turned into jumps, few kinds of instructions.
 //!
 //! Invariants: block 0 is the entry; operands have the classes that the instruction wants; a constant register is never
 //! written; an instruction that can stop (barrier, hook, guard of a widening) may stand anywhere, since a program counter is
@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use crate::error::FaultKind;
 use crate::exec::alu::{Alu, Class};
 use crate::exec::thread::Thread;
 
@@ -40,6 +41,16 @@ pub(crate) enum Konst {
     DynamicShared,
     /// `%total_smem_size`
     TotalShared,
+    /// `%cluster_nctaid`
+    ClusterNctaid(u8),
+    /// `%cluster_nctarank`
+    ClusterBlocks,
+    /// `%nclusterid`
+    Nclusterid(u8),
+    /// `%is_explicit_cluster`
+    ExplicitCluster,
+    /// One past the last byte of the thread's stack, in local memory.
+    StackEnd,
 }
 
 /// A per-thread or per-block value that is not a constant of the launch.
@@ -260,6 +271,12 @@ pub(crate) enum What {
     Hook(Hook),
     Sleep,
     Trap,
+    /// The barrier of the cluster: arrive, or wait.
+    Cluster {
+        arrive: bool,
+    },
+    /// The fault that this is.
+    Raise(FaultKind),
 }
 
 impl What {
@@ -380,7 +397,7 @@ pub(crate) struct Object {
 /// The object that stands for dynamic shared memory, whose size only the launch knows.
 pub(crate) const DYNAMIC: u32 = u32::MAX;
 
-/// A kernel with its calls inlined.
+/// A kernel with all that it calls.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Kernel {
     pub(crate) vregs: Vec<Vreg>,
@@ -397,4 +414,10 @@ pub(crate) struct Kernel {
     pub(crate) loose: HashSet<u32>,
     /// An atomic with acquire or release semantics is there.
     pub(crate) publishes: bool,
+    /// It looks at other blocks of its cluster or waits for them.
+    pub(crate) cluster: bool,
+    /// Its threads meet at the barrier of the cluster.
+    pub(crate) cluster_barrier: bool,
+    /// Threads have a stack behind that.
+    pub(crate) stack: bool,
 }

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tessera_ptx::{FuncId, FuncKind, Module, VarId};
 
-use crate::MAX_THREADS;
 use crate::decode::{Analysed, Key, Variant};
 use crate::error::CompileError;
 use crate::lower::lower;
+use crate::{MAX_CLUSTER, MAX_THREADS};
 
 /// Where the symbols of a module lie.
 pub trait Symbols {
@@ -27,8 +27,16 @@ pub struct Resources {
     pub registers: u32,
     /// Static shared memory in bytes.
     pub static_shared: u32,
-    /// Local memory per thread in bytes.
+    /// Local memory per thread in bytes, without the stack.
     pub local: u32,
+    /// `.reqnctapercluster`, when there is one.
+    pub required_cluster: Option<[u32; 3]>,
+    /// `.explicitcluster`: the launch has to say how large clusters are.
+    pub explicit_cluster: bool,
+    /// Most blocks of a cluster: 16, or what `.maxclusterrank` says.
+    pub max_cluster: u32,
+    /// It takes a stack as well: it recurses or uses `alloca`.
+    pub stack: bool,
     /// Bytes of the parameter block.
     pub param_bytes: u32,
     /// Offset, size and alignment of each parameter in the parameter block, in bytes.
@@ -129,6 +137,14 @@ pub fn compile(module: &Module, entry: FuncId, symbols: &dyn Symbols) -> Result<
     if func.kind != FuncKind::Entry || !func.defined {
         return Err(CompileError::NotAnEntry(func.name.to_string()));
     }
+    if func.tuning.blocks_are_clusters {
+        return Err(CompileError::Unsupported {
+            function: func.name.to_string(),
+            text: ".blocksareclusters".to_owned(),
+            line: func.loc.line,
+            why: "grids counted in clusters".to_owned(),
+        });
+    }
     let kernel = lower(module, entry, symbols)?;
     let params = func
         .params
@@ -147,11 +163,19 @@ pub fn compile(module: &Module, entry: FuncId, symbols: &dyn Symbols) -> Result<
         .map(product)
         .fold(MAX_THREADS, u32::min);
     let (static_shared, local) = (kernel.static_shared, kernel.local_bytes.next_multiple_of(16));
+    let stack = kernel.stack;
     let analysed = Analysed::new(kernel);
     let resources = Resources {
         registers: analysed.registers(),
         static_shared,
         local,
+        stack,
+        required_cluster: func.tuning.req_cta_per_cluster,
+        explicit_cluster: func.tuning.explicit_cluster,
+        max_cluster: func
+            .tuning
+            .max_cluster_rank
+            .map_or(MAX_CLUSTER, |n| n.clamp(1, MAX_CLUSTER)),
         param_bytes: func.param_bytes,
         params,
         max_threads,

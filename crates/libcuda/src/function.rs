@@ -27,8 +27,13 @@ pub(crate) mod attribute {
     pub(crate) const MAX_DYNAMIC_SHARED_SIZE_BYTES: i32 = 8;
     pub(crate) const PREFERRED_SHARED_MEMORY_CARVEOUT: i32 = 9;
     pub(crate) const CLUSTER_FIRST: i32 = 10;
+    pub(crate) const NON_PORTABLE_CLUSTER_SIZE_ALLOWED: i32 = 14;
     pub(crate) const LAST: i32 = 17;
 }
+
+/// Blocks of a cluster that every device with clusters takes, and that the largest take.
+const PORTABLE_CLUSTER: u32 = 8;
+const LARGEST_CLUSTER: u32 = 16;
 
 /// Attributes from the carve-out on, which the program may set and nothing but itself reads back.
 const HINTS: usize = 9;
@@ -104,6 +109,18 @@ impl Function {
 
     pub(crate) fn dynamic_limit(&self) -> u32 {
         self.dynamic_limit.load(Ordering::Relaxed)
+    }
+
+    /// Blocks of a cluster of this function at most: one on boards without clusters, sixteen where the program says that it need not be portable.
+    pub(crate) fn largest_cluster(&self, driver: &Driver) -> u32 {
+        let portable = self
+            .hint(attribute::NON_PORTABLE_CLUSTER_SIZE_ALLOWED)
+            .is_none_or(|hint| hint.load(Ordering::Relaxed) == 0);
+        match (driver.limit(device_attribute::CLUSTER_LAUNCH), portable) {
+            (0, _) => 1,
+            (_, true) => PORTABLE_CLUSTER,
+            (_, false) => LARGEST_CLUSTER,
+        }
     }
 
     fn hint(&self, attribute: i32) -> Option<&AtomicI32> {

@@ -16,7 +16,6 @@ use crate::state::{self, Driver};
 use crate::stream;
 use crate::types::{CUhostFn, CUlaunchConfig, Caller, Handle, c_void};
 use std::sync::Arc;
-use tessera_wire::LAUNCH_COOPERATIVE;
 use tessera_wire::messages::Launch;
 
 /// Parameter blocks up to this many bytes are gathered on the stack.
@@ -44,6 +43,8 @@ pub(crate) struct Shape {
     pub(crate) block: [u32; 3],
     pub(crate) shared_bytes: u32,
     pub(crate) cooperative: bool,
+    /// Blocks of a cluster; all 0 where the launch does not say.
+    pub(crate) cluster: [u32; 3],
 }
 
 /// Where the parameters are.
@@ -82,8 +83,28 @@ fn check_dimensions(driver: &Driver, shape: &Shape) -> Answer {
     }
 }
 
+/// Clusters are whole, and as large as board and function take.
+fn check_cluster(driver: &Driver, function: &Function, shape: &Shape) -> Answer {
+    if shape.cluster == [0; 3] {
+        return Ok(());
+    }
+    let blocks = shape
+        .cluster
+        .iter()
+        .fold(1u32, |all, &extent| all.saturating_mul(extent));
+    if blocks > 1 && driver.limit(attribute::CLUSTER_LAUNCH) == 0 {
+        return Err(Code::NOT_SUPPORTED);
+    }
+    let whole = |(&extent, &blocks): (&u32, &u32)| extent != 0 && blocks.is_multiple_of(extent);
+    if blocks > function.largest_cluster(driver) || !shape.cluster.iter().zip(&shape.grid).all(whole) {
+        return Err(Code::INVALID_CLUSTER_SIZE);
+    }
+    Ok(())
+}
+
 fn check_shape(driver: &Driver, function: &Function, shape: &Shape) -> Answer {
     check_dimensions(driver, shape)?;
+    check_cluster(driver, function, shape)?;
     // Three extents of at most 2^10 or so: no overflow in 64 bits.
     let threads: u64 = shape.block.iter().map(|&extent| u64::from(extent)).product();
     if threads > u64::from(driver.limit(attribute::MAX_THREADS_PER_BLOCK)) {
@@ -215,7 +236,7 @@ fn post(
             grid: shape.grid,
             block: shape.block,
             shared_bytes: shape.shared_bytes,
-            flags: if shape.cooperative { LAUNCH_COOPERATIVE } else { 0 },
+            flags: tessera_wire::launch_flags(shape.cooperative, shape.cluster),
         };
         with_block(function, parameters, |block| {
             stream.submit(driver, block, message).map(drop)
@@ -265,6 +286,7 @@ pub(crate) fn launch_kernel(
         block: [block_x, block_y, block_z],
         shared_bytes,
         cooperative: false,
+        cluster: [0; 3],
     };
     launch(default, f, &shape, stream, Parameters::Given { pointers, extra })
 }
@@ -289,6 +311,7 @@ pub(crate) fn launch_cooperative_kernel(
         block: [block_x, block_y, block_z],
         shared_bytes,
         cooperative: true,
+        cluster: [0; 3],
     };
     let extra = Caller::null();
     launch(default, f, &shape, stream, Parameters::Given { pointers, extra })
@@ -308,6 +331,7 @@ pub(crate) fn launch_kernel_ex(
         block: config.block,
         shared_bytes: config.shared_bytes,
         cooperative: false,
+        cluster: [0; 3],
     };
     for index in 0..config.attribute_count as usize {
         let attribute = config.attributes.at(index)?;
@@ -315,12 +339,9 @@ pub(crate) fn launch_kernel_ex(
             launch_attribute::COOPERATIVE => {
                 shape.cooperative = attribute.value.first().is_some_and(|&on| on != 0);
             }
-            // A cluster of one block is what every launch has; a real cluster is not served yet.
             launch_attribute::CLUSTER_DIMENSION => {
-                let extents = attribute.value.iter().take(3);
-                if extents.clone().any(|&extent| extent > 1) {
-                    tessera_guest::log("a launch with thread block clusters is not supported yet");
-                    return Err(Code::NOT_SUPPORTED);
+                for (extent, &given) in shape.cluster.iter_mut().zip(&attribute.value) {
+                    *extent = given;
                 }
             }
             // Hints and orderings that a device may fulfil in a stricter way: priorities, programmatic serialisation, carve-outs.

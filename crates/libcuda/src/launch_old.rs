@@ -110,6 +110,7 @@ fn launch_prepared(default: DefaultStream, f: Handle, width: i32, height: i32, s
             block: prepared.block,
             shared_bytes: prepared.shared_bytes,
             cooperative: false,
+            cluster: [0; 3],
         };
         (shape, prepared.parameters.clone())
     };

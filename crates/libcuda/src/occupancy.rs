@@ -11,8 +11,6 @@ use crate::types::{CUlaunchConfig, CUoccupancyB2DSize, Caller, Handle};
 
 const REGISTER_UNIT: u32 = 256;
 const SHARED_UNIT: u32 = 128;
-/// Blocks of a cluster that every device with clusters takes.
-const PORTABLE_CLUSTER: i32 = 8;
 
 /// Blocks of `threads` threads that fit one multiprocessor.
 pub(crate) fn resident_blocks(
@@ -136,7 +134,7 @@ fn blocks_of(driver: &Driver, func: Handle, config: Caller<CUlaunchConfig>) -> A
     Ok(resident_blocks(driver, &function, threads, config.shared_bytes))
 }
 
-/// `cuOccupancyMaxActiveClusters`: clusters of one block, the only ones that can be launched, or of as many as the program asks.
+/// `cuOccupancyMaxActiveClusters`: clusters of as many blocks as the configuration asks, of one where it does not.
 pub(crate) fn occupancy_max_active_clusters(
     num_clusters: Caller<i32>,
     func: Handle,
@@ -169,8 +167,10 @@ pub(crate) fn occupancy_max_potential_cluster_size(
     config: Caller<CUlaunchConfig>,
 ) -> Answer {
     cluster_size.required()?;
-    blocks_of(state::driver()?, func, config)?;
-    cluster_size.put(PORTABLE_CLUSTER)
+    let driver = state::driver()?;
+    blocks_of(driver, func, config)?;
+    let most = function(func)?.largest_cluster(driver);
+    cluster_size.put(to_i32(most))
 }
 
 /// `cuOccupancyMaxPotentialBlockSize`

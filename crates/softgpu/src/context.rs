@@ -6,8 +6,8 @@
 //! ```
 //!
 //! [`SoftContext`] is what the worker holds; [`ContextCore`] is what streams, modules and running work hold. The core outlives the
-//! context only until those let go of it, with no memory of its own any more. `stack_bytes` of the options bounds nothing here: the engine
-//! knows what each kernel needs and gives exactly that.
+//! context only until those let go of it, with no memory of its own any more. `stack_bytes` of the options bounds what calls nest and `alloca`
+//! takes in kernels that recurse or use it; no other kernel has a stack.
 
 use crate::counters::CounterCell;
 use crate::device::{Core, Shared};
@@ -35,6 +35,8 @@ pub(crate) struct ContextCore {
     pub(crate) counters: CounterCell,
     pub(crate) printer: Arc<dyn Printer>,
     pub(crate) heap: Mutex<Heap>,
+    /// Bytes of a thread's stack.
+    pub(crate) stack: AtomicU64,
     fault: OnceLock<Fault>,
     dead: AtomicBool,
 }
@@ -48,6 +50,7 @@ impl ContextCore {
             counters: CounterCell::default(),
             printer: options.printer,
             heap: Mutex::new(Heap::new(options.heap_bytes)),
+            stack: AtomicU64::new(options.stack_bytes),
             fault: OnceLock::new(),
             dead: AtomicBool::new(false),
             shared,
@@ -162,6 +165,10 @@ impl Context for SoftContext {
 
     fn create_event(&self, sink: Arc<dyn EventSink>) -> Arc<dyn Event> {
         Arc::new(SoftEvent::new(sink))
+    }
+
+    fn set_stack_bytes(&self, bytes: u64) {
+        self.core.stack.store(bytes, Ordering::Relaxed);
     }
 
     fn fault(&self) -> Option<Fault> {

@@ -21,6 +21,9 @@ pub(crate) struct Local {
     pub(crate) slot: usize,
     pub(crate) worker: Worker,
     pub(crate) pool: Pool,
+    /// The context whose blocks the pool's memory comes from. Registers and local memory start with what was there before, as on a GPU; but
+    /// never with what another context, which may be another process of the guest, left there.
+    pub(crate) context: u64,
     /// Whether the last block was taken from the parked ones first.
     pub(crate) parked_first: bool,
     /// Quanta in a row in which no block made progress.
@@ -33,6 +36,7 @@ pub(crate) fn work(shared: &Arc<Shared>, slot: usize) {
         slot,
         worker: Worker::new(),
         pool: Pool::new(),
+        context: 0,
         parked_first: false,
         idle_rounds: 0,
     };
@@ -63,6 +67,11 @@ pub(crate) fn work(shared: &Arc<Shared>, slot: usize) {
 /// One quantum. A panic is a defect of ours; it ends the context that met it, not the device.
 fn run(shared: &Arc<Shared>, task: &Arc<Task>, local: &mut Local) {
     let slot = local.slot;
+    let context = task.context().id;
+    if local.context != context {
+        local.pool = Pool::new();
+        local.context = context;
+    }
     let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
         task.run(local, &mut || shared.scheduler.offer(task));
     }));

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Executors alternate between fresh and parked blocks, so that all blocks that are resident make progress side by side; at most
-//! `most_resident` are, which bounds memory. Blocks start in order of their number: one that waits for an earlier one (a look-back
+//! `most_resident` are, which bounds memory. Blocks of a cluster start together. Blocks start in order of their number: one that waits for an earlier one (a look-back
 //! scan) is never alone.
 
 use crate::context::ContextCore;
@@ -60,6 +60,9 @@ pub(crate) struct Kernel {
     held: Mutex<Option<Held>>,
     total: u64,
     most_resident: u64,
+    /// Blocks of a cluster.
+    cluster: u64,
+    /// Clusters begun.
     next: AtomicU64,
     resident: AtomicU64,
     done: AtomicU64,
@@ -98,6 +101,20 @@ fn check_shape(grid: Dim3, block: Dim3) -> Result<(), DeviceError> {
     Ok(())
 }
 
+/// Boards before compute capability 9.0 have no clusters, all others such of eight blocks.
+fn check_cluster(context: &ContextCore, launch: &Launch) -> Result<(), DeviceError> {
+    let blocks = launch
+        .cluster
+        .map(|d| d.max(1))
+        .iter()
+        .fold(1u32, |all, d| all.saturating_mul(*d));
+    if blocks > 1 && context.shared.compute_capability.0 < 9 {
+        let text = "clusters on a device without them";
+        return Err(DeviceError::NotSupported(text.to_owned()));
+    }
+    Ok(())
+}
+
 pub(crate) fn launch_error(error: &LaunchError) -> DeviceError {
     match error {
         LaunchError::SharedSize { .. } | LaunchError::State(_) => {
@@ -119,9 +136,10 @@ fn own_function(launch: &Launch, context: &ContextCore) -> Result<Arc<SoftFuncti
 }
 
 /// Bytes of state of one block, about.
-fn state_bytes(function: &SoftFunction, threads: u64, dynamic_shared: u32) -> u64 {
+fn state_bytes(function: &SoftFunction, threads: u64, dynamic_shared: u32, stack: u32) -> u64 {
     let resources = function.program().resources();
-    let thread = u64::from(resources.registers) * 4 + u64::from(resources.local);
+    let stack = if resources.stack { stack } else { 0 };
+    let thread = u64::from(resources.registers) * 4 + u64::from(resources.local) + u64::from(stack);
     threads * thread + u64::from(resources.static_shared) + u64::from(dynamic_shared) + 4096
 }
 
@@ -130,6 +148,7 @@ impl Kernel {
     pub(crate) fn new(context: &Arc<ContextCore>, launch: &Launch) -> Result<Self, DeviceError> {
         let function = own_function(launch, context)?;
         check_shape(launch.grid, launch.block)?;
+        check_cluster(context, launch)?;
         let total = launch.grid.volume().unwrap_or(u64::MAX);
         let threads = launch.block.volume().unwrap_or(u64::MAX);
         let most_shared = context.shared.most_shared_bytes;
@@ -139,7 +158,8 @@ impl Kernel {
             let text = format!("{shared} bytes of shared memory; a block has at most {most_shared}");
             return Err(DeviceError::LaunchOutOfResources(text));
         }
-        let state = state_bytes(&function, threads, launch.dynamic_shared_bytes);
+        let stack = u32::try_from(context.stack.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
+        let state = state_bytes(&function, threads, launch.dynamic_shared_bytes, stack);
         let executors = u64::from(context.shared.executors);
         let mut most_resident = (STATE_BYTES / state).clamp(executors, executors.max(4096));
         let mut workspace = None;
@@ -158,6 +178,8 @@ impl Kernel {
             dynamic_shared: launch.dynamic_shared_bytes,
             grid_id: context.shared.next_grid_id(),
             grid_workspace: workspace.unwrap_or(0),
+            stack,
+            cluster: launch.cluster,
         };
         let bound = tessera_engine::Launch::with_options(
             function.program(),
@@ -172,6 +194,7 @@ impl Kernel {
                 return Err(launch_error(&error));
             }
         };
+        let cluster = u64::from(bound.geometry().cluster_blocks());
         Ok(Self {
             launch: bound,
             context: Arc::clone(context),
@@ -181,7 +204,8 @@ impl Kernel {
                 workspace,
             })),
             total,
-            most_resident,
+            most_resident: most_resident.max(cluster),
+            cluster,
             next: AtomicU64::new(0),
             resident: AtomicU64::new(0),
             done: AtomicU64::new(0),
@@ -197,8 +221,8 @@ impl Kernel {
     }
 
     fn can_start(&self) -> bool {
-        self.next.load(Ordering::Relaxed) < self.total
-            && self.resident.load(Ordering::Relaxed) < self.most_resident
+        self.next.load(Ordering::Relaxed).saturating_mul(self.cluster) < self.total
+            && self.resident.load(Ordering::Relaxed) + self.cluster <= self.most_resident
     }
 
     pub(crate) fn has_work(&self) -> bool {
@@ -222,13 +246,6 @@ impl Kernel {
         self.done.load(Ordering::Acquire) == self.total
     }
 
-    /// `%ctaid` of the block with this number; x runs fastest.
-    fn block(&self, number: u64) -> [u32; 3] {
-        let [x, y, _] = self.launch.geometry().grid.map(u64::from);
-        let part = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
-        [part(number % x), part(number / x % y), part(number / x / y)]
-    }
-
     fn claim(&self, local: &mut Local) -> Option<(u64, Cta)> {
         local.parked_first = !local.parked_first;
         if local.parked_first {
@@ -249,22 +266,30 @@ impl Kernel {
     }
 
     fn claim_fresh(&self, local: &mut Local) -> Option<(u64, Cta)> {
-        if self.next.load(Ordering::Relaxed) >= self.total {
+        let (total, size) = (self.total / self.cluster, self.cluster);
+        if self.next.load(Ordering::Relaxed) >= total {
             return None;
         }
-        if self.resident.fetch_add(1, Ordering::Relaxed) >= self.most_resident {
-            self.resident.fetch_sub(1, Ordering::Relaxed);
+        if self.resident.fetch_add(size, Ordering::Relaxed) + size > self.most_resident {
+            self.resident.fetch_sub(size, Ordering::Relaxed);
             return None;
         }
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        if number >= self.total {
-            self.resident.fetch_sub(1, Ordering::Relaxed);
+        if number >= total {
+            self.resident.fetch_sub(size, Ordering::Relaxed);
             return None;
         }
-        Some((
-            number,
-            Cta::new(&self.launch, self.block(number), &mut local.pool),
-        ))
+        let origin = self.launch.geometry().cluster_origin(number);
+        if size == 1 {
+            return Some((number, Cta::new(&self.launch, origin, &mut local.pool)));
+        }
+        // The others of the cluster are ready too: any executor takes them on.
+        let mut blocks = (number * size..).zip(Cta::cluster(&self.launch, origin, &mut local.pool));
+        let first = blocks.next();
+        let mut parked = self.parked();
+        parked.ready.extend(blocks);
+        self.waiting.store(parked.ready.len() as u64, Ordering::Release);
+        first
     }
 
     /// Runs blocks for a quantum. The caller has entered its slot.

@@ -282,7 +282,7 @@ fn compile_error(error: &CompileError) -> DeviceError {
     match error {
         CompileError::NotAnEntry(_) => DeviceError::NotFound(error.to_string()),
         CompileError::Undefined { .. } => DeviceError::Link(error.to_string()),
-        CompileError::Unsupported { .. } | CompileError::Recursion { .. } | CompileError::TooLarge { .. } => {
+        CompileError::Unsupported { .. } | CompileError::TooLarge { .. } => {
             DeviceError::NotSupported(error.to_string())
         }
         _ => DeviceError::InvalidPtx(error.to_string()),

@@ -137,6 +137,7 @@ pub(crate) fn device_fault(fault: &tessera_engine::Fault) -> Fault {
         Engine::MisalignedAddress => FaultKind::MisalignedAddress,
         Engine::Assert => FaultKind::Assert,
         Engine::InvalidPc => FaultKind::InvalidPc,
+        Engine::StackOverflow => FaultKind::StackOverflow,
         Engine::IllegalInstruction => FaultKind::IllegalInstruction,
         _ => FaultKind::LaunchFailed,
     };

@@ -154,6 +154,7 @@ fn impossible_launches_are_refused_at_once() {
             dynamic_shared_bytes: 0,
             parameters: vec![0; parameters].into(),
             cooperative: false,
+            cluster: [0; 3],
         })
     };
     for operation in [
@@ -569,4 +570,105 @@ $wait:
     let refused = stream.stream.submit(1000, cooperative(1 << 20));
     assert!(matches!(refused, Err(DeviceError::LaunchOutOfResources(_))));
     assert_eq!(context.memory_used(), used, "workspaces go with their launches");
+}
+
+/// `CU_LIMIT_STACK_SIZE` is the bound of what calls nest, and can be changed between launches.
+#[test]
+fn the_stack_of_a_thread_ends_where_the_context_says() {
+    const DEEP: &str = ".version 8.0\n.target sm_80\n.address_size 64
+        .func (.param .b32 r) count(.param .b32 n) { .reg .b32 %n, %m; .reg .pred %p;
+          ld.param.u32 %n, [n]; mov.u32 %m, 0; setp.eq.u32 %p, %n, 0; @%p bra DONE;
+          sub.u32 %m, %n, 1; call (%m), count, (%m); add.u32 %m, %m, %n;
+          DONE: st.param.b32 [r], %m; ret; }
+        .visible .entry deep(.param .u64 out, .param .u64 n) { .reg .b32 %n; .reg .b64 %t;
+          ld.param.u32 %n, [n]; ld.param.u64 %t, [out]; call (%n), count, (%n); st.global.u32 [%t], %n; ret; }";
+    let gpu = gpu();
+    let run = |stack: u64, depth: u64| {
+        let context = context(&gpu);
+        let function = kernel(&load(&context, DEEP), "deep");
+        let out = context.alloc(4, 256).expect("allocation");
+        context.set_stack_bytes(stack);
+        let stream = TestStream::plain(&context);
+        stream.submit(launch(&function, 1, 1, &[out, depth]));
+        stream.synchronize()?;
+        Ok::<_, tessera_device::Fault>(read_words(&context, out, 1)[0])
+    };
+    assert_eq!(run(1024, 10).expect("fits"), 55);
+    let fault = run(1024, 1000).expect_err("too deep");
+    assert_eq!(fault.kind, FaultKind::StackOverflow);
+    assert!(fault.place.contains("count"), "{fault:?}");
+    assert_eq!(run(64 << 10, 1000).expect("fits"), 500_500);
+}
+
+/// Blocks of a cluster read each other's shared memory, whichever executors they are on; clusters that do not fit are refused.
+#[test]
+fn clusters_of_a_launch() {
+    const RING: &str = ".version 8.0\n.target sm_90\n.address_size 64
+        .shared .align 4 .b32 box;
+        .visible .entry ring(.param .u64 out) { .reg .b32 %r<9>; .reg .b64 %t; .reg .pred %p;
+          ld.param.u64 %t, [out]; mov.u32 %r0, %ctaid.x; mov.u32 %r1, %cluster_ctarank; mov.u32 %r2, %cluster_nctarank;
+          mov.u32 %r3, box; mov.u32 %r6, 0; st.shared.u32 [%r3], %r0;
+          AGAIN: barrier.cluster.arrive; barrier.cluster.wait;
+          add.u32 %r4, %r1, 1; rem.u32 %r4, %r4, %r2; mapa.shared::cluster.u32 %r5, %r3, %r4; ld.shared::cluster.u32 %r5, [%r5];
+          barrier.cluster.arrive; barrier.cluster.wait;
+          st.shared.u32 [%r3], %r5; add.u32 %r6, %r6, 1; setp.lt.u32 %p, %r6, 100; @%p bra AGAIN;
+          mad.wide.u32 %t, %r0, 4, %t; st.global.u32 [%t], %r5; barrier.cluster.arrive; barrier.cluster.wait; ret; }";
+    let gpu = gpu();
+    let context = context(&gpu);
+    let function = kernel(&load(&context, RING), "ring");
+    let out = context.alloc(4096, 256).expect("allocation");
+    for size in [1_u32, 2, 3, 8] {
+        let stream = TestStream::plain(&context);
+        let mut operation = launch(&function, 96, 40, &[out]);
+        if let Operation::Launch(launch) = &mut operation {
+            launch.cluster = [size, 1, 1];
+        }
+        stream.submit(operation);
+        stream.synchronize().expect("kernel");
+        let wanted: Vec<u32> = (0..96)
+            .map(|i| i / size * size + (i % size + 100) % size)
+            .collect();
+        assert_eq!(read_words(&context, out, 96), wanted, "clusters of {size}");
+    }
+    let refused =
+        |function: &Arc<dyn tessera_device::Function>, context: &Arc<dyn Context>, cluster: [u32; 3]| {
+            let stream = TestStream::plain(context);
+            let mut operation = launch(function, 96, 40, &[out]);
+            if let Operation::Launch(launch) = &mut operation {
+                launch.cluster = cluster;
+            }
+            stream.stream.submit(1, operation).expect_err("refused")
+        };
+    for cluster in [[5, 1, 1], [1, 2, 1], [32, 1, 1]] {
+        let error = refused(&function, &context, cluster);
+        assert!(matches!(error, DeviceError::InvalidValue(_)), "{error}");
+    }
+}
+
+/// Local memory and registers start with what some earlier kernel of the same context left, never with what another context did.
+#[test]
+fn nothing_is_left_for_another_context() {
+    const SECRET: &str = ".version 8.0\n.target sm_80\n.address_size 64
+        .visible .entry leave() { .local .align 8 .b8 own[4096]; .reg .b64 %a; .reg .b32 %k; .reg .pred %p;
+          mov.u64 %a, own; mov.u32 %k, 0;
+          AGAIN: st.local.u64 [%a], 0x5ec7e75ec7e75ec7; add.u64 %a, %a, 8; add.u32 %k, %k, 1; setp.lt.u32 %p, %k, 512; @%p bra AGAIN; ret; }
+        .visible .entry look(.param .u64 out) { .local .align 8 .b8 own[4096]; .reg .b64 %a, %t, %v, %s; .reg .b32 %k; .reg .pred %p;
+          ld.param.u64 %t, [out]; mov.u64 %a, own; mov.u32 %k, 0; mov.u64 %s, 0;
+          AGAIN: ld.local.u64 %v, [%a]; or.b64 %s, %s, %v; add.u64 %a, %a, 8; add.u32 %k, %k, 1; setp.lt.u32 %p, %k, 512; @%p bra AGAIN;
+          st.global.u64 [%t], %s; ret; }";
+    let gpu = gpu_with(1 << 30, 1);
+    let look = |context: &Arc<dyn Context>, with_secret: bool| {
+        let module = load(context, SECRET);
+        let out = context.alloc(8, 256).expect("allocation");
+        let stream = TestStream::plain(context);
+        if with_secret {
+            stream.submit(launch(&kernel(&module, "leave"), 1, 256, &[]));
+        }
+        stream.submit(launch(&kernel(&module, "look"), 1, 1, &[out]));
+        stream.synchronize().expect("kernels");
+        read_words(context, out, 2)
+    };
+    let (first, second) = (context(&gpu), context(&gpu));
+    look(&first, true);
+    assert_eq!(look(&second, false), [0, 0]);
 }

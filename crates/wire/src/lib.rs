@@ -66,6 +66,24 @@ pub const STREAM_NON_BLOCKING: u32 = 1;
 pub const STREAM_LEGACY: u32 = 2;
 /// Launch: all blocks are resident at once and may meet at a grid barrier.
 pub const LAUNCH_COOPERATIVE: u32 = 1;
+/// Launch: blocks of a cluster in x, y and z, five bits each from here on; all 0 where the launch does not say.
+pub const LAUNCH_CLUSTER_SHIFT: u32 = 8;
+/// Launch: all bits that have a meaning.
+pub const LAUNCH_FLAGS: u32 = LAUNCH_COOPERATIVE | 0x7fff << LAUNCH_CLUSTER_SHIFT;
+
+/// Flags of a launch. An extent of a cluster that is larger than 31 has no place here and becomes 31, which no device takes.
+#[must_use]
+pub fn launch_flags(cooperative: bool, cluster: [u32; 3]) -> u32 {
+    let [x, y, z] = cluster.map(|extent| extent.min(31));
+    u32::from(cooperative) | (x | y << 5 | z << 10) << LAUNCH_CLUSTER_SHIFT
+}
+
+/// Blocks of a cluster in the flags of a launch.
+#[must_use]
+pub const fn launch_cluster(flags: u32) -> [u32; 3] {
+    let packed = flags >> LAUNCH_CLUSTER_SHIFT;
+    [packed & 31, packed >> 5 & 31, packed >> 10 & 31]
+}
 /// CopyIn, CopyOut, images: an offset in the staging heap.
 pub const PLACE_STAGING: u32 = 0;
 /// CopyIn, CopyOut: an address in the host arena.

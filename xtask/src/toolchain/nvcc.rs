@@ -67,7 +67,7 @@ impl Nvcc {
         fs::create_dir_all(&root)?;
         let mut command = self.command();
         command
-            .args(["-std=c++17", "-O2", "-gencode", "arch=compute_80,code=compute_80"])
+            .args(["-std=c++17", "-O2", "-gencode", &architecture(sources)?])
             .args(["-cudart", "shared", "-L"])
             .arg(&self.runtime)
             .args(flags)
@@ -89,6 +89,19 @@ impl Nvcc {
         }
         Ok(sh::cache().join(format!("programs/{:016x}", hasher.finish())))
     }
+}
+
+/// What to compile for: compute capability 8.0, or what the first source says in a line `// nvcc: compute_90`.
+fn architecture(sources: &[PathBuf]) -> Result<String> {
+    let text = match sources.first() {
+        Some(source) => {
+            fs::read_to_string(source).with_context(|| format!("cannot read {}", shown(source)))?
+        }
+        None => String::new(),
+    };
+    let named = text.lines().find_map(|line| line.strip_prefix("// nvcc: "));
+    let architecture = named.unwrap_or("compute_80");
+    Ok(format!("arch={architecture},code={architecture}"))
 }
 
 /// The sources and all headers that lie beside them.

@@ -72,6 +72,7 @@ impl Way {
             dynamic_shared_bytes: 0,
             parameters: parameters.into_boxed_slice(),
             cooperative: false,
+            cluster: [0; 3],
         };
         Ok(Bound { launch, out })
     }

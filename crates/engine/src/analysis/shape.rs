@@ -94,18 +94,22 @@ pub(crate) fn shapes(kernel: &Kernel, cfg: &Cfg, live: &Live, threads: Threads) 
         divergent,
         changed: true,
     };
-    while s.changed {
-        s.changed = false;
-        for b in 0..u32::try_from(kernel.blocks.len()).unwrap_or(0) {
-            s.block(b);
+    loop {
+        while s.changed {
+            s.changed = false;
+            for b in 0..u32::try_from(kernel.blocks.len()).unwrap_or(0) {
+                s.block(b);
+            }
         }
-    }
-    for shape in &mut s.shape {
-        if *shape == Shape::Unset {
+        // Nothing known is written to these. What is computed from them must not be taken to be shared either.
+        for shape in s.shape.iter_mut().filter(|shape| **shape == Shape::Unset) {
             *shape = Shape::Vector;
+            s.changed = true;
+        }
+        if !s.changed {
+            return s.shape;
         }
     }
-    s.shape
 }
 
 impl Shapes<'_> {

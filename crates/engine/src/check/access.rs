@@ -9,6 +9,7 @@ use super::races::Mark;
 use super::report::{AccessAt, AccessKind, CheckSpace, FindingKind};
 use super::shadow::pieces;
 use super::state::{BlockState, Extent, Step, extent_of, space_name, variable_at};
+use crate::cluster::RANK_SHIFT;
 use crate::lir::Space;
 use crate::{LOCAL_WINDOW, PARAM_WINDOW, SHARED_WINDOW, WINDOW_BYTES};
 
@@ -49,6 +50,11 @@ fn set_bits(bits: &mut [u64], at: u64, bytes: u64) {
     }
 }
 
+/// Whether other blocks of a cluster reach this block's shared memory.
+fn several(step: &Step<'_>) -> bool {
+    step.launch.geometry().cluster_blocks() > 1
+}
+
 impl BlockState {
     /// Looks at an access before it is made.
     pub(crate) fn access(&mut self, step: &Step<'_>, shape: &Shape, lanes: &mut Lanes) {
@@ -62,7 +68,8 @@ impl BlockState {
                 for i in each(lanes.mask) {
                     let at = lanes.address[i];
                     if inside(at, SHARED_WINDOW) {
-                        shared |= 1 << i;
+                        // What lies in another block of the cluster is that block's to look at.
+                        shared |= u16::from(at - SHARED_WINDOW < 1 << RANK_SHIFT) << i;
                         lanes.address[i] = at - SHARED_WINDOW;
                     } else if inside(at, LOCAL_WINDOW) {
                         local |= 1 << i;
@@ -324,7 +331,7 @@ impl BlockState {
             good |= u16::from(inside) << i;
         }
         let good = self.aligned(step, shape, lanes, good, CheckSpace::Shared);
-        if self.checker.checks().init {
+        if self.checker.checks().init && !several(step) {
             for i in each(good) {
                 let at = lanes.address[i];
                 if shape.kind != AccessKind::Write {
@@ -389,6 +396,10 @@ impl BlockState {
 
     /// Looks who used the bytes before, and notes this use.
     fn race(&mut self, step: &Step<'_>, shape: &Shape, lanes: &Lanes, mask: u16, space: CheckSpace) {
+        if step.launch.program().analysed.kernel.cluster_barrier || several(step) {
+            // Clocks are those of one block: they do not know the barrier of a cluster.
+            return;
+        }
         let granule = step.table.granule;
         let global = space == CheckSpace::Global;
         let publishes = shape.strong && step.table.publishes;

@@ -123,6 +123,8 @@ const fn matters(what: &What) -> bool {
             | What::Special(_)
             | What::IsSpace(_)
             | What::Sleep
+            | What::Cluster { .. }
+            | What::Raise(_)
             | What::Trap
             | What::ActiveMask
     )

@@ -7,9 +7,13 @@ use crate::analysis::cfg::NONE;
 use crate::analysis::shape::{Shape, widened};
 use crate::analysis::slots::Slots;
 use crate::check::info::Table;
+use crate::error::FaultKind;
 use crate::exec::alu::{Alu, Class};
 use crate::exec::atomics::{Fence, IsSpace, kind_number};
-use crate::exec::control::{Bar, Branch, Exit, Guard, Jump, Label, Poll, Sleep, Switch, Trap, Widen};
+use crate::exec::cluster::{ClusterArrive, ClusterWait};
+use crate::exec::control::{
+    Bar, Branch, Exit, Guard, Jump, Label, Poll, Sleep, Switch, Trap, Widen, raised_number,
+};
 use crate::exec::hooks::{Call, hook_number};
 use crate::exec::isa::{Body, Level};
 use crate::exec::memory::{ACQUIRE, ALIGN, ORDERED, RELEASE};
@@ -289,6 +293,9 @@ impl<'a> Emit<'a> {
             }
             What::Sleep => self.simple::<Sleep>(),
             What::Trap => self.simple::<Trap>(),
+            What::Cluster { arrive: true } => self.simple::<ClusterArrive>(),
+            What::Cluster { arrive: false } => self.simple::<ClusterWait>(),
+            What::Raise(kind) => self.raise(kind),
             What::IsSpace(space) => {
                 let number = match space {
                     Space::Shared => 0,
@@ -326,6 +333,14 @@ impl<'a> Emit<'a> {
             | What::StoreTile(_) => self.matrix(inst),
             _ => self.warp(inst),
         }
+    }
+
+    fn raise(&mut self, kind: FaultKind) {
+        let op = Op {
+            flags: raised_number(kind) << NUMBER,
+            ..self.blank::<Trap>()
+        };
+        self.emit(op);
     }
 
     fn simple<H: Body>(&mut self) {

@@ -267,13 +267,28 @@ impl Body for Exit {
     }
 }
 
-/// `trap`
+/// Number of a fault that [`Trap`] raises.
+pub(crate) const fn raised_number(kind: FaultKind) -> u32 {
+    match kind {
+        FaultKind::InvalidPc => 1,
+        FaultKind::StackOverflow => 2,
+        _ => 0,
+    }
+}
+
+/// `trap`, and faults that the decoder puts where they belong.
 pub(crate) struct Trap;
 impl Body for Trap {
     #[inline(always)]
     unsafe fn run<I: Isa>(cx: &mut Cx, op: *const Op) -> *const Op {
         let lane = cx.first_lane();
-        cx.fail(op, FaultKind::Trap, lane, 0)
+        // SAFETY: the contract of `Body`.
+        let kind = match unsafe { (*op).flags } >> super::NUMBER {
+            1 => FaultKind::InvalidPc,
+            2 => FaultKind::StackOverflow,
+            _ => FaultKind::Trap,
+        };
+        cx.fail(op, kind, lane, 0)
     }
 }
 

@@ -169,14 +169,15 @@ pub(crate) unsafe fn addresses<I: Isa>(cx: &Cx, o: &Op, c: usize) -> [u64; CHUNK
 /// Makes `site` translate `address`; false when nothing is mapped there.
 #[cold]
 pub(crate) fn refill(cx: &mut Cx, kind: Kind, site: *mut Site, address: u64, access: Access) -> bool {
-    let shared = cx.shared;
     let found = match kind {
         Kind::Shared => None,
         Kind::Generic if (SHARED_WINDOW..SHARED_WINDOW + crate::WINDOW_BYTES).contains(&address) => {
             cx.private_sites = true;
-            Some(Site {
-                lo: SHARED_WINDOW,
-                ..shared
+            // SAFETY: the block outlives the run.
+            let found = unsafe { (*cx.cta).shared_at(address - SHARED_WINDOW) };
+            found.map(|site| Site {
+                lo: SHARED_WINDOW + site.lo,
+                ..site
             })
         }
         Kind::Generic if (PARAM_WINDOW..PARAM_WINDOW + crate::WINDOW_BYTES).contains(&address) => {

@@ -16,6 +16,7 @@ pub(crate) mod atomics;
 pub(crate) mod bulk;
 pub(crate) mod checked;
 mod checked_thread;
+pub(crate) mod cluster;
 pub(crate) mod control;
 pub(crate) mod hooks;
 pub(crate) mod isa;

@@ -45,9 +45,9 @@ impl Lower<'_> {
 
     /// The address in operand `n` with its offset, in 64 bits, and 1 if it is an offset into shared memory.
     pub(super) fn flat(&mut self, inst: &PtxInst, n: usize, space: Option<PtxSpace>) -> Result<(V, u8)> {
-        let shared = self.space(space)? == Space::Shared;
         let address = self.mem_address(inst, n)?;
-        let (base, offset) = self.address(address, shared)?;
+        let (space, base, offset) = self.place_of_access(inst, space, address)?;
+        let shared = space == Space::Shared;
         let mut v = self.coerce(base, Class::W64);
         if offset != 0 {
             let by = self.imm64(i64::from(offset).cast_unsigned());
@@ -182,7 +182,9 @@ impl Lower<'_> {
         // The mask is the last operand, after a cache policy if there is one.
         let masked = inst.has(Flag::CpMask);
         if reports {
-            let (barrier, at) = self.flat(inst, 3, Some(PtxSpace::Shared))?;
+            // In the block that the copy goes to.
+            let space = inst.spaces().next().unwrap_or(PtxSpace::Shared);
+            let (barrier, at) = self.flat(inst, 3, Some(space))?;
             shared |= at << 3;
             s.push(barrier);
         } else if masked {

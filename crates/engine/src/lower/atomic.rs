@@ -49,8 +49,7 @@ impl Lower<'_> {
             return self.refuse("no type");
         };
         let at = usize::from(inst.op == O::Atom);
-        let space = self.space(inst.space())?;
-        let kind = self.atom_kind(inst, ty, space != Space::Shared && inst.space().is_some())?;
+        let kind = self.atom_kind(inst, ty, inst.space() == Some(tessera_ptx::Space::Global))?;
         if ty.bits() == 128 {
             return self.atom_wide(inst, kind);
         }
@@ -66,7 +65,8 @@ impl Lower<'_> {
             None
         };
         let address = self.mem_address(inst, at)?;
-        let address = self.address(address, space == Space::Shared)?;
+        let (space, base, offset) = self.place_of_access(inst, inst.space(), address)?;
+        let address = (base, offset);
         let atom = self.atom_of(inst, ty, space, kind);
         if at == 0 {
             self.atoms(atom, address, &s, second, &[]);

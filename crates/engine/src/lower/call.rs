@@ -1,12 +1,12 @@
-//! Calls: a device function is inlined where it is called; a function that the device supplies becomes a hook.
+//! Calls: a device function is inlined where it is called, or has blocks of its own; a function that the device supplies becomes a hook.
 
 use tessera_ptx::module::Symbol;
 use tessera_ptx::{FuncId, Inst as PtxInst, Operand, Type as T};
 
-use super::{Binding, Local, Lower, MAX_DEPTH, ParamVar, Result};
+use super::{Binding, Local, Lower, ParamVar, Result, graph};
 use crate::error::CompileError;
 use crate::exec::alu::Class;
-use crate::lir::{Hook, Term, What};
+use crate::lir::{Hook, Term, V, What};
 
 /// Functions without a body that the device supplies.
 fn hook(name: &str) -> Option<Hook> {
@@ -21,7 +21,7 @@ fn hook(name: &str) -> Option<Hook> {
     })
 }
 
-fn operands(inst: &PtxInst, n: usize) -> &[Operand] {
+pub(super) fn operands(inst: &PtxInst, n: usize) -> &[Operand] {
     match inst.operands.get(n) {
         Some(Operand::List(list)) => list,
         _ => &[],
@@ -30,20 +30,22 @@ fn operands(inst: &PtxInst, n: usize) -> &[Operand] {
 
 impl Lower<'_> {
     pub(super) fn call(&mut self, inst: &PtxInst) -> Result<()> {
+        let after = self.open_guard();
+        self.call_all(inst)?;
+        self.close_guard(after);
+        Ok(())
+    }
+
+    /// A call by all threads that are here.
+    fn call_all(&mut self, inst: &PtxInst) -> Result<()> {
         let Some(Operand::Sym {
             symbol: Symbol::Func(callee),
             ..
         }) = inst.operands.get(1)
         else {
-            return self.refuse("indirect calls are not executed");
+            return self.call_indirect(inst);
         };
-        let mut callee = *callee;
-        for _ in 0..8 {
-            match self.module.funcs.get(callee).and_then(|f| f.alias_of) {
-                Some(target) => callee = target,
-                None => break,
-            }
-        }
+        let callee = graph::resolve(self.module, *callee);
         let Some(func) = self.module.funcs.get(callee) else {
             return self.refuse("no such function");
         };
@@ -57,15 +59,8 @@ impl Lower<'_> {
                 }),
             };
         }
-        if self.stack.iter().any(|scope| scope.func == callee) {
-            return Err(CompileError::Recursion {
-                function: self.scope().name.to_string(),
-                callee: func.name.to_string(),
-                line: self.line,
-            });
-        }
-        if self.stack.len() >= MAX_DEPTH {
-            return self.refuse(format!("calls nested deeper than {MAX_DEPTH}"));
+        if self.plan.outlined(callee) {
+            return self.call_region(inst, callee);
         }
         self.inline(inst, callee)
     }
@@ -77,45 +72,45 @@ impl Lower<'_> {
         if ret_ops.len() != func.rets.len() || arg_ops.len() < func.params.len() {
             return self.refuse("the number of arguments is not the function's");
         }
-        let types: Vec<T> = func.params.iter().map(|p| p.ty).collect();
         let params = arg_ops
             .iter()
-            .zip(&types)
-            .map(|(op, ty)| self.bind(op, Some(*ty)))
+            .zip(&func.params)
+            .map(|(op, param)| self.bind(op, Some(param.ty), param.size))
             .collect::<Result<_>>()?;
         let rets: Vec<Binding> = ret_ops
             .iter()
-            .map(|op| self.bind(op, None))
+            .zip(&func.rets)
+            .map(|(op, ret)| self.bind(op, None, ret.size))
             .collect::<Result<_>>()?;
         let after = self.new_block();
-        let (from, guard, at, line) = (self.current, self.guard, self.at, self.line);
+        let (from, at, line) = (self.current, self.at, self.line);
         let first = self.function(callee, params, rets.clone(), Some(after))?;
-        (self.at, self.line, self.guard) = (at, line, guard);
+        (self.at, self.line, self.guard) = (at, line, None);
         let block = &mut self.kernel.blocks[from];
         block.at = at;
-        block.term = match guard {
-            None => Term::Jump(first),
-            Some((pred, negated)) => Term::Branch {
-                pred,
-                negated,
-                taken: first,
-                other: after,
-            },
-        };
+        block.term = Term::Jump(first);
         self.switch_to(after);
         // A register as the destination of the call takes the value of the variable that stood for it.
         for ((op, binding), ret) in ret_ops.iter().zip(&rets).zip(&module.funcs[callee].rets) {
             if let (Operand::Reg(reg), Binding::Var(var)) = (op, binding) {
-                let value = self.read_cell(*var, 0, ret.size)?;
                 let d = self.register(*reg);
-                self.assign(d, value);
+                for (i, start) in (0..ret.size).step_by(8).enumerate() {
+                    let value = self.read_cell(*var, start, (ret.size - start).min(8))?;
+                    self.assign(d + u32::try_from(i).unwrap_or(0), value);
+                }
             }
         }
         Ok(())
     }
 
+    /// A variable of a call.
+    pub(super) fn new_var(&mut self, var: ParamVar) -> Binding {
+        self.param_vars.push(var);
+        Binding::Var(self.param_vars.len() - 1)
+    }
+
     /// What an operand of a call gives to the callee.
-    fn bind(&mut self, operand: &Operand, ty: Option<T>) -> Result<Binding> {
+    fn bind(&mut self, operand: &Operand, ty: Option<T>, size: u32) -> Result<Binding> {
         if let Operand::Sym {
             symbol: Symbol::Local(id),
             offset: 0,
@@ -135,21 +130,23 @@ impl Lower<'_> {
             },
             Operand::Sink => Ok(Binding::Nothing),
             _ => {
-                self.param_vars.push(ParamVar::default());
-                let var = self.param_vars.len() - 1;
+                let mut cells = Vec::new();
                 if let Some(ty) = ty {
                     let value = self.source(operand, ty)?;
-                    let copy = self.temp(self.class(value));
-                    self.mov(copy, value);
-                    self.param_vars[var].cells.push((0, ty.bytes(), copy));
+                    // A pair of registers holds sixteen bytes.
+                    for (i, start) in (0..).zip((0..size).step_by(8)) {
+                        let copy = self.temp(self.class(value));
+                        self.mov(copy, value + i);
+                        cells.push((start, (size - start).min(8), copy));
+                    }
                 }
-                Ok(Binding::Var(var))
+                Ok(self.new_var(ParamVar { cells, size }))
             }
         }
     }
 
     /// The `n`-th argument of a call as a register.
-    fn argument(&mut self, inst: &PtxInst, n: usize, ty: T) -> Result<u32> {
+    fn argument(&mut self, inst: &PtxInst, n: usize, ty: T) -> Result<V> {
         let Some(operand) = operands(inst, 2).get(n) else {
             return self.refuse("an argument is missing");
         };
@@ -195,7 +192,7 @@ impl Lower<'_> {
         if let (Some(operand), Some((class, bytes)), Some(&value)) =
             (operands(inst, 0).first(), class, d.first())
         {
-            match self.bind(operand, None)? {
+            match self.bind(operand, None, bytes)? {
                 Binding::Var(var) => {
                     let cell = self.read_cell(var, 0, bytes)?;
                     let value = self.coerce(value, self.class(cell));

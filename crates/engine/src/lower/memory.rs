@@ -51,6 +51,26 @@ impl Lower<'_> {
         })
     }
 
+    /// Where an access goes: its space, base register and offset. One to `.shared::cluster`, which may be another block's memory, is generic.
+    pub(super) fn place_of_access(
+        &mut self,
+        inst: &PtxInst,
+        space: Option<PtxSpace>,
+        address: Address,
+    ) -> Result<(Space, V, i32)> {
+        if space == Some(PtxSpace::SharedCluster) {
+            let (base, offset) = self.address(address, true)?;
+            return Ok((Space::Generic, self.through_window(base), offset));
+        }
+        let space = if self.param_memory(inst, address) {
+            Space::Local
+        } else {
+            self.space(space)?
+        };
+        let (base, offset) = self.address(address, space == Space::Shared)?;
+        Ok((space, base, offset))
+    }
+
     pub(super) fn memory(&mut self, inst: &PtxInst) -> Result<()> {
         match inst.op {
             O::Ld | O::Ldu => self.load(inst),
@@ -86,6 +106,9 @@ impl Lower<'_> {
                     }
                     other => self.space(other)?,
                 };
+                if space == Space::Shared && inst.space() != Some(PtxSpace::SharedCluster) {
+                    return self.in_own_shared(d, a);
+                }
                 self.emit(What::IsSpace(space), &[d], &[a]);
                 Ok(())
             }
@@ -133,8 +156,7 @@ impl Lower<'_> {
         {
             return Ok(());
         }
-        let space = self.space(inst.space())?;
-        let (base, offset) = self.address(address, space == Space::Shared)?;
+        let (space, base, offset) = self.place_of_access(inst, inst.space(), address)?;
         if ty.bits() == 128 {
             return self.load_wide(inst, space, (base, offset), parts);
         }
@@ -219,14 +241,14 @@ impl Lower<'_> {
         };
         let address = self.mem_address(inst, 0)?;
         let parts = self.elements(inst, 1)?;
-        if matches!(inst.space(), Some(PtxSpace::Param | PtxSpace::ParamFunc)) {
+        let through_memory = self.param_memory(inst, address);
+        if !through_memory && matches!(inst.space(), Some(PtxSpace::Param | PtxSpace::ParamFunc)) {
             let Address::Sym { symbol, offset } = address else {
                 return self.refuse("a store to parameters through a register");
             };
             return self.store_param(symbol, offset, ty, parts);
         }
-        let space = self.space(inst.space())?;
-        let (base, offset) = self.address(address, space == Space::Shared)?;
+        let (space, base, offset) = self.place_of_access(inst, inst.space(), address)?;
         if ty.bits() == 128 {
             let &[Operand::Reg(reg)] = parts else {
                 return self.refuse("vectors of .b128");
@@ -268,6 +290,7 @@ impl Lower<'_> {
     /// Between generic addresses and offsets in a window. Global and constant addresses are generic ones.
     fn cvta(&mut self, inst: &PtxInst) -> Result<()> {
         let window = match self.space(inst.space())? {
+            // That of a cluster is the same one.
             Space::Shared => SHARED_WINDOW,
             Space::Local => crate::LOCAL_WINDOW,
             Space::Global | Space::Generic => 0,
@@ -298,7 +321,8 @@ impl Lower<'_> {
                     return self.load_launch_param(base.saturating_add(start), ty, parts);
                 }
                 Some(Binding::Var(var)) => var,
-                _ => return self.refuse("this parameter is a register"),
+                Some(Binding::Memory(_)) => return Ok(false),
+                _ => return self.refuse("this parameter is not given"),
             },
             Symbol::Local(id) => match self.scope().locals.get(&id) {
                 Some(Local::Param(var)) => *var,
@@ -338,7 +362,7 @@ impl Lower<'_> {
         if bytes > 8 {
             return Ok(false);
         }
-        let limit = self.module.funcs[self.stack[0].func].param_bytes;
+        let limit = self.module.funcs[self.entry].param_bytes;
         for (i, part) in (0u32..).zip(parts) {
             let offset = start.saturating_add(i * bytes);
             if u64::from(offset) + u64::from(bytes) > u64::from(limit) || !offset.is_multiple_of(bytes) {
@@ -407,7 +431,21 @@ impl Lower<'_> {
         Ok(self.join(&[low, high], half * 8))
     }
 
-    fn write_cell(&mut self, var: usize, start: u32, bytes: u32, value: V) -> Result<()> {
+    /// Puts the low bits of a value into a part of a register.
+    fn insert_part(&mut self, v: V, from: u32, bits: u32, value: V) {
+        let place = self.imm32(from | bits << 8);
+        if self.class(v) == Class::W64 {
+            let value = self.coerce(value, Class::W64);
+            let new = self.alu(Alu::Bfi64, 0, &[value, v, place]);
+            self.mov(v, new);
+        } else {
+            let value = self.coerce(value, Class::W32);
+            let new = self.alu(Alu::Bfi32, 0, &[value, v, place]);
+            self.mov(v, new);
+        }
+    }
+
+    pub(super) fn write_cell(&mut self, var: usize, start: u32, bytes: u32, value: V) -> Result<()> {
         let cells = self.param_vars[var].cells.clone();
         if let Some(&(_, _, v)) = cells.iter().find(|c| c.0 == start && c.1 == bytes) {
             self.mov(v, value);
@@ -420,12 +458,15 @@ impl Lower<'_> {
             self.mov(v, value);
             return Ok(());
         }
-        if cells
+        let around = cells
             .iter()
-            .any(|c| c.0 <= start && end <= c.0.saturating_add(c.1))
-            || bytes == 1
-        {
-            return self.refuse("a store into a part of a parameter");
+            .find(|c| c.0 <= start && end <= c.0.saturating_add(c.1));
+        if let Some(&(at, _, v)) = around {
+            self.insert_part(v, (start - at) * 8, bytes * 8, value);
+            return Ok(());
+        }
+        if bytes == 1 {
+            return self.refuse("overlapping accesses to a parameter");
         }
         let half = bytes / 2;
         for (i, at) in [(0, start), (1, start + half)] {

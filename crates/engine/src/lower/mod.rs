@@ -1,4 +1,5 @@
-//! From PTX to [`Kernel`]: calls inlined, `.param` variables of calls turned into registers, modifiers resolved.
+//! From PTX to [`Kernel`]: calls inlined or tied to functions with blocks of their own, `.param` variables of calls turned into
+//! registers, modifiers resolved.
 //!
 //! One source file per family of instructions; this one has the builder, blocks and control flow.
 
@@ -6,14 +7,18 @@ mod alu;
 mod asynchronous;
 mod atomic;
 mod call;
+mod cluster;
 mod compare;
 mod convert;
 mod float;
+mod graph;
 mod matrix;
 mod media;
 mod memory;
 mod objects;
 mod operand;
+mod params;
+mod region;
 mod tiny;
 mod warp;
 
@@ -34,15 +39,15 @@ use crate::program::Symbols;
 
 /// Instructions that a kernel may have once its calls are inlined.
 const MAX_INSTRUCTIONS: usize = 4_000_000;
-/// Depth of calls.
-const MAX_DEPTH: usize = 64;
 
 pub(crate) type Result<T> = std::result::Result<T, CompileError>;
 
 /// A `.param` variable of a call: cells of registers by offset and size.
 #[derive(Default)]
 struct ParamVar {
-    cells: Vec<(u32, u32, V)>,
+    cells: Vec<region::Cell>,
+    /// Bytes of the whole variable.
+    size: u32,
 }
 
 /// What a parameter of the function being lowered stands for.
@@ -52,7 +57,9 @@ enum Binding {
     Launch { offset: u32 },
     /// Variable of the caller.
     Var(usize),
-    /// A register (`.reg` parameters of the old calling convention).
+    /// Local memory: its address is taken.
+    Memory(Local),
+    /// `_`
     Nothing,
 }
 
@@ -69,6 +76,10 @@ struct Scope<'m> {
     /// Where `ret` goes; `None` in the kernel itself.
     after: Option<B>,
     carry: Option<V>,
+    /// Return values that are collected in local memory, and the variables that they go to in the end.
+    returned: Vec<(Local, usize)>,
+    /// The stack pointer as it was when the function was entered.
+    frame: Option<V>,
 }
 
 /// A variable declared in a body.
@@ -76,6 +87,8 @@ struct Scope<'m> {
 enum Local {
     Shared(u32),
     Private(u32),
+    /// In the frame of a function that can be called while it runs.
+    Framed(u32),
     Param(usize),
     /// In the module's memory: `.global` and `.const` at body scope.
     Unsupported,
@@ -94,6 +107,9 @@ pub(crate) struct Lower<'m> {
     dynamic_shared: Vec<V>,
     param_vars: Vec<ParamVar>,
     stack: Vec<Scope<'m>>,
+    entry: FuncId,
+    plan: graph::Plan,
+    regions: region::Regions,
     guard: Option<(V, bool)>,
     at: u32,
     line: u32,
@@ -127,23 +143,29 @@ pub(crate) fn lower(module: &Module, entry: FuncId, symbols: &dyn Symbols) -> Re
         dynamic_shared: Vec::new(),
         param_vars: Vec::new(),
         stack: Vec::new(),
+        entry,
+        plan: graph::Plan::new(module, entry),
+        regions: region::Regions::default(),
         guard: None,
         at: 0,
         line: func.loc.line,
         text: String::new(),
         instructions: 0,
     };
-    lower.kernel.places.push(Place {
-        function: Arc::from(&*func.name),
-        line: func.loc.line,
-        source: None,
-    });
+    lower.head(&func.name, func.loc.line);
     let params = func
         .params
         .iter()
         .map(|p| Binding::Launch { offset: p.offset })
         .collect();
-    lower.function(entry, params, Vec::new(), None)?;
+    // Nothing jumps to the first block, whatever the function does.
+    let start = lower.new_block();
+    let first = lower.function(entry, params, Vec::new(), None)?;
+    lower.switch_to(start);
+    lower.end(Term::Jump(first));
+    lower.guard = None;
+    lower.lower_regions()?;
+    lower.start_stack();
     lower.place_dynamic_shared();
     Ok(lower.kernel)
 }
@@ -243,6 +265,7 @@ impl<'m> Lower<'m> {
                 | What::LoadTile(_)
                 | What::StoreTile(_)
                 | What::Sleep
+                | What::Cluster { .. }
         ) || matches!(what, What::Thread(thread) if thread.what.stops());
         match self.guard {
             // What a split can stop at is jumped around, so that it stands there with exactly the lanes concerned.
@@ -330,18 +353,23 @@ impl<'m> Lower<'m> {
             locals: HashMap::new(),
             after,
             carry: None,
+            returned: Vec::new(),
+            frame: None,
         });
         self.declare()?;
+        self.guard = None;
+        let start = self.scope().blocks.first().copied();
+        let start = start.map(|first| self.prologue(first)).transpose()?;
         for block in body.blocks.ids() {
             self.block(body, block)?;
         }
-        let first = match self.scope().blocks.first() {
-            Some(&first) => first,
+        let first = match start {
+            Some(first) => first,
             None => {
                 // A body without instructions.
                 let only = self.new_block();
                 self.switch_to(only);
-                self.leave();
+                self.leave()?;
                 only
             }
         };
@@ -374,7 +402,7 @@ impl<'m> Lower<'m> {
                     let next = self.scope().blocks[next.index()];
                     self.end(Term::Jump(next));
                 }
-                None => self.leave(),
+                None => self.leave()?,
             }
         }
         Ok(())
@@ -397,24 +425,60 @@ impl<'m> Lower<'m> {
     }
 
     /// `ret`, or falling off the end.
-    fn leave(&mut self) {
+    fn leave(&mut self) -> Result<()> {
+        let guard = self.guard.take();
+        self.epilogue()?;
+        self.guard = guard;
         let term = self.scope().after.map_or(Term::Exit, Term::Jump);
         self.end(term);
+        Ok(())
+    }
+
+    /// The lines that follow are those of this function.
+    fn head(&mut self, name: &str, line: u32) {
+        self.at = u32::try_from(self.kernel.places.len()).unwrap_or(0);
+        self.line = line;
+        self.kernel.places.push(Place {
+            function: Arc::from(name),
+            line,
+            source: None,
+        });
+    }
+
+    /// Goes around what follows where the guard of the instruction does not hold. Returns the block behind it.
+    fn open_guard(&mut self) -> Option<B> {
+        let (pred, negated) = self.guard.take()?;
+        let (inside, after) = (self.new_block(), self.new_block());
+        self.end(Term::Branch {
+            pred,
+            negated,
+            taken: inside,
+            other: after,
+        });
+        self.switch_to(inside);
+        Some(after)
+    }
+
+    fn close_guard(&mut self, after: Option<B>) {
+        if let Some(after) = after {
+            self.end(Term::Jump(after));
+            self.switch_to(after);
+        }
     }
 
     /// The block that control falls into when the guard of a terminator does not hold.
-    fn fall(&mut self, body: &Body, id: BlockId) -> B {
-        match body.blocks[id].succs.last() {
+    fn fall(&mut self, body: &Body, id: BlockId) -> Result<B> {
+        Ok(match body.blocks[id].succs.last() {
             Some(next) => self.scope().blocks[next.index()],
             None => {
                 let end = self.new_block();
                 let back = self.current;
                 self.switch_to(end);
-                self.leave();
+                self.leave()?;
                 self.current = back;
                 end
             }
-        }
+        })
     }
 
     /// Lowers an instruction; false when it ended the block.
@@ -426,7 +490,7 @@ impl<'m> Lower<'m> {
                     return self.refuse("no target");
                 };
                 let target = self.scope().blocks[target.index()];
-                self.branch(target, body, id);
+                self.branch(target, body, id)?;
                 return Ok(false);
             }
             Opcode::BrxIdx => {
@@ -438,12 +502,12 @@ impl<'m> Lower<'m> {
                 let back = self.current;
                 self.switch_to(end);
                 if inst.op == Opcode::Ret {
-                    self.leave();
+                    self.leave()?;
                 } else {
                     self.end(Term::Exit);
                 }
                 self.current = back;
-                self.branch(end, body, id);
+                self.branch(end, body, id)?;
                 return Ok(false);
             }
             Opcode::Trap => {
@@ -459,11 +523,11 @@ impl<'m> Lower<'m> {
         Ok(true)
     }
 
-    fn branch(&mut self, target: B, body: &Body, id: BlockId) {
+    fn branch(&mut self, target: B, body: &Body, id: BlockId) -> Result<()> {
         match self.guard {
             None => self.end(Term::Jump(target)),
             Some((pred, negated)) => {
-                let other = self.fall(body, id);
+                let other = self.fall(body, id)?;
                 if other == target {
                     self.end(Term::Jump(target));
                 } else {
@@ -476,6 +540,7 @@ impl<'m> Lower<'m> {
                 }
             }
         }
+        Ok(())
     }
 
     fn switch(&mut self, inst: &PtxInst, body: &Body, id: BlockId) -> Result<()> {
@@ -490,7 +555,7 @@ impl<'m> Lower<'m> {
         let guard = self.guard;
         if let Some((pred, negated)) = guard {
             let jump = self.new_block();
-            let other = self.fall(body, id);
+            let other = self.fall(body, id)?;
             self.end(Term::Branch {
                 pred,
                 negated,
@@ -504,6 +569,7 @@ impl<'m> Lower<'m> {
     }
 
     /// Everything that neither branches nor calls.
+    #[allow(clippy::too_many_lines, reason = "a list of instructions")]
     fn straight(&mut self, inst: &PtxInst) -> Result<()> {
         match inst.op {
             O::Ld
@@ -568,6 +634,12 @@ impl<'m> Lower<'m> {
             | O::GriddepcontrolWait
             | O::GriddepcontrolLaunchDependents => self.warp(inst),
             op if matrix::executed(op) => self.matrix(inst),
+            O::Alloca | O::Stacksave | O::Stackrestore => self.stack(inst),
+            O::Mapa | O::Getctarank => self.cluster_address(inst),
+            O::BarrierClusterArrive | O::BarrierClusterWait => {
+                self.cluster_barrier(inst);
+                Ok(())
+            }
             O::Cvt => self.convert(inst),
             O::CvtPack => self.cvt_pack(inst),
             O::Mov => self.mov_instruction(inst),

@@ -26,6 +26,8 @@ pub(super) enum Place {
     At(u64),
     /// Dynamic shared memory: known once all static variables are placed.
     DynamicShared,
+    /// So many bytes from a register.
+    From(V, i32),
 }
 
 impl Lower<'_> {
@@ -42,20 +44,15 @@ impl Lower<'_> {
                     var.size,
                     var.align,
                 )?),
-                PtxSpace::Local => {
-                    let bytes =
-                        u64::from(self.kernel.local_bytes).next_multiple_of(u64::from(var.align).max(1));
-                    let end = bytes + var.size;
-                    let Ok(end) = u32::try_from(end) else {
-                        return self.refuse("local memory beyond 4 GiB");
-                    };
-                    self.kernel.local_bytes = end;
-                    let at = u32::try_from(bytes).unwrap_or(0);
-                    self.object(Space::Local, &var.name, at, var.size);
-                    Local::Private(at)
-                }
+                PtxSpace::Local => match u32::try_from(var.size) {
+                    Ok(size) => self.private(&var.name, size, var.align)?,
+                    Err(_) => return self.refuse("local memory beyond 4 GiB"),
+                },
                 PtxSpace::Param | PtxSpace::ParamFunc => {
-                    self.param_vars.push(ParamVar::default());
+                    self.param_vars.push(ParamVar {
+                        cells: Vec::new(),
+                        size: u32::try_from(var.size).unwrap_or(u32::MAX),
+                    });
                     Local::Param(self.param_vars.len() - 1)
                 }
                 _ => Local::Unsupported,
@@ -140,16 +137,31 @@ impl Lower<'_> {
             },
             Symbol::Local(id) => match self.scope().locals.get(&id).copied() {
                 Some(Local::Shared(at) | Local::Private(at)) => Ok(Place::At(u64::from(at))),
+                Some(place @ Local::Framed(_)) => self.place_of(place),
                 None => Ok(Place::DynamicShared),
                 Some(Local::Param(_)) => self.refuse("the address of a .param variable of a call"),
                 Some(Local::Unsupported) => self.refuse("a .global or .const variable inside a body"),
             },
             Symbol::Param(n) => match self.scope().params.get(n as usize) {
                 Some(Binding::Launch { offset }) => Ok(Place::At(PARAM_WINDOW + u64::from(*offset))),
-                _ => self.refuse("the address of a parameter of a device function"),
+                Some(&Binding::Memory(place)) => self.place_of(place),
+                _ => self.refuse("the address of this parameter"),
             },
-            Symbol::Ret(_) => self.refuse("the address of a return parameter"),
+            Symbol::Ret(n) => match self.scope().rets.get(n as usize) {
+                Some(&Binding::Memory(place)) => self.place_of(place),
+                _ => self.refuse("the address of this return parameter"),
+            },
         }
+    }
+
+    fn place_of(&mut self, place: Local) -> Result<Place> {
+        Ok(match place {
+            Local::Private(at) => Place::At(u64::from(at)),
+            _ => {
+                let (base, offset) = self.local_address(place, 0)?;
+                Place::From(base, offset)
+            }
+        })
     }
 
     /// A register with a symbol's address plus an offset.
@@ -163,6 +175,11 @@ impl Lower<'_> {
                     Some(object) => self.object_konst(class, object, at),
                     None => self.konst(class, Konst::Imm(at)),
                 }
+            }
+            Place::From(base, start) => {
+                let plus = self.imm64(i64::from(start).cast_unsigned().wrapping_add(offset));
+                let at = self.alu(Alu::Add64, 0, &[base, plus]);
+                self.coerce(at, class)
             }
             Place::DynamicShared => {
                 // Not interned: its value is not known yet.
@@ -315,20 +332,22 @@ impl Lower<'_> {
             S::Envreg if reg.index == 2 => {
                 return Ok(self.konst(Class::W32, Konst::GridWorkspace { high: true }));
             }
-            // Without clusters every block is a cluster of its own; the first bytes of shared memory are not reserved.
+            // The first bytes of shared memory are not reserved.
             S::Envreg
-            | S::ClusterCtaid
-            | S::ClusterCtarank
             | S::ReservedSmemOffset
             | S::ReservedSmemOffsetBegin
             | S::ReservedSmemOffsetEnd
             | S::ReservedSmemOffsetCap => return Ok(self.imm32(0)),
-            S::ClusterNctaid | S::ClusterNctarank => return Ok(self.imm32(1)),
-            S::Nclusterid => return Ok(self.konst(Class::W32, Konst::Nctaid(c))),
-            S::IsExplicitCluster => return Ok(self.pred(PredOp::False, &[])),
+            S::ClusterCtaid
+            | S::ClusterCtarank
+            | S::ClusterNctaid
+            | S::ClusterNctarank
+            | S::Clusterid
+            | S::Nclusterid
+            | S::IsExplicitCluster => return Ok(self.cluster_special(reg)),
             S::CurrentGraphExec => return Ok(self.imm64(0)),
             S::Tid => Special::Tid(c),
-            S::Ctaid | S::Clusterid => Special::Ctaid(c),
+            S::Ctaid => Special::Ctaid(c),
             S::Laneid => Special::LaneId,
             S::Warpid => Special::WarpId,
             S::LanemaskEq => Special::LaneMaskEq,

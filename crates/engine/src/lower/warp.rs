@@ -8,6 +8,10 @@ use crate::exec::alu::{Alu, Class};
 use crate::lir::{BarRed, Redux, Shfl, V, Vote, What};
 
 impl Lower<'_> {
+    #[allow(
+        clippy::too_many_lines,
+        reason = "operands of one instruction after the other"
+    )]
     pub(super) fn warp(&mut self, inst: &PtxInst) -> Result<()> {
         match inst.op {
             O::BarSync | O::BarrierSync | O::BarArrive | O::BarrierArrive => {

@@ -202,10 +202,12 @@ pub(crate) fn run(
     way: Way,
 ) -> Result<Option<Box<Fault>>, String> {
     let launch = Launch::with_options(program, geometry, params, way.options).map_err(|e| e.to_string())?;
-    let [x, y, z] = geometry.grid;
+    let geometry = launch.geometry();
     let mut pool = Pool::new();
-    let blocks = (0..z).flat_map(|k| (0..y).flat_map(move |j| (0..x).map(move |i| [i, j, k])));
-    let mut waiting: VecDeque<Cta> = blocks.map(|b| Cta::new(&launch, b, &mut pool)).collect();
+    let clusters = 0..geometry.clusters();
+    let mut waiting: VecDeque<Cta> = clusters
+        .flat_map(|c| Cta::cluster(&launch, geometry.cluster_origin(c), &mut pool))
+        .collect();
     let mut workers = [Worker::new(), Worker::new()];
     let (host, stop) = (Host::default(), AtomicBool::new(false));
     let env = Env {

@@ -328,5 +328,6 @@ pub(crate) fn launch(
         dynamic_shared_bytes: 0,
         parameters: parameters.iter().flat_map(|word| word.to_le_bytes()).collect(),
         cooperative: false,
+        cluster: [0; 3],
     })
 }

@@ -118,9 +118,9 @@ impl Guest {
             Err(Refusal::new(CudaCode::UnsupportedLimit, reason))
         };
         let value = match message.limit {
-            // The device gives every kernel the stack that it needs; the value is kept and told.
             0 => {
                 context.stack_bytes = message.value.min(MOST_STACK_BYTES);
+                context.device.set_stack_bytes(context.stack_bytes);
                 context.stack_bytes
             }
             1 => {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tessera_channel::ChannelError;
 use tessera_device::{DeviceError, Dim3, HostRange, Operation, Span2d};
 use tessera_wire::messages::{CopyIn, CopyOut, CopyWithin, Fill, Launch, Marker, MemFreeAsync};
-use tessera_wire::{LAUNCH_COOPERATIVE, Opcode, PLACE_PINNED, PLACE_STAGING, PLACE_TAIL};
+use tessera_wire::{LAUNCH_COOPERATIVE, LAUNCH_FLAGS, Opcode, PLACE_PINNED, PLACE_STAGING, PLACE_TAIL};
 
 /// Bytes from the first of the first row to the last of the last; `None` where that overflows. 0 for an empty span.
 fn extent(width: u64, height: u64, pitch: u64) -> Option<u64> {
@@ -92,7 +92,7 @@ impl Guest {
                 tail.len()
             )));
         };
-        if message.flags & !LAUNCH_COOPERATIVE != 0 {
+        if message.flags & !LAUNCH_FLAGS != 0 {
             return Err(Refusal::invalid(format!(
                 "Flags {:#x} of a launch",
                 message.flags
@@ -105,6 +105,7 @@ impl Guest {
             dynamic_shared_bytes: message.shared_bytes,
             parameters: parameters.into(),
             cooperative: message.flags & LAUNCH_COOPERATIVE != 0,
+            cluster: tessera_wire::launch_cluster(message.flags),
         }))
     }
 
