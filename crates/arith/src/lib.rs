@@ -49,6 +49,7 @@ pub mod integer;
 pub mod logic;
 pub mod packed;
 pub mod rounding;
+pub mod texture;
 pub mod video;
 
 /// Rounding of a floating-point result to its destination's precision.

@@ -37,7 +37,7 @@ pub(super) struct Emit<'a> {
     roles: Vec<Role>,
     inst_of_op: Vec<u32>,
     op_of_inst: Vec<u32>,
-    targets: Vec<u32>,
+    pub(super) targets: Vec<u32>,
     start: Vec<u32>,
     pub(super) guard: Option<(V, bool)>,
     pub(super) inst: u32,
@@ -50,7 +50,7 @@ pub(super) struct Emit<'a> {
     pub(super) table: Option<&'a Table>,
 }
 
-fn len32(len: usize) -> u32 {
+pub(super) fn len32(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)
 }
 
@@ -181,7 +181,7 @@ impl<'a> Emit<'a> {
     }
 
     /// Adds an operation, behind the guard of its instruction.
-    fn emit(&mut self, op: Op) {
+    pub(super) fn emit(&mut self, op: Op) {
         self.emit_as(op, Role::Plain);
     }
 
@@ -331,6 +331,7 @@ impl<'a> Emit<'a> {
             | What::Quarters(_)
             | What::LoadTile(_)
             | What::StoreTile(_) => self.matrix(inst),
+            What::Tex(_) | What::Surf(_) | What::ImageQuery(_) => self.image(inst),
             _ => self.warp(inst),
         }
     }

@@ -19,6 +19,7 @@ mod objects;
 mod operand;
 mod params;
 mod region;
+mod texture;
 mod tiny;
 mod warp;
 
@@ -518,6 +519,7 @@ impl<'m> Lower<'m> {
                 }
             }
             Opcode::Call => self.call(inst)?,
+            op if texture::executed(op) => self.image(inst)?,
             _ => self.straight(inst)?,
         }
         Ok(true)

@@ -186,7 +186,12 @@ impl Synth<'_> {
             .mods
             .iter()
             .find_map(|m| if let Mod::Geometry(g) = m { Some(*g) } else { None });
-        let float = |n: usize| register(ty, n);
+        // Bytes of a surface are taken by elements of up to sixteen.
+        let float = |n: usize| match (self.form.op, n) {
+            (O::Tex, _) => register(ty, n),
+            (_, 0) => "16".into(),
+            _ => "1".into(),
+        };
         let at = match geometry {
             Some(Geometry::D2) => format!("{{{}, {}}}", float(0), float(1)),
             Some(Geometry::D1) | None => format!("{{{}}}", float(0)),
@@ -444,6 +449,8 @@ pub(crate) fn cases(spelling: &str) -> Result<Vec<Case>, String> {
         let mut counts = match form.op {
             O::Ld | O::St | O::Atom | O::Red if hinted => vec![all],
             O::Ld | O::St | O::Atom | O::Red => vec![fewest],
+            // What may follow, offsets and a depth, fits only some geometries.
+            O::Tex => vec![fewest],
             O::CpAsyncBulk => vec![fewest + usize::from(hinted) + usize::from(spelling.contains("cp_mask"))],
             O::Shfl | O::Vote if spelling.contains("sync") => vec![all],
             O::Shfl | O::Vote => vec![fewest],
