@@ -12,6 +12,7 @@
 //! `most_resident` are, which bounds memory. Blocks of a cluster start together. Blocks start in order of their number: one that waits for an earlier one (a look-back
 //! scan) is never alone.
 
+use crate::checking;
 use crate::context::ContextCore;
 use crate::counters::{Spent, now_ns};
 use crate::executor::Local;
@@ -23,6 +24,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tessera_device::{DeviceError, DevicePtr, Dim3, Fault, FaultKind, Launch};
+use tessera_engine::check::Origin;
 use tessera_engine::{Cta, Env, Exit, Geometry, LaunchError, Why};
 use tessera_mmu::PAGE_BYTES;
 
@@ -181,11 +183,15 @@ impl Kernel {
             stack,
             cluster: launch.cluster,
         };
+        let execution = tessera_engine::Options {
+            check: context.checker.is_some() || context.shared.execution.check,
+            ..context.shared.execution
+        };
         let bound = tessera_engine::Launch::with_options(
             function.program(),
             geometry,
             &launch.parameters,
-            context.shared.execution,
+            execution,
         );
         let bound = match bound {
             Ok(bound) => bound,
@@ -435,6 +441,9 @@ impl Drop for Kernel {
 /// The memory through which the blocks of a cooperative launch meet: its first word is its size, all else is zero.
 fn grid_workspace(context: &ContextCore) -> Result<DevicePtr, DeviceError> {
     let base = context.alloc(PAGE_BYTES, PAGE_BYTES, Kind::Internal)?;
+    if let Some(checker) = &context.checker {
+        checker.allocated(checking::unseen(base, PAGE_BYTES, Origin::Device, None));
+    }
     let size = u32::try_from(PAGE_BYTES).unwrap_or(u32::MAX).to_le_bytes();
     match context.space.write_bytes(base, &size) {
         Ok(()) => Ok(base),

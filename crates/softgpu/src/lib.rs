@@ -26,6 +26,7 @@
     clippy::ptr_as_ptr
 )]
 
+mod checking;
 mod context;
 mod counters;
 mod device;
@@ -49,6 +50,7 @@ mod stream;
 mod task;
 mod transfer;
 
+pub use checking::{CHECK_VARIABLE, Checking, FindingSink};
 pub use device::SoftGpu;
 pub use options::{Options, PciAddress};
-pub use tessera_engine::{Level, Options as Execution, Tier};
+pub use tessera_engine::{Level, Options as Execution, Tier, check};

@@ -1,5 +1,6 @@
 //! What a software GPU stands for.
 
+use crate::checking::Checking;
 use tessera_catalogue::{Board, PciId};
 
 /// Where the device sits for those who ask for PCI addresses.
@@ -32,6 +33,8 @@ pub struct Options {
     pub pci_id: Option<PciId>,
     /// How kernels are carried out: tier and vector unit. The default chooses by itself; anything else is for tests and measurements.
     pub execution: tessera_engine::Options,
+    /// The checking mode; where nothing is said, the environment decides ([`crate::CHECK_VARIABLE`]).
+    pub check: Option<Checking>,
 }
 
 impl Options {
@@ -59,6 +62,7 @@ impl Options {
             pci_address: PciAddress::default(),
             pci_id: board.pci_ids.first().copied(),
             execution: tessera_engine::Options::default(),
+            check: None,
         }
     }
 }

@@ -28,6 +28,7 @@ pub(crate) fn gpu_with(memory_bytes: u64, executors: u32) -> SoftGpu {
         pci_address: PciAddress::default(),
         pci_id: None,
         execution: tessera_softgpu::Execution::default(),
+        check: None,
     })
     .expect("device")
 }
