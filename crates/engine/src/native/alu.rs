@@ -5,7 +5,7 @@ use iced_x86::{IcedError, Register};
 
 use super::asm::Asm;
 use super::vector::{Emit, Result, To};
-use super::{compare, float, int, logic};
+use super::{approx, compare, convert, divide, float, half, int, logic, moves, short};
 use crate::exec::alu::{Alu, Class};
 
 /// A value of sixteen lanes in registers.
@@ -70,6 +70,12 @@ fn form(alu: Alu) -> Option<Form> {
         .or_else(|| logic::form(alu))
         .or_else(|| compare::form(alu))
         .or_else(|| float::form(alu))
+        .or_else(|| moves::form(alu))
+        .or_else(|| short::form(alu))
+        .or_else(|| divide::form(alu))
+        .or_else(|| convert::form(alu))
+        .or_else(|| half::form(alu))
+        .or_else(|| approx::form(alu))
 }
 
 /// Whether [`emit`] knows the operation with this immediate.

@@ -87,11 +87,20 @@ pub(super) fn operand(e: &mut Emit<'_>, i: usize, ftz: bool) -> Result<Rm> {
 
 /// Clamps `z` to [0, 1], NaN and -0 to +0, and writes it.
 pub(super) fn saturated(e: &mut Emit<'_>, z: Register) -> Result {
+    let to = e.out();
+    clamp(e, z, to)
+}
+
+/// Clamps `z` to [0, 1], NaN and -0 to +0.
+pub(super) fn clamp_unit(e: &mut Emit<'_>, z: Register) -> Result {
+    clamp(e, z, z.into())
+}
+
+fn clamp(e: &mut Emit<'_>, z: Register, to: To) -> Result {
     // Where an operand is NaN, or both are zero, these instructions give the second.
     let zero = e.c(0, 0);
     e.op3(ops::MAX_F, z, z, zero)?;
     let one = e.c(1f32.to_bits(), 1f64.to_bits());
-    let to = e.out();
     e.op3(ops::MIN_F, to, z, one)
 }
 
@@ -319,7 +328,7 @@ pub(super) fn copysign(e: &mut Emit<'_>) -> Result {
 }
 
 /// The lesser or greater of `a` and `b`, temporaries both, in `a`, as `x` modifies it. NaN results are not yet canonical.
-fn choose(e: &mut Emit<'_>, a: Register, b: Register, greater: bool, x: u32) -> Result {
+pub(super) fn choose(e: &mut Emit<'_>, a: Register, b: Register, greater: bool, x: u32) -> Result {
     if x & FTZ != 0 {
         flush(e, a)?;
         flush(e, b)?;

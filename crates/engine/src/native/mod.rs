@@ -11,6 +11,7 @@
 
 #[allow(dead_code, reason = "some parts wait for the operations that use them")]
 mod alu;
+mod approx;
 #[allow(dead_code, reason = "some parts wait for the operations that use them")]
 mod asm;
 mod bases;
@@ -20,16 +21,21 @@ mod compile;
 mod compute;
 mod context;
 mod control;
+mod convert;
+mod divide;
 mod float;
+mod half;
 mod int;
 mod logic;
 mod memory;
+mod moves;
 mod nan;
 #[allow(dead_code, reason = "some parts wait for the operations that use them")]
 mod ops;
 mod regs;
 mod scalar;
 mod scatter;
+mod short;
 #[cfg(test)]
 mod tests;
 #[allow(dead_code, reason = "some parts wait for the operations that use them")]

@@ -128,6 +128,8 @@ pub(super) struct Emit<'a> {
     pub(super) wide: bool,
     /// Which vector of 64-bit lanes.
     half: usize,
+    /// Whether the last mask register holds the mask of the high half.
+    high_mask: bool,
     /// Temporaries that hold sources for the whole operation.
     kept: usize,
     zmm: usize,
@@ -154,6 +156,7 @@ impl<'a> Emit<'a> {
             x,
             wide: false,
             half: 0,
+            high_mask: false,
             kept: 0,
             zmm: 0,
             k: 0,
@@ -202,6 +205,8 @@ impl<'a> Emit<'a> {
     /// A free mask register.
     pub(super) fn k(&mut self) -> Register {
         self.k += 1;
+        // The last one holds the mask of the high half.
+        debug_assert!(self.k < 3 || !self.high_mask);
         self.temps.k[self.k - 1].into()
     }
 
@@ -598,39 +603,126 @@ impl<'a> Emit<'a> {
         Ok(z)
     }
 
-    /// The lanes of source `i` that belong to this half, extended to 64 bits.
+    /// The lanes of source `i` that belong to this half, extended to 64 bits, in a new temporary.
     pub(super) fn extended(&mut self, i: usize, signed: bool) -> Result<Register> {
-        if let Some(value) = self.constant(i) {
-            let value = low(value);
-            let wide = if signed {
-                i64::from(value.cast_signed()).cast_unsigned()
-            } else {
-                u64::from(value)
-            };
-            let c = self.c64(wide);
-            let z = self.z();
-            return self.i2(ops::BROADCAST[1], z, c.element()).map(|()| z);
-        }
         let z = self.z();
-        let b = match self.sources[i] {
+        self.extend(z.into(), z, i, signed)?;
+        Ok(z)
+    }
+
+    /// As [`extended`](Self::extended), into a register; `scratch` is overwritten.
+    pub(super) fn extend(&mut self, to: To, scratch: Register, i: usize, signed: bool) -> Result {
+        let from = match self.sources[i] {
+            Source::Constant(value) => {
+                let value = low(value);
+                let wide = if signed {
+                    i64::from(value.cast_signed()).cast_unsigned()
+                } else {
+                    u64::from(value)
+                };
+                let wide = self.c64(wide).element();
+                return self.i2(ops::BROADCAST[1], to, wide);
+            }
             Source::Reg(Lanes::W32(whole)) if self.half == 1 => {
-                self.extract_upper(ymm(z), whole.into())?;
-                Rm::Reg(ymm(z))
+                self.extract_upper(ymm(scratch), whole.into())?;
+                Rm::Reg(ymm(scratch))
             }
             Source::Broadcast { .. } => {
                 let element = self.narrow(i)?.element();
-                self.i2(ops::BROADCAST[0], z, element)?;
-                Rm::Reg(ymm(z))
+                self.i2(ops::BROADCAST[0], scratch, element)?;
+                Rm::Reg(ymm(scratch))
             }
             _ => self.narrow(i)?,
         };
-        let code = if signed {
-            Code::EVEX_Vpmovsxdq_zmm_k1z_ymmm256
-        } else {
-            Code::EVEX_Vpmovzxdq_zmm_k1z_ymmm256
+        self.i2(widening(signed), to, from)
+    }
+
+    /// Sixteen 32-bit lanes extended to the destination's 64 bits.
+    pub(super) fn done_extended(&mut self, z: Register, signed: bool) -> Result {
+        self.substitute(0, z)?;
+        self.widely(|e| {
+            let part = e.narrow(0)?;
+            let to = e.out();
+            e.i2(widening(signed), to, part)
+        })
+    }
+
+    /// Makes `z`, of 32-bit lanes, source `i` of what follows; all other temporaries are given back.
+    pub(super) fn substitute(&mut self, i: usize, z: Register) -> Result {
+        let at = self.kept;
+        self.keep_only(z)?;
+        self.sources[i] = Source::Reg(Lanes::W32(self.temps.zmm[at]));
+        self.kept = at + 1;
+        Ok(())
+    }
+
+    /// As [`narrow`](Self::narrow), in a register of 256 bits.
+    pub(super) fn narrow_register(&mut self, i: usize) -> Result<Register> {
+        let b = self.narrow(i)?;
+        let memory = match b {
+            Rm::Reg(register) => return Ok(register),
+            Rm::Mem(memory) => memory,
         };
-        self.i2(code, z, b)?;
+        let z = ymm(self.z());
+        if memory.is_broadcast {
+            self.i2(Code::EVEX_Vpbroadcastd_ymm_k1z_xmmm32, z, b.element())?;
+        } else {
+            self.i2(Code::EVEX_Vmovdqu32_ymm_k1z_ymmm256, z, b)?;
+        }
         Ok(z)
+    }
+
+    /// Sixteen 32-bit lanes from the two vectors of source 0: `body` makes eight in the lower half of a register.
+    pub(super) fn gather_halves(
+        &mut self,
+        mut body: impl FnMut(&mut Self, Register, Register) -> Result,
+    ) -> Result<Register> {
+        let wide = std::mem::replace(&mut self.wide, true);
+        let mut parts = [Register::None; 2];
+        for (half, part) in parts.iter_mut().enumerate() {
+            self.half = half;
+            *part = self.z();
+            let used = self.used();
+            let a = self.r(0)?;
+            body(self, *part, a)?;
+            self.release(used);
+        }
+        (self.half, self.wide) = (0, wide);
+        self.join(parts[0], parts[0], ymm(parts[1]))?;
+        let (zmm, k) = self.used();
+        self.release((zmm - 1, k));
+        Ok(parts[0])
+    }
+
+    /// All sixteen 32-bit lanes of source `i`, in a register, whichever half is emitted.
+    pub(super) fn all_lanes(&mut self, i: usize) -> Result<Register> {
+        let wide = std::mem::replace(&mut self.wide, false);
+        let z = self.r(i);
+        self.wide = wide;
+        z
+    }
+
+    /// Both vectors of source `i`, of 64-bit lanes.
+    pub(super) fn both(&mut self, i: usize) -> Result<[Register; 2]> {
+        let wide = std::mem::replace(&mut self.wide, true);
+        let low = self.r(i)?;
+        self.half = 1;
+        let high = self.r(i)?;
+        (self.half, self.wide) = (0, wide);
+        Ok([low, high])
+    }
+
+    /// Which of two vectors is emitted.
+    pub(super) const fn half(&self) -> usize {
+        self.half
+    }
+
+    /// Source `i` as an operand of an instruction that cannot broadcast.
+    pub(super) fn full(&mut self, i: usize) -> Result<Rm> {
+        match self.rm(i) {
+            Rm::Mem(memory) if memory.is_broadcast => self.copy(memory).map(Rm::Reg),
+            b => Ok(b),
+        }
     }
 
     // The destination.
@@ -645,7 +737,7 @@ impl<'a> Emit<'a> {
 
     /// The mask of this vector's lanes.
     pub(super) fn lanes(&self) -> Register {
-        if self.mask != Register::None && self.half == 1 {
+        if self.high_mask {
             // The last mask register is kept for it.
             self.temps.k[2].into()
         } else {
@@ -690,6 +782,7 @@ impl<'a> Emit<'a> {
             self.half = half;
             (self.zmm, self.k) = (self.kept, 0);
             if half == 1 && self.mask != Register::None {
+                self.high_mask = true;
                 let k = Register::from(self.temps.k[2]);
                 self.i2i(Code::VEX_Kshiftrw_kr_kr_imm8, k, self.mask, 8)?;
             }
@@ -806,6 +899,15 @@ impl<'a> Emit<'a> {
         } else {
             self.narrowly(body)
         }
+    }
+}
+
+/// The instruction that extends eight 32-bit lanes.
+const fn widening(signed: bool) -> Code {
+    if signed {
+        Code::EVEX_Vpmovsxdq_zmm_k1z_ymmm256
+    } else {
+        Code::EVEX_Vpmovzxdq_zmm_k1z_ymmm256
     }
 }
 

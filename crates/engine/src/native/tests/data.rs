@@ -4,23 +4,10 @@ use crate::exec::alu::{Alu, Class};
 
 /// Operations without a native form, in the order of the table.
 pub(super) const WITHOUT: &str = "\
-    Add16 Add16x2 Sub16 MulLo16 MulHiU16 MulHiS16 MulWideU16 MulWideS16 MinU16 MaxU16 MinS16 MaxS16 MinU16x2 \
-    MaxU16x2 MinS16x2 MaxS16x2 MinReluS16x2 MaxReluS16x2 DivU16 RemU16 DivS16 RemS16 DivU32 RemU32 DivS32 RemS32 \
-    Pack16 DivU64 RemU64 DivS64 RemS64 AbsS16 Neg16 MadLo16 MadHiU16 MadHiS16 MadWideU16 MadWideS16 SadU16 SadS16 \
-    Not16 Shl16 ShrU16 ShrS16 Prmt PrmtMode Fns Dp4a Dp2a Pack32 Low32 High32 Zx8 Zx16 High16 Byte Sx8 Sx16 \
-    Zx32To64 Sx32To64 IntToInt32 IntToInt32To64 IntToInt64 IntToInt64To32 DivApproxF32 DivFullF32 RcpApproxF32 \
-    RsqrtApproxF32 SqrtApproxF32 Ex2ApproxF32 Lg2ApproxF32 SinApproxF32 CosApproxF32 TanhApproxF32 RcpApproxF64 \
-    RsqrtApproxFtzF64 RsqrtApproxF64 AbsF16 AbsBf16 AbsF16x2 AbsBf16x2 NegF16 NegBf16 NegF16x2 NegBf16x2 MinF16 \
-    MinF16x2 MinBf16 MinBf16x2 MaxF16 MaxF16x2 MaxBf16 MaxBf16x2 AddF16 AddF16x2 AddBf16 AddBf16x2 SubF16 SubF16x2 \
-    SubBf16 SubBf16x2 MulF16 MulF16x2 MulBf16 MulBf16x2 FmaF16 FmaF16x2 FmaBf16 FmaBf16x2 Ex2F16 Ex2F16x2 Ex2Bf16 \
-    Ex2Bf16x2 TanhF16 TanhF16x2 TanhBf16 TanhBf16x2 F16ToF32 Bf16ToF32 F32ToInt32 F32ToInt64 F64ToInt32 F64ToInt64 \
-    F16ToInt32 F16ToInt64 Bf16ToInt32 Bf16ToInt64 F32ToS32 F32ToU32 F32ToS64 F32ToU64 F64ToS32 F64ToU32 F64ToS64 \
-    Int32ToF32 Int64ToF32 Int32ToF64 Int64ToF64 Int32ToF16 Int64ToF16 Int32ToBf16 Int64ToBf16 S32ToF32 U32ToF32 \
-    S32ToF64 U32ToF64 F32ToF32 F64ToF64 F16ToF16 Bf16ToBf16 F32ToF64 F64ToF32 F64ToF16 F64ToBf16 F16ToF64 \
-    Bf16ToF64 F16ToBf16 Bf16ToF16 F32ToF16 F32ToF16Rn F32ToBf16 F32ToTf32 F32ToF16x2 F32ToBf16x2 F32ToE4m3x2 \
-    F16x2ToE4m3x2 Bf16x2ToE4m3x2 E4m3x2ToF16x2 F32ToE5m2x2 F16x2ToE5m2x2 Bf16x2ToE5m2x2 E5m2x2ToF16x2 \
-    AddSatU32 Packed CvtPack VideoScalar VideoSimd VideoMad FmaOobF16x2 FmaOobBf16x2 F32ToTiny F32ToTinyRs TinyToF32 \
-    F32ToF16Rs F32ToBf16Rs F32ToUe8m0 Ue8m0ToBf16 S2f6ToBf16 \
+    Fns Ex2Bf16x2 TanhF16 TanhF16x2 TanhBf16 TanhBf16x2 F32ToE4m3x2 F16x2ToE4m3x2 Bf16x2ToE4m3x2 E4m3x2ToF16x2 \
+    F32ToE5m2x2 F16x2ToE5m2x2 Bf16x2ToE5m2x2 E5m2x2ToF16x2 AddSatU32 Packed CvtPack VideoScalar VideoSimd VideoMad \
+    FmaOobF16x2 FmaOobBf16x2 F32ToTiny F32ToTinyRs TinyToF32 F32ToF16Rs F32ToBf16Rs F32ToUe8m0 Ue8m0ToBf16 \
+    S2f6ToBf16 \
     ";
 
 /// Numbers that look random and are the same every time.
@@ -48,6 +35,27 @@ impl Random {
             3 => 0xff00,
             _ => (bits & 0xffff) as u16,
         }
+    }
+
+    /// For a division, every other time, a dividend at or next to a multiple of the divisor.
+    pub(super) fn near_multiple(&mut self, alu: Alu, lane: &mut [u64; 3]) {
+        use Alu::*;
+        let bits = self.next();
+        if !matches!(
+            alu,
+            DivU64 | RemU64 | DivS64 | RemS64 | DivU32 | RemU32 | DivS32 | RemS32
+        ) || bits & 1 == 0
+        {
+            return;
+        }
+        let wide = matches!(alu, DivU64 | RemU64 | DivS64 | RemS64);
+        let most = if wide { u64::MAX } else { 0xffff_ffff };
+        let quotient = (self.next() & most) / lane[1].max(1);
+        let dividend = quotient
+            .wrapping_mul(lane[1])
+            .wrapping_add(bits >> 1 & 3)
+            .wrapping_sub(1);
+        lane[0] = dividend & most;
     }
 
     /// A value of a class: any bits, few bits, a float of moderate size, or a special value.

@@ -364,6 +364,7 @@ fn chunks(alu: Alu, random: &mut Random, count: usize) -> Vec<Chunk> {
         for (value, &class) in lane.iter_mut().zip(classes) {
             *value = random.value(alu, class);
         }
+        random.near_multiple(alu, &mut lane);
         spread.push(lane);
     }
     spread
