@@ -50,6 +50,7 @@ pub mod logic;
 pub mod packed;
 pub mod rounding;
 pub mod video;
+pub mod texture;
 
 /// Rounding of a floating-point result to its destination's precision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]

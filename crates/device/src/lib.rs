@@ -17,13 +17,17 @@
 
 mod error;
 mod host;
+mod image;
 mod operation;
 mod properties;
 
 pub use error::{DeviceError, Fault, FaultKind};
 pub use host::HostRange;
+pub use image::{
+    AddressMode, Array, ArrayOptions, ArrayPlace, ChannelFormat, ImageSource, ImageView, Sampling, TexelFormat,
+};
 pub use operation::{Dim3, Fill, Launch, Operation, Span2d};
-pub use properties::{Counters, FunctionInfo, GlobalInfo, MemoryUsage, ParameterInfo, Properties};
+pub use properties::{Counters, FunctionInfo, GlobalInfo, ImageReference, MemoryUsage, ParameterInfo, Properties};
 
 use std::sync::Arc;
 
@@ -79,6 +83,15 @@ pub trait Context: Send + Sync {
 
     /// Takes a mapping of [`Context::map_host`] away.
     fn unmap_host(&self, address: DevicePtr) -> Result<(), DeviceError>;
+
+    /// Creates an array; contents are zero.
+    fn create_array(&self, options: &ArrayOptions) -> Result<Arc<dyn Array>, DeviceError>;
+
+    /// Creates a texture or surface: the handle that kernels use. It lives until it is destroyed or the context is.
+    fn create_image(&self, view: &ImageView) -> Result<u64, DeviceError>;
+
+    /// Destroys a texture or surface. The caller has made sure that no queued work uses it; a kernel that does faults.
+    fn destroy_image(&self, handle: u64) -> Result<(), DeviceError>;
 
     /// Compiles and links PTX texts into one module. All texts are linked together; names that stay undefined are an error.
     fn load_module(&self, ptx: &[PtxText<'_>], options: &ModuleOptions) -> Result<ModuleLoaded, DeviceError>;
@@ -137,6 +150,8 @@ pub trait Module: Send + Sync {
     fn global_names(&self) -> Vec<String>;
     /// A global or constant variable by name.
     fn global(&self, name: &str) -> Option<GlobalInfo>;
+    /// A texture or surface reference by name: what [`Operation::BindImage`] takes.
+    fn image_reference(&self, name: &str) -> Option<ImageReference>;
 }
 
 /// A kernel. Implementations are downcast by their own device at launch.

@@ -1,6 +1,6 @@
 //! Work that is submitted to a stream.
 
-use crate::{DevicePtr, Event, Function, HostRange};
+use crate::{ArrayPlace, DevicePtr, Event, Function, HostRange, ImageView};
 use std::sync::Arc;
 
 /// Three extents or indices.
@@ -111,6 +111,66 @@ pub enum Operation {
         source_pitch: u64,
         /// Extent.
         span: Span2d,
+    },
+    /// Host memory to an array.
+    ArrayIn {
+        /// Where to.
+        destination: ArrayPlace,
+        /// Where from; starts at the first row.
+        source: HostRange,
+        /// Bytes between rows at the source.
+        source_pitch: u64,
+        /// Extent.
+        span: Span2d,
+    },
+    /// An array to host memory.
+    ArrayOut {
+        /// Where to; starts at the first row.
+        destination: HostRange,
+        /// Bytes between rows at the destination.
+        destination_pitch: u64,
+        /// Where from.
+        source: ArrayPlace,
+        /// Extent.
+        span: Span2d,
+    },
+    /// Device memory to an array.
+    ArrayFill {
+        /// Where to.
+        destination: ArrayPlace,
+        /// Where from.
+        source: DevicePtr,
+        /// Bytes between rows at the source.
+        source_pitch: u64,
+        /// Extent.
+        span: Span2d,
+    },
+    /// An array to device memory.
+    ArrayRead {
+        /// Where to.
+        destination: DevicePtr,
+        /// Bytes between rows at the destination.
+        destination_pitch: u64,
+        /// Where from.
+        source: ArrayPlace,
+        /// Extent.
+        span: Span2d,
+    },
+    /// An array to an array.
+    ArrayCopy {
+        /// Where to.
+        destination: ArrayPlace,
+        /// Where from.
+        source: ArrayPlace,
+        /// Extent.
+        span: Span2d,
+    },
+    /// Puts a texture or surface into a reference of a module.
+    BindImage {
+        /// [`crate::ImageReference::place`].
+        reference: u64,
+        /// What it refers to from here on; `None`: nothing.
+        view: Option<ImageView>,
     },
     /// Fills memory.
     Fill(Fill),

@@ -83,3 +83,12 @@ pub struct GlobalInfo {
     /// Bytes.
     pub bytes: u64,
 }
+
+/// A texture or surface reference of a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageReference {
+    /// Which, in its context.
+    pub place: u64,
+    /// Whether it is a surface reference.
+    pub surface: bool,
+}

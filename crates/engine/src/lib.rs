@@ -36,12 +36,14 @@ mod env;
 mod error;
 mod exec;
 mod frame;
+mod image_ops;
 mod launch;
 mod lir;
 mod lower;
 #[cfg_attr(not(target_arch = "x86_64"), path = "native/none.rs")]
 mod native;
 mod program;
+pub mod texture;
 
 pub use cta::{Cta, Exit, Pool, Why, Worker};
 pub use env::{Access, Env, HookError, Memory, Runtime, Span, ThreadMemory, ThreadView};

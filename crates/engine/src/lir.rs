@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 
 use crate::exec::alu::{Alu, Class};
 use crate::exec::thread::Thread;
+pub(crate) use crate::image_ops::{Edge, Geom, ImageQuery, Lod, Out, SurfKind, SurfOp, SurfRed, TexOp};
 
 /// A virtual register.
 pub(crate) type V = u32;
@@ -258,6 +259,12 @@ pub(crate) enum What {
     /// s: address, stride in elements, registers.
     StoreTile(matrix::TileMove),
     Hook(Hook),
+    /// d: results; s: texture, maybe sampler, coordinates, level or gradients, offsets.
+    Tex(TexOp),
+    /// d: what is loaded; s: surface, coordinates, what is stored.
+    Surf(SurfOp),
+    /// s: texture, sampler or surface; level.
+    ImageQuery(ImageQuery),
     Sleep,
     Trap,
 }

@@ -4,6 +4,8 @@
 mod grammar;
 #[path = "filetests/machine.rs"]
 mod machine;
+#[path = "filetests/picture.rs"]
+mod picture;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -162,7 +164,7 @@ fn launch(loaded: &mut Loaded, run: &Run, shape: Shape, way: Way) -> Result<(), 
     let image = Image::load(&loaded.module, &mut ram);
     let program = loaded.program(&run.entry, &image)?;
     let mut params: Vec<u8> = Vec::new();
-    let mut buffers = Vec::new();
+    let (mut buffers, mut pictures) = (Vec::new(), Vec::new());
     for arg in &run.args {
         let (bytes, width) = match arg {
             Arg::Scalar(ty, bits) => (bytes_of(*ty, [*bits]), ty.bytes()),
@@ -176,6 +178,14 @@ fn launch(loaded: &mut Loaded, run: &Run, shape: Shape, way: Way) -> Result<(), 
                 );
                 buffers.push((address, size, buffer));
                 (address.to_le_bytes().to_vec(), 8)
+            }
+            Arg::Picture(picture) => {
+                let (handle, base) = picture::place(picture, &mut ram, &loaded.module, &image)?;
+                pictures.push((base, picture));
+                if picture.bound.is_some() {
+                    continue;
+                }
+                (handle.to_le_bytes().to_vec(), 8)
             }
         };
         params.resize(params.len().next_multiple_of(width), 0);
@@ -194,6 +204,11 @@ fn launch(loaded: &mut Loaded, run: &Run, shape: Shape, way: Way) -> Result<(), 
         (Outcome::Done(tolerance), None) => {
             if way.options.check {
                 clean(&ram, loaded.unclean.get(&run.entry))?;
+            }
+            for (n, (base, picture)) in pictures.into_iter().enumerate() {
+                let got = values_of(picture.texels.ty, &picture::texels(picture, base, &ram));
+                difference(&picture.texels, &got, *tolerance)
+                    .map_or(Ok(()), |d| Err(format!("image {n}: {d}")))?;
             }
             buffers
                 .iter()

@@ -14,12 +14,13 @@ use crate::device::{Core, Shared};
 use crate::events::SoftEvent;
 use crate::heap::Heap;
 use crate::holdings::{Holdings, Kind};
+use crate::images::{self, Headers};
 use crate::module;
 use crate::stream::SoftStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use tessera_device::{
-    Context, ContextOptions, Counters, DeviceError, DevicePtr, Event, EventSink, Fault, FaultKind, HostRange,
+    Array, ArrayOptions, Context, ContextOptions, Counters, DeviceError, DevicePtr, Event, EventSink, Fault, FaultKind, HostRange, ImageView,
     ModuleLoaded, ModuleOptions, Printer, PtxText, Stream, StreamOptions, StreamSink,
 };
 use tessera_mmu::AddressSpace;
@@ -35,6 +36,7 @@ pub(crate) struct ContextCore {
     pub(crate) counters: CounterCell,
     pub(crate) printer: Arc<dyn Printer>,
     pub(crate) heap: Mutex<Heap>,
+    pub(crate) headers: Headers,
     fault: OnceLock<Fault>,
     dead: AtomicBool,
 }
@@ -48,6 +50,7 @@ impl ContextCore {
             counters: CounterCell::default(),
             printer: options.printer,
             heap: Mutex::new(Heap::new(options.heap_bytes)),
+            headers: Headers::default(),
             fault: OnceLock::new(),
             dead: AtomicBool::new(false),
             shared,
@@ -142,6 +145,19 @@ impl Context for SoftContext {
 
     fn unmap_host(&self, address: DevicePtr) -> Result<(), DeviceError> {
         self.core.remove(address, Kind::Host)
+    }
+
+    fn create_array(&self, options: &ArrayOptions) -> Result<Arc<dyn Array>, DeviceError> {
+        Ok(Arc::new(images::SoftArray::new(&self.core, options)?))
+    }
+
+    fn create_image(&self, view: &ImageView) -> Result<u64, DeviceError> {
+        let image = images::image(&self.core, view)?;
+        self.core.headers.add(&self.core, &image)
+    }
+
+    fn destroy_image(&self, handle: u64) -> Result<(), DeviceError> {
+        self.core.headers.remove(&self.core, handle)
     }
 
     fn load_module(&self, ptx: &[PtxText<'_>], options: &ModuleOptions) -> Result<ModuleLoaded, DeviceError> {

@@ -7,6 +7,7 @@
 //!  Context ─ holdings ──▶ memory ─ fb          pages: who holds which, scrubbed before they change owner
 //!     │          └──────▶ mmu::AddressSpace    addresses
 //!     ├─ module ──▶ ptx, engine::compile       kernels, compiled when first asked for
+//!     ├─ images                               arrays, textures, surfaces: headers that kernels read
 //!     ├─ events
 //!     └─ stream ─ submit ──▶ scheduler ──▶ executor ──▶ task ─┬─ kernel    blocks, a quantum each
 //!                             (order, ready queues)           └─ transfer  copies and fills, in chunks
@@ -33,6 +34,7 @@ mod executor;
 mod fb;
 mod heap;
 mod holdings;
+mod images;
 mod kernel;
 mod memory;
 mod module;

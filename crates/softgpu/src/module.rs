@@ -6,11 +6,14 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tessera_device::{
-    DeviceError, DevicePtr, Function, FunctionInfo, GlobalInfo, Module, ModuleLoaded, ModuleOptions,
+    DeviceError, DevicePtr, Function, FunctionInfo, GlobalInfo, ImageReference, Module, ModuleLoaded, ModuleOptions,
     ParameterInfo, PtxText,
 };
 use tessera_engine::{CompileError, Program, Symbols};
-use tessera_ptx::{FuncId, Id, LinkError, Linkage, Relocation, Space, Symbol, VarId, Variable, Variant};
+use tessera_engine::texture::{HEADER_BYTES, Image, Sampler};
+use tessera_ptx::{
+    FuncId, Id, LinkError, Linkage, Relocation, Space, Symbol, Type, TypeClass, VarId, Variable, Variant,
+};
 
 /// Code handles of functions (what `mov.u64 %rd, function` gives) are their numbers behind this; nothing is mapped there.
 const CODE_BASE: u64 = 0x0000_0300_0000_0000;
@@ -49,13 +52,27 @@ impl Layout {
                 continue;
             }
             let too_large = || DeviceError::InvalidPtx(format!("variable {} is too large", variable.name));
-            let align = u64::from(variable.align.max(1));
+            let opaque = variable.ty.class() == TypeClass::Opaque;
+            if opaque && !variable.dims.is_empty() {
+                let text = format!("{}: arrays of texture references", variable.name);
+                return Err(DeviceError::NotSupported(text));
+            }
+            let align = if opaque {
+                HEADER_BYTES as u64
+            } else {
+                u64::from(variable.align.max(1))
+            };
             let at = layout
                 .bytes
                 .checked_next_multiple_of(align)
                 .ok_or_else(too_large)?;
             // Every variable gets an address of its own, an empty one too.
-            layout.bytes = at.checked_add(variable.size.max(1)).ok_or_else(too_large)?;
+            let size = if opaque {
+                HEADER_BYTES as u64
+            } else {
+                variable.size.max(1)
+            };
+            layout.bytes = at.checked_add(size).ok_or_else(too_large)?;
             layout.align = layout.align.max(align);
             layout.variables.insert(id, at);
         }
@@ -180,6 +197,9 @@ impl SoftModule {
     fn initialise(&self) -> Result<(), DeviceError> {
         for (&id, &offset) in &self.layout.variables {
             let variable = &self.module.vars[id];
+            if !variable.opaque_init.is_empty() {
+                self.initialise_sampler(variable, offset)?;
+            }
             let Some(init) = &variable.init else { continue };
             let mut bytes = init.bytes.clone();
             for relocation in &init.relocations {
@@ -191,6 +211,22 @@ impl SoftModule {
             written.map_err(|fault| DeviceError::InvalidValue(format!("the context was closed: {fault}")))?;
         }
         Ok(())
+    }
+
+    /// A sampler that the text describes. Textures are described by the host.
+    fn initialise_sampler(&self, variable: &Variable, offset: u64) -> Result<(), DeviceError> {
+        if variable.ty != Type::SamplerRef {
+            let text = format!("initial value of .{} {}", variable.ty, variable.name);
+            return Err(DeviceError::NotSupported(text));
+        }
+        let sampler = Sampler::of_fields(&variable.opaque_init)
+            .map_err(|field| DeviceError::InvalidPtx(format!("{}: {field}", variable.name)))?;
+        let header = Image::sampler_only(sampler).encode();
+        let written = self
+            .context
+            .space
+            .write_bytes(self.layout.base + offset, &header);
+        written.map_err(|fault| DeviceError::InvalidValue(format!("the context was closed: {fault}")))
     }
 
     fn relocate(
@@ -230,7 +266,9 @@ impl SoftModule {
 
     /// Variables that the host can ask for by name.
     fn globals(&self) -> impl Iterator<Item = (&str, GlobalInfo)> {
-        self.layout.variables.iter().map(|(&id, offset)| {
+        let plain = |id: VarId| self.module.vars[id].ty.class() != TypeClass::Opaque;
+        let variables = self.layout.variables.iter().filter(move |(id, _)| plain(**id));
+        variables.map(|(&id, offset)| {
             let variable = &self.module.vars[id];
             let info = GlobalInfo {
                 address: self.layout.base + offset,
@@ -325,6 +363,21 @@ impl Module for SoftModule {
 
     fn global_names(&self) -> Vec<String> {
         self.globals().map(|(name, _)| name.to_owned()).collect()
+    }
+
+    fn image_reference(&self, name: &str) -> Option<ImageReference> {
+        self.layout.variables.iter().find_map(|(&id, offset)| {
+            let variable = &self.module.vars[id];
+            let surface = match variable.ty {
+                Type::TexRef => false,
+                Type::SurfRef => true,
+                _ => return None,
+            };
+            (&*variable.name == name).then_some(ImageReference {
+                place: self.layout.base + offset,
+                surface,
+            })
+        })
     }
 
     fn global(&self, name: &str) -> Option<GlobalInfo> {

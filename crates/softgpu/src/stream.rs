@@ -2,6 +2,7 @@
 
 use crate::context::ContextCore;
 use crate::events::SoftEvent;
+use crate::images;
 use crate::kernel::Kernel;
 use crate::task::{Body, Task};
 use crate::transfer::{Side, Transfer};
@@ -79,6 +80,58 @@ impl SoftStream {
                 (Side::Device(source), source_pitch),
                 span,
             )?),
+            Operation::ArrayIn {
+                destination,
+                source,
+                source_pitch,
+                span,
+            } => transfer(Transfer::copy(
+                images::side(&self.core.context, &destination, span)?,
+                (Side::Host(source), source_pitch),
+                span,
+            )?),
+            Operation::ArrayOut {
+                destination,
+                destination_pitch,
+                source,
+                span,
+            } => transfer(Transfer::copy(
+                (Side::Host(destination), destination_pitch),
+                images::side(&self.core.context, &source, span)?,
+                span,
+            )?),
+            Operation::ArrayFill {
+                destination,
+                source,
+                source_pitch,
+                span,
+            } => transfer(Transfer::copy(
+                images::side(&self.core.context, &destination, span)?,
+                (Side::Device(source), source_pitch),
+                span,
+            )?),
+            Operation::ArrayRead {
+                destination,
+                destination_pitch,
+                source,
+                span,
+            } => transfer(Transfer::copy(
+                (Side::Device(destination), destination_pitch),
+                images::side(&self.core.context, &source, span)?,
+                span,
+            )?),
+            Operation::ArrayCopy {
+                destination,
+                source,
+                span,
+            } => transfer(Transfer::copy(
+                images::side(&self.core.context, &destination, span)?,
+                images::side(&self.core.context, &source, span)?,
+                span,
+            )?),
+            Operation::BindImage { reference, view } => {
+                transfer(images::binding(&self.core.context, reference, view.as_ref())?)
+            }
             Operation::Fill(fill) => transfer(Transfer::fill(&fill)?),
             Operation::RecordEvent { event, generation } => Body::Record {
                 event: own_event(event)?,

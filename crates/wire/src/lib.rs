@@ -72,6 +72,30 @@ pub const PLACE_STAGING: u32 = 0;
 pub const PLACE_PINNED: u32 = 1;
 /// CopyIn, images: the bytes come with the message.
 pub const PLACE_TAIL: u32 = 2;
+/// CopyArray: a device address.
+pub const PLACE_DEVICE: u32 = 3;
+/// CopyArray: another array.
+pub const PLACE_ARRAY: u32 = 4;
+/// ArrayCreate: slices are layers.
+pub const ARRAY_LAYERED: u32 = 1;
+/// ArrayCreate: slices are faces of cubes.
+pub const ARRAY_CUBE: u32 = 2;
+/// ImageCreate, ImageBind: a surface.
+pub const IMAGE_SURFACE: u32 = 1;
+/// ImageCreate, ImageBind: coordinates go from 0 to 1.
+pub const IMAGE_NORMALIZED: u32 = 2;
+/// ImageCreate, ImageBind: linear filtering.
+pub const IMAGE_LINEAR: u32 = 4;
+/// ImageCreate, ImageBind: linear filtering between levels.
+pub const IMAGE_LINEAR_LEVELS: u32 = 8;
+/// ImageCreate, ImageBind: integers become numbers of 0 to 1, or -1 to 1.
+pub const IMAGE_UNIT: u32 = 16;
+/// ImageCreate, ImageBind: colours are in the sRGB encoding.
+pub const IMAGE_SRGB: u32 = 32;
+/// ImageBind: nothing is bound.
+pub const IMAGE_NOTHING: u32 = 64;
+/// ImageCreate, ImageBind: all levels of an array.
+pub const ALL_LEVELS: u32 = u32::MAX;
 /// HostAlloc: mapped in every context of the session.
 pub const HOST_PORTABLE: u32 = 1;
 

@@ -21,6 +21,7 @@ pub(crate) struct Limits {
     pub(crate) functions: usize,
     pub(crate) streams: usize,
     pub(crate) events: usize,
+    pub(crate) arrays: usize,
     /// Operations submitted and not completed.
     pub(crate) queued: u64,
     /// Bytes that queued copies hold in the worker's own memory.
@@ -45,6 +46,7 @@ impl Default for Limits {
             functions: 262_144,
             streams: 8192,
             events: 32_768,
+            arrays: 65_536,
             queued: 16_384,
             inline_bytes: 64 << 20,
             image_bytes: 512 << 20,

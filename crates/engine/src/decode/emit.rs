@@ -33,7 +33,7 @@ pub(super) struct Emit<'a> {
     roles: Vec<Role>,
     inst_of_op: Vec<u32>,
     op_of_inst: Vec<u32>,
-    targets: Vec<u32>,
+    pub(super) targets: Vec<u32>,
     start: Vec<u32>,
     pub(super) guard: Option<(V, bool)>,
     pub(super) inst: u32,
@@ -46,7 +46,7 @@ pub(super) struct Emit<'a> {
     pub(super) table: Option<&'a Table>,
 }
 
-fn len32(len: usize) -> u32 {
+pub(super) fn len32(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)
 }
 
@@ -186,6 +186,7 @@ impl<'a> Emit<'a> {
             self.push_checked(looked, op);
             return;
         }
+    pub(super) fn emit(&mut self, op: Op) {
         if let Some((p, negated)) = self.guard {
             let a = self.lanes(p);
             let guard = Op {
@@ -324,6 +325,7 @@ impl<'a> Emit<'a> {
             | What::Quarters(_)
             | What::LoadTile(_)
             | What::StoreTile(_) => self.matrix(inst),
+            What::Tex(_) | What::Surf(_) | What::ImageQuery(_) => self.image(inst),
             _ => self.warp(inst),
         }
     }

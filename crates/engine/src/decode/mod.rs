@@ -10,6 +10,7 @@
 
 mod checks;
 mod emit;
+mod image;
 mod select;
 #[cfg(test)]
 mod tests;
@@ -147,6 +148,7 @@ pub(crate) struct Code {
     pub(crate) slots: Slots,
     /// Shapes of registers; none in the all-vector decoding.
     pub(crate) shapes: Option<Vec<Shape>>,
+    /// Targets of switches, and operands of operations that have more than an [`Op`] holds.
     pub(crate) targets: Vec<u32>,
 }
 

@@ -26,6 +26,8 @@ pub(crate) mod media;
 pub(crate) mod memory;
 pub(crate) mod modifiers;
 pub(crate) mod scalar;
+pub(crate) mod surface;
+pub(crate) mod texture;
 pub(crate) mod thread;
 pub(crate) mod tile;
 pub(crate) mod warp;
@@ -164,7 +166,7 @@ pub(crate) struct Cx {
     /// Where the current split goes on when the run ends.
     pub(crate) pc: u32,
     pub(crate) sites: *mut Site,
-    /// Targets of switches; operands of matrix instructions.
+    /// Targets of switches; operands of operations that have many.
     pub(crate) targets: *const u32,
     pub(crate) shared: Site,
     pub(crate) local: *mut u8,

@@ -15,6 +15,7 @@ mod memory;
 mod objects;
 mod operand;
 mod tiny;
+mod texture;
 mod warp;
 
 use std::collections::HashMap;
@@ -568,6 +569,7 @@ impl<'m> Lower<'m> {
             | O::GriddepcontrolWait
             | O::GriddepcontrolLaunchDependents => self.warp(inst),
             op if matrix::executed(op) => self.matrix(inst),
+            O::Tex | O::Tld4 | O::Txq | O::Suq | O::Suld | O::Sust | O::Sured => self.image(inst),
             O::Cvt => self.convert(inst),
             O::CvtPack => self.cvt_pack(inst),
             O::Mov => self.mov_instruction(inst),

@@ -1,5 +1,7 @@
 //! The `// run:` lines of a test file; `tests/ptx/README.md` describes them.
 
+use tessera_engine::texture::{Extent, Format, Image, Kind, Sampler, Wrap};
+
 /// An element type of a buffer or parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Type {
@@ -38,6 +40,18 @@ pub(crate) struct Buffer {
 pub(crate) enum Arg {
     Scalar(Type, u64),
     Buffer(Buffer),
+    Picture(Picture),
+}
+
+/// An image: the kernel gets its handle, or a variable of the module does.
+#[derive(Clone, Debug)]
+pub(crate) struct Picture {
+    /// The `.texref` or `.surfref` variable.
+    pub(crate) bound: Option<String>,
+    /// Everything but the base.
+    pub(crate) image: Image,
+    /// Channels of all texels of all levels, without gaps.
+    pub(crate) texels: Buffer,
 }
 
 /// Grid, block, dynamic shared memory.
@@ -274,6 +288,15 @@ impl<'a> Cursor<'a> {
     }
 
     fn arg(&mut self) -> Result<Arg> {
+        let bound = if self.eat("bind ") {
+            Some(self.word()?.to_owned())
+        } else {
+            None
+        };
+        self.space();
+        if bound.is_some() || self.rest.starts_with("texture(") || self.rest.starts_with("surface(") {
+            return self.picture(bound).map(Arg::Picture);
+        }
         let ty = self.ty()?;
         self.space();
         if !self.rest.starts_with('[') {
@@ -282,6 +305,11 @@ impl<'a> Cursor<'a> {
             };
             return Ok(Arg::Scalar(ty, bits));
         }
+        self.buffer(ty)
+    }
+
+    /// `[before]` or `[before] -> [after]`
+    fn buffer(&mut self, ty: Type) -> Result<Arg> {
         let before = self.list(ty)?;
         let after = if self.eat("->") {
             self.list(ty)?
@@ -303,6 +331,110 @@ impl<'a> Cursor<'a> {
             before: Some(before),
             after,
         }))
+    }
+
+    /// `texture(2d f32x4 8x4 linear wrap normalized) [texels]`, or `surface(...)`.
+    fn picture(&mut self, bound: Option<String>) -> Result<Picture> {
+        let surface = self.eat("surface");
+        if !surface {
+            self.expect("texture")?;
+        }
+        self.expect("(")?;
+        let (kind, layered) = match self.word()? {
+            "1d" => (Kind::OneD, false),
+            "2d" => (Kind::TwoD, false),
+            "3d" => (Kind::ThreeD, false),
+            "a1d" => (Kind::OneD, true),
+            "a2d" => (Kind::TwoD, true),
+            "cube" => (Kind::Cube, false),
+            "acube" => (Kind::Cube, true),
+            "buffer" => (Kind::Linear, false),
+            other => return Err(format!("`{other}` is no kind of image")),
+        };
+        let word = self.word()?;
+        let (name, channels) = word.split_once('x').unwrap_or((word, "1"));
+        let format = match name {
+            "u8" => Format::U8,
+            "u16" => Format::U16,
+            "u32" => Format::U32,
+            "s8" => Format::S8,
+            "s16" => Format::S16,
+            "s32" => Format::S32,
+            "f16" => Format::Half,
+            "f32" => Format::Float,
+            other => return Err(format!("`{other}` is no format of texels")),
+        };
+        let number = |text: &str| {
+            text.parse::<u32>()
+                .map_err(|_| format!("`{text}` is not a number"))
+        };
+        let mut extent = [1; 3];
+        for (to, text) in extent.iter_mut().zip(self.word()?.split('x')) {
+            *to = number(text)?;
+        }
+        // Layers of lines are slices, not rows.
+        let [width, height, slices] = match kind {
+            Kind::OneD => [extent[0], 1, extent[1]],
+            _ => extent,
+        };
+        let mut image = Image {
+            base: 0,
+            shape: tessera_engine::texture::Shape {
+                kind,
+                layered,
+                extent: Extent {
+                    width,
+                    height,
+                    slices,
+                },
+                format,
+                channels: number(channels)?,
+                levels: 1,
+                pitch: 0,
+            },
+            sampler: Sampler::default(),
+            surface,
+        };
+        while !self.eat(")") {
+            self.trait_of(&mut image)?;
+        }
+        let ty = Type {
+            float: format == Format::Float,
+            bits: format.bytes() * 8,
+        };
+        let Arg::Buffer(texels) = self.buffer(ty)? else {
+            return Err("an image needs texels".into());
+        };
+        Ok(Picture { bound, image, texels })
+    }
+
+    fn trait_of(&mut self, image: &mut Image) -> Result<()> {
+        let sampler = &mut image.sampler;
+        match self.word()? {
+            "linear" => sampler.linear = true,
+            "wrap" => sampler.wrap = [Wrap::Wrap; 3],
+            "mirror" => sampler.wrap = [Wrap::Mirror; 3],
+            "border" => sampler.wrap = [Wrap::Border; 3],
+            "normalized" => sampler.normalized = true,
+            "unit" => sampler.unit = true,
+            "srgb" => (sampler.unit, sampler.srgb) = (true, true),
+            "linear_levels" => sampler.linear_levels = true,
+            "bias" => sampler.level_bias = self.number()?,
+            "pitch" => image.shape.pitch = self.number()?,
+            "colour" => {
+                for channel in &mut sampler.border {
+                    *channel = self.number()?;
+                }
+            }
+            "levels" => {
+                image.shape.levels = self.number()?;
+                sampler.level_clamp[1] = 100.0;
+            }
+            "most" => sampler.level_clamp[1] = self.number()?,
+            "least" => sampler.level_clamp[0] = self.number()?,
+            other => return Err(format!("`{other}` says nothing about an image")),
+        }
+        Ok(())
     }
 
     fn tolerance(&mut self) -> Result<Tolerance> {

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tessera_engine::check::{Allocation, Checker, Checks};
+use tessera_engine::texture::{HEADER_BYTES, Image as Picture, Sampler};
 use tessera_engine::{
     Access, Cta, Env, Exit, Fault, Geometry, HookError, Launch, Memory, Options, Pool, Program, Runtime,
     Span, Symbols, ThreadView, Why, Worker, compile,
 };
-use tessera_ptx::{FuncId, Id, Module, Space, Symbol, VarId};
+use tessera_ptx::{FuncId, Id, Module, Space, Symbol, Type, TypeClass, VarId};
 
 /// First address of a device memory arena; regions are this far apart and end exactly.
 const BASE: u64 = 0x2000_0000_0000;
@@ -131,7 +132,12 @@ impl Image {
         let in_memory = |space| matches!(space, Space::Global | Space::Const);
         let variables: Vec<_> = (module.vars.iter())
             .map(|(_, v)| {
-                in_memory(v.space).then(|| ram.allocate(usize::try_from(v.size).expect("a small variable")))
+                let size = if v.ty.class() == TypeClass::Opaque {
+                    HEADER_BYTES
+                } else {
+                    usize::try_from(v.size).expect("a small variable")
+                };
+                in_memory(v.space).then(|| ram.allocate(size))
             })
             .collect();
         let image = Self { variables };
@@ -142,6 +148,10 @@ impl Image {
             }
         }
         for (id, variable) in module.vars.iter() {
+            if let (Type::SamplerRef, Some(address)) = (variable.ty, image.variable(id)) {
+                let sampler = Sampler::of_fields(&variable.opaque_init).expect("a sampler");
+                ram.write(address, &Picture::sampler_only(sampler).encode());
+            }
             let (Some(address), Some(init)) = (image.variable(id), &variable.init) else {
                 continue;
             };

@@ -221,6 +221,8 @@ impl Verifier<'_> {
                     .filter(|item| !dest || **item != Operand::Sink)
                     .try_for_each(one)
             }
+            // Compilers put the one value of a surface instruction in braces.
+            Operand::Vec(items) if items.len() == 1 => one(&items[0]),
             // `.b128` may be given as its parts.
             Operand::Vec(items) => self.parts(items, ty),
             _ if n > 1 => Err(format!("must be a vector of {n} elements")),

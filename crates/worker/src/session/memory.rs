@@ -9,7 +9,7 @@
 //!                    └─ no ─▶ kept with the streams' states ─▶ settle_frees: all idle since? ─▶ freed
 //! ```
 
-use super::objects::StreamObject;
+use super::objects::{Kind, StreamObject};
 use super::{Answer, Guest};
 use crate::memory::host_range;
 use crate::refusal::{Refusal, chain};
@@ -35,6 +35,7 @@ struct Waiting {
 enum What {
     Device { context: u64, address: u64 },
     Host { address: u64 },
+    Array { context: u64, array: u64 },
 }
 
 /// Pinned host memory of a session: pieces of the host arena, mapped in every context.
@@ -70,7 +71,7 @@ impl HostMemory {
     /// The memory of a context is gone: nothing of it needs to be freed any more.
     pub(super) fn forget_context(&mut self, handle: u64) {
         self.waiting
-            .retain(|waiting| !matches!(waiting.what, What::Device { context, .. } if context == handle));
+            .retain(|waiting| !matches!(waiting.what, What::Device { context, .. } | What::Array { context, .. } if context == handle));
     }
 
     /// Remembers a stream that was destroyed while it had work: frees must wait for that too.
@@ -116,6 +117,15 @@ impl Guest {
         }
         let address = context.device.alloc(message.bytes, align)?;
         Ok((MemAllocReply { address }, Vec::new()))
+    }
+
+    pub(super) fn array_destroy(&mut self, array: u64) -> Result<(), ChannelError> {
+        let Ok(object) = self.objects.array(array) else {
+            return self.stray(Opcode::ArrayDestroy, "an array that does not exist");
+        };
+        let context = object.context;
+        self.free_later(What::Array { context, array }, Some(context));
+        Ok(())
     }
 
     pub(super) fn mem_free(&mut self, message: &MemFree) -> Result<(), ChannelError> {
@@ -176,6 +186,10 @@ impl Guest {
                     }
                 }
                 What::Host { address } => self.host_release(address),
+                What::Array { array, .. } => {
+                    // Dropping it frees its memory.
+                    self.objects.remove(array, Kind::Array);
+                }
             }
         }
     }

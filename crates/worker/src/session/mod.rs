@@ -5,6 +5,7 @@
 //!                                ├─ memory.rs    frame buffer, pinned memory
 //!                                ├─ module.rs    modules, functions, variables
 //!                                ├─ stream.rs    streams, events
+//!                                ├─ image.rs     arrays, textures, surfaces
 //!                                └─ work.rs      launches, copies, fills
 //! ```
 //!
@@ -15,6 +16,7 @@
 //! Everything that a session holds is owned by its [`Guest`]; dropping that frees it, whatever the reason.
 
 mod context;
+mod image;
 mod memory;
 mod module;
 mod objects;
@@ -30,6 +32,7 @@ use objects::Objects;
 use std::sync::Arc;
 use tessera_channel::{ChannelError, Session};
 use tessera_wire::messages::{
+    ArrayCreate, ImageCreate, ReferenceGet,
     ContextCreate, ContextFault, ContextSetLimit, FunctionGet, FunctionList, GlobalGet, Hello, HostAlloc,
     LinkCheck, MemAlloc, MemInfo, MemInfoReply, ModuleLoad, Ping, PingReply, PrintfDrain, QueryVgpu,
     QueryVgpuReply,
@@ -125,6 +128,27 @@ impl Guest {
             Request::LinkCheck(message, tail) => {
                 self.answer::<LinkCheck>(header, self.link_check(&message, tail))
             }
+            _ => self.dispatch_image(header, request),
+        }
+    }
+
+    /// Arrays, textures, surfaces.
+    fn dispatch_image(&mut self, header: &Header, request: &Request<'_>) -> Result<(), ChannelError> {
+        match *request {
+            Request::ReferenceGet(message, tail) => {
+                self.answer::<ReferenceGet>(header, self.reference_get(&message, tail))
+            }
+            Request::ArrayCreate(message) => {
+                let answer = self.array_create(&message);
+                self.answer::<ArrayCreate>(header, answer)
+            }
+            Request::ArrayDestroy(message) => self.array_destroy(message.array),
+            Request::ImageCreate(message) => {
+                self.answer::<ImageCreate>(header, self.image_create(&message))
+            }
+            Request::ImageDestroy(message) => self.image_destroy(&message),
+            Request::ImageBind(message) => self.image_bind(&message),
+            Request::CopyArray(message, tail) => self.copy_array(&message, tail),
             _ => self.dispatch_work(header, request),
         }
     }

@@ -11,7 +11,7 @@ use foldhash::fast::RandomState;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tessera_channel::RecordWriter;
-use tessera_device::{Context, Event, Function, Module, Stream};
+use tessera_device::{Array, Context, Event, Function, Module, Stream};
 use tessera_wire::CudaCode;
 
 /// Kinds of objects, for limits and messages.
@@ -22,6 +22,7 @@ pub(crate) enum Kind {
     Function,
     Stream,
     Event,
+    Array,
 }
 
 impl Kind {
@@ -33,6 +34,7 @@ impl Kind {
             Self::Function => "functions",
             Self::Stream => "streams",
             Self::Event => "events",
+            Self::Array => "arrays",
         }
     }
 }
@@ -71,6 +73,11 @@ pub(crate) struct EventObject {
     pub(crate) _state: Arc<EventState>,
 }
 
+pub(crate) struct ArrayObject {
+    pub(crate) context: u64,
+    pub(crate) array: Arc<dyn Array>,
+}
+
 /// An object of whatever kind.
 pub(crate) enum Object {
     Context(ContextObject),
@@ -78,6 +85,7 @@ pub(crate) enum Object {
     Function(Arc<dyn Function>),
     Stream(StreamObject),
     Event(EventObject),
+    Array(ArrayObject),
     Failed {
         context: u64,
         kind: Kind,
@@ -93,6 +101,7 @@ impl Object {
             Self::Function(_) => Kind::Function,
             Self::Stream(_) => Kind::Stream,
             Self::Event(_) => Kind::Event,
+            Self::Array(_) => Kind::Array,
             Self::Failed { kind, .. } => *kind,
         }
     }
@@ -109,6 +118,7 @@ impl Object {
             Self::Module(module) => Some(module.context),
             Self::Stream(stream) => Some(stream.context),
             Self::Event(event) => Some(event.context),
+            Self::Array(array) => Some(array.context),
             Self::Failed { context, .. } => Some(*context),
             Self::Context(_) | Self::Function(_) => None,
         }
@@ -117,7 +127,7 @@ impl Object {
 
 pub(crate) struct Objects {
     table: HashMap<u64, Object, RandomState>,
-    counts: [usize; 5],
+    counts: [usize; 6],
     /// Bytes of PTX of all modules.
     module_bytes: u64,
     /// Slices of the arena in use.
@@ -128,7 +138,7 @@ impl Objects {
     pub(crate) fn new(contexts: usize) -> Self {
         Self {
             table: HashMap::default(),
-            counts: [0; 5],
+            counts: [0; 6],
             module_bytes: 0,
             slices: vec![false; contexts],
         }
@@ -196,7 +206,11 @@ impl Objects {
                     self.take(function);
                 }
             }
-            Object::Function(_) | Object::Stream(_) | Object::Event(_) | Object::Failed { .. } => {}
+            Object::Function(_)
+            | Object::Stream(_)
+            | Object::Event(_)
+            | Object::Array(_)
+            | Object::Failed { .. } => {}
         }
     }
 
@@ -261,6 +275,13 @@ impl Objects {
         match self.table.get(&handle) {
             Some(Object::Event(event)) => Ok(event),
             _ => Err(Refusal::handle("event", handle)),
+        }
+    }
+
+    pub(crate) fn array(&self, handle: u64) -> Result<&ArrayObject, Refusal> {
+        match self.table.get(&handle) {
+            Some(Object::Array(array)) => Ok(array),
+            _ => Err(Refusal::handle("array", handle)),
         }
     }
 

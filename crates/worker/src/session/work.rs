@@ -119,15 +119,7 @@ impl Guest {
             return Ok(Operation::Marker);
         }
         let source = if message.place == PLACE_TAIL {
-            let inside = usize::try_from(message.source)
-                .ok()
-                .zip(usize::try_from(bytes).ok())
-                .and_then(|(start, bytes)| tail.get(start..start.checked_add(bytes)?));
-            let Some(inside) = inside else {
-                return Err(Refusal::invalid("Copy from outside the message"));
-            };
-            inline_range(inside, &self.budget, self.vgpu.limits.inline_bytes)
-                .ok_or_else(|| Refusal::limit("bytes in queued copies", tail.len()))?
+            self.inside(message.source, bytes, tail)?
         } else {
             self.host_side(message.place, message.source, bytes)?
         };
@@ -141,6 +133,19 @@ impl Guest {
                 height: message.height,
             },
         })
+    }
+
+    /// Bytes that came with a message.
+    pub(super) fn inside(&self, start: u64, bytes: u64, tail: &[u8]) -> Result<HostRange, Refusal> {
+        let inside = usize::try_from(start)
+            .ok()
+            .zip(usize::try_from(bytes).ok())
+            .and_then(|(start, bytes)| tail.get(start..start.checked_add(bytes)?));
+        let Some(inside) = inside else {
+            return Err(Refusal::invalid("Copy from outside the message"));
+        };
+        inline_range(inside, &self.budget, self.vgpu.limits.inline_bytes)
+            .ok_or_else(|| Refusal::limit("bytes in queued copies", tail.len()))
     }
 
     pub(super) fn copy_out(&mut self, message: &CopyOut) -> Result<(), ChannelError> {
@@ -165,7 +170,7 @@ impl Guest {
         })
     }
 
-    fn checked_extent(&self, width: u64, height: u64, pitch: u64) -> Result<u64, Refusal> {
+    pub(super) fn checked_extent(&self, width: u64, height: u64, pitch: u64) -> Result<u64, Refusal> {
         if height > 1 && pitch < width {
             return Err(Refusal::invalid(format!(
                 "Rows of {width} bytes are {pitch} bytes apart"
@@ -175,7 +180,7 @@ impl Guest {
     }
 
     /// Staging or pinned memory that a message names; checked to belong to the session.
-    fn host_side(&self, place: u32, position: u64, bytes: u64) -> Result<HostRange, Refusal> {
+    pub(super) fn host_side(&self, place: u32, position: u64, bytes: u64) -> Result<HostRange, Refusal> {
         let range = match place {
             PLACE_STAGING => self.channel.staging(position, bytes),
             PLACE_PINNED => self
