@@ -17,8 +17,9 @@ use std::panic::catch_unwind;
 use list::List;
 use machine::{Image, Ram, Way};
 use synth::{Case, Ends};
-use tessera_engine::{Geometry, Options};
-use tessera_ptx::parse_module;
+use tessera_engine::texture::{Extent, Format, Image as Picture, Kind, Sampler, Shape};
+use tessera_engine::{Geometry, Options, Symbols as _};
+use tessera_ptx::{Module, parse_module};
 
 /// What became of a variant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,44 @@ enum Outcome {
     Refused(String),
     /// Anything else is a fault of the engine or of this test.
     Wrong(String),
+}
+
+/// Puts an image of the instruction's geometry behind the references of the module.
+fn bind_images(instruction: &str, module: &Module, variables: &Image, ram: &mut Ram) {
+    let has = |geometry: &str| instruction.contains(&format!(".{geometry}."));
+    let (kind, layered, [height, slices]) = match () {
+        () if has("1d") => (Kind::OneD, false, [1, 1]),
+        () if has("2d") => (Kind::TwoD, false, [32, 1]),
+        () if has("3d") => (Kind::ThreeD, false, [32, 4]),
+        () if has("a1d") => (Kind::OneD, true, [1, 4]),
+        () if has("a2d") => (Kind::TwoD, true, [32, 4]),
+        () if has("cube") => (Kind::Cube, false, [32, 6]),
+        () => return,
+    };
+    let mut picture = Picture {
+        base: 0,
+        shape: Shape {
+            kind,
+            layered,
+            extent: Extent {
+                width: 32,
+                height,
+                slices,
+            },
+            format: Format::Float,
+            channels: 4,
+            levels: 1,
+            pitch: 0,
+        },
+        sampler: Sampler::default(),
+        surface: false,
+    };
+    picture.base = ram.allocate(usize::try_from(picture.shape.bytes()).expect("a small image"));
+    for (name, surface) in [("texture", false), ("surface", true)] {
+        let place = module.var_by_name(name).and_then(|id| variables.variable(id));
+        picture.surface = surface;
+        ram.write(place.expect("a reference of the module"), &picture.encode());
+    }
 }
 
 /// Marks of the threads after a run.
@@ -42,6 +81,7 @@ fn run(case: &Case, plain: bool) -> Outcome {
         Ok(program) => program,
         Err(e) => return Outcome::Refused(e),
     };
+    bind_images(&case.instruction, &module, &image, &mut ram);
     let bytes = 4 * case.threads as usize;
     let marks = ram.allocate(bytes);
     ram.write(marks, &vec![0; bytes]);

@@ -186,7 +186,12 @@ impl Synth<'_> {
             .mods
             .iter()
             .find_map(|m| if let Mod::Geometry(g) = m { Some(*g) } else { None });
-        let float = |n: usize| register(ty, n);
+        // Bytes of a surface are taken by elements of up to sixteen.
+        let float = |n: usize| match (self.form.op, n) {
+            (O::Tex, _) => register(ty, n),
+            (_, 0) => "16".into(),
+            _ => "1".into(),
+        };
         let at = match geometry {
             Some(Geometry::D2) => format!("{{{}, {}}}", float(0), float(1)),
             Some(Geometry::D1) | None => format!("{{{}}}", float(0)),
