@@ -24,10 +24,13 @@ mod properties;
 pub use error::{DeviceError, Fault, FaultKind};
 pub use host::HostRange;
 pub use image::{
-    AddressMode, Array, ArrayOptions, ArrayPlace, ChannelFormat, ImageSource, ImageView, Sampling, TexelFormat,
+    AddressMode, Array, ArrayOptions, ArrayPlace, ChannelFormat, ImageSource, ImageView, Sampling,
+    TexelFormat,
 };
 pub use operation::{Dim3, Fill, Launch, Operation, Span2d};
-pub use properties::{Counters, FunctionInfo, GlobalInfo, ImageReference, MemoryUsage, ParameterInfo, Properties};
+pub use properties::{
+    Counters, FunctionInfo, GlobalInfo, ImageReference, MemoryUsage, ParameterInfo, Properties,
+};
 
 use std::sync::Arc;
 

@@ -100,6 +100,7 @@ pub(crate) struct Children {
     pub(crate) streams: Vec<Weak<Stream>>,
     pub(crate) events: HashSet<Handle>,
     pub(crate) modules: HashSet<Handle>,
+    pub(crate) arrays: HashSet<Handle>,
 }
 
 /// `CU_LIMIT_*` values; the worker holds those that it enforces.
@@ -251,6 +252,10 @@ impl Context {
         for module in children.modules {
             crate::module::forget(driver, module);
         }
+        for array in children.arrays {
+            let _ = driver.arrays.remove(array);
+        }
+        driver.images.forget_context(handle);
         let gone = driver.ranges.retain(|range| range.context != handle);
         for range in gone.iter().filter(|range| range.is_host()) {
             crate::memory::unmap_pinned(driver, range);

@@ -22,7 +22,7 @@ use tessera_wire::messages::{CopyIn, CopyOut, CopyWithin};
 use tessera_wire::{PLACE_PINNED, PLACE_STAGING, PLACE_TAIL};
 
 /// Pageable copies up to this many bytes travel inside the message.
-const INLINE_BYTES: usize = 16 << 10;
+pub(crate) const INLINE_BYTES: usize = 16 << 10;
 /// Pieces of a large pageable copy are at most this long: small enough to stay in a cache between the two copies and to be copied by
 /// the thread that takes the message, large enough that a message per piece does not count.
 const LARGEST_CHUNK: usize = 128 << 10;
@@ -31,36 +31,36 @@ const SMALLEST_CHUNK: usize = 64 << 10;
 /// Pieces that a copy is cut into where the limits allow it: of n pieces, n - 1 are moved on both sides at once.
 const CHUNKS_WANTED: usize = 8;
 /// Pieces of one copy under way at once.
-const CHUNKS_AHEAD: usize = 4;
+pub(crate) const CHUNKS_AHEAD: usize = 4;
 
 /// Extent of a copy: `height` rows of `width` bytes.
 #[derive(Clone, Copy, Debug)]
-struct Extent {
-    width: usize,
-    height: usize,
+pub(crate) struct Extent {
+    pub(crate) width: usize,
+    pub(crate) height: usize,
 }
 
 /// One side of a copy: address of the first row, bytes from row to row.
 #[derive(Clone, Copy, Debug)]
-struct Side {
-    address: u64,
-    pitch: usize,
-    place: Place,
+pub(crate) struct Side {
+    pub(crate) address: u64,
+    pub(crate) pitch: usize,
+    pub(crate) place: Place,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+pub(crate) enum Place {
     Device,
     Pinned,
     Pageable,
 }
 
 impl Extent {
-    fn is_empty(self) -> bool {
+    pub(crate) fn is_empty(self) -> bool {
         self.width == 0 || self.height == 0
     }
 
-    fn bytes(self) -> Answer<usize> {
+    pub(crate) fn bytes(self) -> Answer<usize> {
         self.width.checked_mul(self.height).ok_or(Code::INVALID_VALUE)
     }
 
@@ -76,7 +76,7 @@ impl Extent {
 
 impl Side {
     /// A side that must be device-accessible memory.
-    fn device(driver: &Driver, address: u64, pitch: usize, extent: Extent) -> Answer<Self> {
+    pub(crate) fn device(driver: &Driver, address: u64, pitch: usize, extent: Extent) -> Answer<Self> {
         let side = Self::any(driver, address, pitch, extent)?;
         if side.place == Place::Pageable {
             Err(Code::INVALID_VALUE)
@@ -86,7 +86,7 @@ impl Side {
     }
 
     /// A side that may be anything: the address says what it is.
-    fn any(driver: &Driver, address: u64, pitch: usize, extent: Extent) -> Answer<Self> {
+    pub(crate) fn any(driver: &Driver, address: u64, pitch: usize, extent: Extent) -> Answer<Self> {
         if address == 0 || (extent.height > 1 && pitch < extent.width) {
             return Err(Code::INVALID_VALUE);
         }
@@ -120,7 +120,13 @@ impl Side {
 
 /// Copies `from` to `to` in stream order. Says the sequence number of the last operation and whether host memory of the program's
 /// is still in use by it.
-fn copy(driver: &Driver, stream: &Arc<Stream>, to: Side, from: Side, extent: Extent) -> Answer<Option<u64>> {
+pub(crate) fn copy(
+    driver: &Driver,
+    stream: &Arc<Stream>,
+    to: Side,
+    from: Side,
+    extent: Extent,
+) -> Answer<Option<u64>> {
     match (to.place, from.place) {
         (Place::Device, Place::Pageable) => {
             copy_in(driver, stream, to, from, extent)?;
@@ -203,15 +209,15 @@ fn host_to_host(to: Side, from: Side, extent: Extent) {
 
 /// A piece of a pageable copy: rows that lie packed in staging.
 #[derive(Clone, Copy, Debug)]
-struct Piece {
+pub(crate) struct Piece {
     /// Bytes from the start of the first row on either side; together with the row it says where the piece begins.
-    row: usize,
-    column: usize,
-    extent: Extent,
+    pub(crate) row: usize,
+    pub(crate) column: usize,
+    pub(crate) extent: Extent,
 }
 
 /// Cuts a copy into pieces: several whole rows, or a part of one.
-fn pieces(to: Side, from: Side, extent: Extent) -> Vec<Piece> {
+pub(crate) fn pieces(to: Side, from: Side, extent: Extent) -> Vec<Piece> {
     let chunk = extent
         .bytes()
         .unwrap_or(usize::MAX)
@@ -261,7 +267,7 @@ impl Piece {
         self.row * side.pitch + self.column
     }
 
-    fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.extent.width * self.extent.height
     }
 
@@ -269,7 +275,7 @@ impl Piece {
     ///
     /// # Safety
     /// `packed` has room for [`Piece::bytes`] bytes.
-    unsafe fn pack(&self, from: Side, packed: *mut u8) {
+    pub(crate) unsafe fn pack(&self, from: Side, packed: *mut u8) {
         for row in 0..self.extent.height {
             // SAFETY: the program promised the rows of the source; the caller promised the room.
             unsafe {
@@ -286,7 +292,7 @@ impl Piece {
     ///
     /// # Safety
     /// `packed` has [`Piece::bytes`] bytes.
-    unsafe fn unpack(&self, to: Side, packed: *const u8) {
+    pub(crate) unsafe fn unpack(&self, to: Side, packed: *const u8) {
         for row in 0..self.extent.height {
             // SAFETY: the program promised the rows of the destination; the caller promised the bytes.
             unsafe {
@@ -300,7 +306,7 @@ impl Piece {
     }
 }
 
-fn stage(driver: &Driver, bytes: usize) -> Answer<Staging> {
+pub(crate) fn stage(driver: &Driver, bytes: usize) -> Answer<Staging> {
     driver
         .session
         .staging()
@@ -441,7 +447,7 @@ const REUSE_ROUNDS: u32 = 500;
 
 /// When the call returns.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Return {
+pub(crate) enum Return {
     /// When pinned memory is free to use again.
     WhenDone,
     AtOnce,
@@ -584,15 +590,15 @@ pub(crate) fn memcpy_dtod_async(
 }
 
 /// `CUmemorytype`
-mod memory_type {
-    pub(super) const HOST: i32 = 1;
-    pub(super) const DEVICE: i32 = 2;
-    pub(super) const ARRAY: i32 = 3;
-    pub(super) const UNIFIED: i32 = 4;
+pub(crate) mod memory_type {
+    pub(crate) const HOST: i32 = 1;
+    pub(crate) const DEVICE: i32 = 2;
+    pub(crate) const ARRAY: i32 = 3;
+    pub(crate) const UNIFIED: i32 = 4;
 }
 
 /// One side of a 2D copy: its base, moved to the first byte that counts.
-fn side_2d(
+pub(crate) fn side_2d(
     driver: &Driver,
     kind: i32,
     (host, device): (Caller<c_void>, u64),
@@ -603,7 +609,6 @@ fn side_2d(
     let base = match kind {
         memory_type::HOST => host.address(),
         memory_type::DEVICE | memory_type::UNIFIED => device,
-        memory_type::ARRAY => return Err(Code::NOT_SUPPORTED),
         _ => return Err(Code::INVALID_VALUE),
     };
     let pitch = if pitch == 0 { extent.width } else { pitch };
@@ -630,6 +635,9 @@ fn copy_2d(default: DefaultStream, p_copy: Caller<CUDA_MEMCPY2D>, stream: Handle
     };
     if extent.is_empty() {
         return current::current().map(drop);
+    }
+    if copy.source_type == memory_type::ARRAY || copy.destination_type == memory_type::ARRAY {
+        return crate::copy3d::flat(default, &copy, stream, until);
     }
     run(default, stream, until, |driver| {
         let to = side_2d(

@@ -37,7 +37,7 @@ const HINTS: usize = 9;
 pub(crate) struct Function {
     pub(crate) handle: Handle,
     pub(crate) core: Arc<Core>,
-    module: Handle,
+    pub(crate) module: Handle,
     name: CString,
     pub(crate) parameters: Box<[Parameter]>,
     pub(crate) parameter_bytes: u32,

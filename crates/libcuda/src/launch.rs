@@ -12,6 +12,7 @@ use crate::function::Function;
 use crate::hostfn;
 use crate::objects::{Kind, is_kind};
 use crate::occupancy;
+use crate::reference;
 use crate::state::{self, Driver};
 use crate::stream;
 use crate::types::{CUhostFn, CUlaunchConfig, Caller, Handle, c_void};
@@ -208,6 +209,7 @@ fn post(
         if stream.core.handle != context.handle() {
             return Err(Code::INVALID_HANDLE);
         }
+        reference::settle(driver, context, function.module, stream)?;
         let message = |seq| Launch {
             stream: stream.handle(),
             seq,

@@ -20,10 +20,12 @@
 )]
 
 mod abi;
+mod array;
 mod caller;
 mod code;
 mod context;
 mod copy;
+mod copy3d;
 mod current;
 mod device;
 mod error;
@@ -62,6 +64,8 @@ mod primary;
 mod printf;
 mod proc_address;
 mod ranges;
+mod reference;
 mod state;
 mod stream;
+mod texture;
 mod types;

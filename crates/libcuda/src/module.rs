@@ -7,6 +7,7 @@ use crate::function::Function;
 use crate::image::{self, Image};
 use crate::jit::Jit;
 use crate::ranges::RangeKind;
+use crate::reference::Reference;
 use crate::state::{self, Driver};
 use crate::types::{Caller, Handle, c_char, c_void};
 use std::collections::HashMap;
@@ -25,6 +26,7 @@ pub(crate) struct Module {
     pub(crate) handle: Handle,
     pub(crate) core: Arc<Core>,
     functions: Mutex<HashMap<String, Arc<Function>>>,
+    references: Mutex<HashMap<String, Arc<Reference>>>,
 }
 
 /// Sends images in whichever way they fit; `send` gets the tail.
@@ -104,6 +106,7 @@ impl Module {
                 handle,
                 core: Arc::clone(&context.core),
                 functions: Mutex::new(HashMap::new()),
+                references: Mutex::new(HashMap::new()),
             })
         })?;
         context.children().modules.insert(module.handle);
@@ -162,6 +165,11 @@ impl Module {
         }
     }
 
+    /// Texture and surface references that were asked for.
+    pub(crate) fn references(&self) -> MutexGuard<'_, HashMap<String, Arc<Reference>>> {
+        self.references.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Address and length of a variable.
     pub(crate) fn global(&self, driver: &Driver, name: &str) -> Answer<(u64, u64)> {
         let message = GlobalGet { module: self.handle };
@@ -186,6 +194,9 @@ pub(crate) fn forget(driver: &Driver, handle: Handle) {
     };
     for function in std::mem::take(&mut *module.functions()).into_values() {
         let _ = driver.functions.remove(function.handle);
+    }
+    for reference in std::mem::take(&mut *module.references()).into_values() {
+        let _ = driver.references.remove(reference.handle);
     }
     let of_module = RangeKind::Variable { module: handle };
     driver.ranges.retain(|range| range.kind != of_module);

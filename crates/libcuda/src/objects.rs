@@ -29,6 +29,8 @@ pub(crate) enum Kind {
     Kernel = 9,
     Linker = 10,
     Pool = 11,
+    Array = 12,
+    Reference = 13,
 }
 
 /// Few, big pages, and generations wide enough that a handle does not come back in the life of a process.

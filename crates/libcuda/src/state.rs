@@ -9,6 +9,7 @@
 //! `CUDA_ERROR_DEVICE_UNAVAILABLE` (46) is the code for a worker that is gone: of the documented codes it is the one that says
 //! "this device cannot be had now" without blaming the program's kernel (719), its context (709) or the driver's installation (803).
 
+use crate::array::Array;
 use crate::code::{Answer, Code};
 use crate::context::Context;
 use crate::device::parse_uuid;
@@ -22,7 +23,9 @@ use crate::objects::{Kind, Objects};
 use crate::pool::Pool;
 use crate::primary::Primary;
 use crate::ranges::Ranges;
+use crate::reference::Reference;
 use crate::stream::Stream;
+use crate::texture::Images;
 use crate::types::CUuuid;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -53,6 +56,9 @@ pub(crate) struct Driver {
     pub(crate) kernels: Objects<Kernel>,
     pub(crate) linkers: Objects<Linker>,
     pub(crate) pools: Objects<Pool>,
+    pub(crate) arrays: Objects<Array>,
+    pub(crate) references: Objects<Reference>,
+    pub(crate) images: Images,
     pub(crate) primary: Mutex<Primary>,
     pub(crate) default_pool: OnceLock<Arc<Pool>>,
     pub(crate) current_pool: Mutex<Option<Arc<Pool>>>,
@@ -85,6 +91,9 @@ impl Driver {
             kernels: Objects::new(Kind::Kernel),
             linkers: Objects::new(Kind::Linker),
             pools: Objects::new(Kind::Pool),
+            arrays: Objects::new(Kind::Array),
+            references: Objects::new(Kind::Reference),
+            images: Images::default(),
             primary: Mutex::new(Primary::default()),
             default_pool: OnceLock::new(),
             current_pool: Mutex::new(None),

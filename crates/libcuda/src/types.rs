@@ -107,6 +107,95 @@ pub(crate) struct CUDA_MEMCPY2D {
     pub(crate) height: usize,
 }
 
+/// One side of `CUDA_MEMCPY3D`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Memcpy3dSide {
+    pub(crate) x: usize,
+    pub(crate) y: usize,
+    pub(crate) z: usize,
+    pub(crate) level: usize,
+    pub(crate) kind: i32,
+    pub(crate) host: Caller<c_void>,
+    pub(crate) device: u64,
+    pub(crate) array: Handle,
+    pub(crate) reserved: u64,
+    pub(crate) pitch: usize,
+    pub(crate) height: usize,
+}
+
+/// `CUDA_MEMCPY3D`
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct CUDA_MEMCPY3D {
+    pub(crate) source: Memcpy3dSide,
+    pub(crate) destination: Memcpy3dSide,
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    pub(crate) depth: usize,
+}
+
+/// `CUDA_ARRAY_DESCRIPTOR`
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub(crate) struct CUDA_ARRAY_DESCRIPTOR {
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    pub(crate) format: u32,
+    pub(crate) channels: u32,
+}
+
+/// `CUDA_ARRAY3D_DESCRIPTOR`
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CUDA_ARRAY3D_DESCRIPTOR {
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    pub(crate) depth: usize,
+    pub(crate) format: u32,
+    pub(crate) channels: u32,
+    pub(crate) flags: u32,
+}
+
+/// `CUDA_RESOURCE_DESC`; what the union means depends on the kind.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct CUDA_RESOURCE_DESC {
+    pub(crate) kind: i32,
+    /// Handle of an array, or device pointer.
+    pub(crate) pointer: u64,
+    pub(crate) format: u32,
+    pub(crate) channels: u32,
+    /// Bytes of linear memory, or texels of a row.
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    pub(crate) pitch: usize,
+    pub(crate) rest: [u64; 11],
+    pub(crate) flags: u32,
+}
+
+/// `CUDA_TEXTURE_DESC`
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub(crate) struct CUDA_TEXTURE_DESC {
+    pub(crate) modes: [u32; 3],
+    pub(crate) filter: u32,
+    pub(crate) flags: u32,
+    pub(crate) anisotropy: u32,
+    pub(crate) level_filter: u32,
+    pub(crate) level_bias: f32,
+    pub(crate) level_clamp: [f32; 2],
+    pub(crate) border: [f32; 4],
+    pub(crate) reserved: [i32; 12],
+}
+
+/// `CUDA_RESOURCE_VIEW_DESC`
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct CUDA_RESOURCE_VIEW_DESC {
+    pub(crate) bytes: [u64; 14],
+}
+
 /// `CUdevprop`
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -152,6 +241,12 @@ const _: () = {
     assert!(size_of::<CUlaunchAttribute>() == 72);
     assert!(size_of::<CUmemPoolProps>() == 88);
     assert!(size_of::<CUDA_MEMCPY2D>() == 128);
+    assert!(size_of::<CUDA_MEMCPY3D>() == 200);
+    assert!(size_of::<CUDA_ARRAY_DESCRIPTOR>() == 24);
+    assert!(size_of::<CUDA_ARRAY3D_DESCRIPTOR>() == 40);
+    assert!(size_of::<CUDA_RESOURCE_DESC>() == 144);
+    assert!(size_of::<CUDA_TEXTURE_DESC>() == 104);
+    assert!(size_of::<CUDA_RESOURCE_VIEW_DESC>() == 112);
     assert!(size_of::<CUdevprop>() == 56);
     assert!(size_of::<CUctxCreateParams>() == 24);
 };

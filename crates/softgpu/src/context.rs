@@ -20,8 +20,9 @@ use crate::stream::SoftStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use tessera_device::{
-    Array, ArrayOptions, Context, ContextOptions, Counters, DeviceError, DevicePtr, Event, EventSink, Fault, FaultKind, HostRange, ImageView,
-    ModuleLoaded, ModuleOptions, Printer, PtxText, Stream, StreamOptions, StreamSink,
+    Array, ArrayOptions, Context, ContextOptions, Counters, DeviceError, DevicePtr, Event, EventSink, Fault,
+    FaultKind, HostRange, ImageView, ModuleLoaded, ModuleOptions, Printer, PtxText, Stream, StreamOptions,
+    StreamSink,
 };
 use tessera_mmu::AddressSpace;
 

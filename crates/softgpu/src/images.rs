@@ -19,8 +19,8 @@ use std::collections::BTreeSet;
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, PoisonError};
 use tessera_device::{
-    AddressMode, Array, ArrayOptions, ArrayPlace, ChannelFormat, DeviceError, DevicePtr, HostRange, ImageSource,
-    ImageView, Sampling, Span2d, TexelFormat,
+    AddressMode, Array, ArrayOptions, ArrayPlace, ChannelFormat, DeviceError, DevicePtr, HostRange,
+    ImageSource, ImageView, Sampling, Span2d, TexelFormat,
 };
 use tessera_engine::texture::{Extent, Format, HEADER_BYTES, Image, Kind, Sampler, Shape, Wrap};
 use tessera_mmu::PAGE_BYTES;
@@ -100,7 +100,11 @@ fn shape(options: &ArrayOptions) -> Result<Shape, DeviceError> {
         pitch: 0,
     };
     if shape.levels == 0 || shape.levels > shape.most_levels() {
-        let text = format!("{} levels of detail; this array can have {}", shape.levels, shape.most_levels());
+        let text = format!(
+            "{} levels of detail; this array can have {}",
+            shape.levels,
+            shape.most_levels()
+        );
         return Err(invalid(text));
     }
     Ok(shape)
@@ -204,7 +208,11 @@ fn sampler(sampling: &Sampling) -> Sampler {
 /// The shape of an image in plain memory.
 fn plain(kind: Kind, width: u64, height: u64, pitch: u64, texel: TexelFormat) -> Result<Shape, DeviceError> {
     check_texel(texel)?;
-    let wrong = || invalid(format!("image of {width} x {height} texels, rows {pitch} bytes apart"));
+    let wrong = || {
+        invalid(format!(
+            "image of {width} x {height} texels, rows {pitch} bytes apart"
+        ))
+    };
     let small = |n: u64| u32::try_from(n).ok().filter(|&n| n > 0).ok_or_else(wrong);
     Ok(Shape {
         kind,

@@ -6,11 +6,11 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tessera_device::{
-    DeviceError, DevicePtr, Function, FunctionInfo, GlobalInfo, ImageReference, Module, ModuleLoaded, ModuleOptions,
-    ParameterInfo, PtxText,
+    DeviceError, DevicePtr, Function, FunctionInfo, GlobalInfo, ImageReference, Module, ModuleLoaded,
+    ModuleOptions, ParameterInfo, PtxText,
 };
-use tessera_engine::{CompileError, Program, Symbols};
 use tessera_engine::texture::{HEADER_BYTES, Image, Sampler};
+use tessera_engine::{CompileError, Program, Symbols};
 use tessera_ptx::{
     FuncId, Id, LinkError, Linkage, Relocation, Space, Symbol, Type, TypeClass, VarId, Variable, Variant,
 };
@@ -222,10 +222,7 @@ impl SoftModule {
         let sampler = Sampler::of_fields(&variable.opaque_init)
             .map_err(|field| DeviceError::InvalidPtx(format!("{}: {field}", variable.name)))?;
         let header = Image::sampler_only(sampler).encode();
-        let written = self
-            .context
-            .space
-            .write_bytes(self.layout.base + offset, &header);
+        let written = self.context.space.write_bytes(self.layout.base + offset, &header);
         written.map_err(|fault| DeviceError::InvalidValue(format!("the context was closed: {fault}")))
     }
 

@@ -9,8 +9,8 @@ use crate::refusal::{Refusal, chain};
 use std::sync::Arc;
 use tessera_channel::ChannelError;
 use tessera_device::{
-    AddressMode, ArrayOptions, ArrayPlace, ChannelFormat, ImageSource, ImageView, Operation, Sampling, Span2d,
-    TexelFormat,
+    AddressMode, ArrayOptions, ArrayPlace, ChannelFormat, ImageSource, ImageView, Operation, Sampling,
+    Span2d, TexelFormat,
 };
 use tessera_wire::messages::{
     ArrayCreate, ArrayCreateReply, CopyArray, ImageBind, ImageCreate, ImageCreateReply, ImageDestroy,
@@ -63,7 +63,10 @@ impl Guest {
         self.objects
             .check_new(message.array, Kind::Array, self.vgpu.limits.arrays)?;
         if message.flags & !(ARRAY_LAYERED | ARRAY_CUBE) != 0 {
-            return Err(Refusal::invalid(format!("Flags {:#x} of an array", message.flags)));
+            return Err(Refusal::invalid(format!(
+                "Flags {:#x} of an array",
+                message.flags
+            )));
         }
         let options = ArrayOptions {
             width: message.width,

@@ -32,10 +32,9 @@ use objects::Objects;
 use std::sync::Arc;
 use tessera_channel::{ChannelError, Session};
 use tessera_wire::messages::{
-    ArrayCreate, ImageCreate, ReferenceGet,
-    ContextCreate, ContextFault, ContextSetLimit, FunctionGet, FunctionList, GlobalGet, Hello, HostAlloc,
-    LinkCheck, MemAlloc, MemInfo, MemInfoReply, ModuleLoad, Ping, PingReply, PrintfDrain, QueryVgpu,
-    QueryVgpuReply,
+    ArrayCreate, ContextCreate, ContextFault, ContextSetLimit, FunctionGet, FunctionList, GlobalGet, Hello,
+    HostAlloc, ImageCreate, LinkCheck, MemAlloc, MemInfo, MemInfoReply, ModuleLoad, Ping, PingReply,
+    PrintfDrain, QueryVgpu, QueryVgpuReply, ReferenceGet,
 };
 use tessera_wire::{Call, CudaCode, Header, Opcode, ProcessList, Request};
 
@@ -143,9 +142,7 @@ impl Guest {
                 self.answer::<ArrayCreate>(header, answer)
             }
             Request::ArrayDestroy(message) => self.array_destroy(message.array),
-            Request::ImageCreate(message) => {
-                self.answer::<ImageCreate>(header, self.image_create(&message))
-            }
+            Request::ImageCreate(message) => self.answer::<ImageCreate>(header, self.image_create(&message)),
             Request::ImageDestroy(message) => self.image_destroy(&message),
             Request::ImageBind(message) => self.image_bind(&message),
             Request::CopyArray(message, tail) => self.copy_array(&message, tail),
