@@ -10,7 +10,9 @@ use tessera_ptx::{Address, Flag, Inst as PtxInst, Opcode as O, Operand, Type as 
 use super::operand::class_of;
 use super::{Binding, Lower, Result};
 use crate::exec::alu::Class;
-use crate::lir::{Edge, Geom, ImageQuery, Konst, Lod, Out, SurfKind, SurfOp, SurfRed, TexOp, V, What};
+use crate::lir::{
+    Edge, Geom, ImageQuery, Konst, Lod, Out, PredOp, SurfKind, SurfOp, SurfRed, TexOp, V, What,
+};
 
 /// Elements of a vector operand, or the one operand.
 fn parts(operand: &Operand) -> &[Operand] {
@@ -110,9 +112,11 @@ impl Lower<'_> {
         let (Some(to), Some(ty), Some(coord)) = (inst.operands.first(), inst.ty(0), inst.ty(1)) else {
             return self.refuse("no type");
         };
-        if let Operand::Pair(_) = to {
-            return self.refuse("textures with holes");
-        }
+        // Whether the texels are there: all of ours are.
+        let (to, resident) = match to {
+            Operand::Pair(pair) => (&pair.0, Some(&pair.1)),
+            one => (one, None),
+        };
         let geom = self.image_geometry(inst)?;
         let ints = coord == T::S32;
         let cube = matches!(geom, Geom::Cube | Geom::ACube);
@@ -162,7 +166,13 @@ impl Lower<'_> {
             gather: component(inst),
             results: u8::try_from(d.len()).unwrap_or(0).min(4),
         };
-        self.with_results(d, Class::W32, |this, d| this.emit(What::Tex(t), d, &s))
+        self.with_results(d, Class::W32, |this, d| this.emit(What::Tex(t), d, &s))?;
+        if let Some(resident) = resident {
+            let d = self.dest(resident, Class::Pred)?;
+            let yes = self.pred(PredOp::True, &[]);
+            self.mov(d, yes);
+        }
+        Ok(())
     }
 
     /// The first `count` elements of a vector operand.

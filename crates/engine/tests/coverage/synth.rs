@@ -449,6 +449,8 @@ pub(crate) fn cases(spelling: &str) -> Result<Vec<Case>, String> {
         let mut counts = match form.op {
             O::Ld | O::St | O::Atom | O::Red if hinted => vec![all],
             O::Ld | O::St | O::Atom | O::Red => vec![fewest],
+            // What may follow, offsets and a depth, fits only some geometries.
+            O::Tex => vec![fewest],
             O::CpAsyncBulk => vec![fewest + usize::from(hinted) + usize::from(spelling.contains("cp_mask"))],
             O::Shfl | O::Vote if spelling.contains("sync") => vec![all],
             O::Shfl | O::Vote => vec![fewest],
