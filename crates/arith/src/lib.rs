@@ -49,8 +49,8 @@ pub mod integer;
 pub mod logic;
 pub mod packed;
 pub mod rounding;
-pub mod video;
 pub mod texture;
+pub mod video;
 
 /// Rounding of a floating-point result to its destination's precision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]

@@ -100,6 +100,10 @@ impl Worker {
 pub struct Pool {
     bufs: Vec<Buf>,
     /// Finished blocks of one launch: the next ones of it only have to be set back to the start.
+    #[allow(
+        clippy::vec_box,
+        reason = "blocks move in and out of here, and they are large"
+    )]
     blocks: Vec<Box<Block>>,
 }
 
@@ -117,8 +121,8 @@ impl Pool {
 
     /// Takes back the memory of a block that is not going to run any more.
     pub fn recycle(&mut self, cta: Cta) {
-        let other = |kept: &Box<Block>| !Arc::ptr_eq(&kept.state.launch, &cta.0.state.launch);
-        if self.blocks.first().is_some_and(other) || self.blocks.len() >= Self::BLOCKS {
+        let other = |kept: &Block| !Arc::ptr_eq(&kept.state.launch, &cta.0.state.launch);
+        if self.blocks.first().is_some_and(|kept| other(kept)) || self.blocks.len() >= Self::BLOCKS {
             self.take_apart();
         }
         self.blocks.push(cta.0);

@@ -177,7 +177,7 @@ impl<'a> Emit<'a> {
     }
 
     /// Adds an operation, behind the guard of its instruction.
-    fn emit(&mut self, op: Op) {
+    pub(super) fn emit(&mut self, op: Op) {
         self.emit_as(op, Role::Plain);
     }
 
@@ -186,7 +186,6 @@ impl<'a> Emit<'a> {
             self.push_checked(looked, op);
             return;
         }
-    pub(super) fn emit(&mut self, op: Op) {
         if let Some((p, negated)) = self.guard {
             let a = self.lanes(p);
             let guard = Op {

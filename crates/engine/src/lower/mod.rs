@@ -14,8 +14,8 @@ mod media;
 mod memory;
 mod objects;
 mod operand;
-mod tiny;
 mod texture;
+mod tiny;
 mod warp;
 
 use std::collections::HashMap;
