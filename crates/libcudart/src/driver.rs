@@ -4,7 +4,10 @@
 //! driver lacks answers `cudaErrorNotSupported`.
 
 use crate::abi::{DevicePtr, DriverLaunchConfig, Handle, Memcpy2d, Out};
+use crate::array::ArrayShape;
+use crate::copy3d::Memcpy3d;
 use crate::error::Error;
+use crate::texture::{DriverResource, DriverTexture};
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -125,6 +128,22 @@ driver_functions! {
     fn cuMemcpyDtoDAsync_v2(destination: DevicePtr, source: DevicePtr, bytes: usize, stream: Handle);
     fn cuMemcpy2DUnaligned_v2(copy: *const Memcpy2d);
     fn cuMemcpy2DAsync_v2(copy: *const Memcpy2d, stream: Handle);
+    fn cuMemcpy3D_v2(copy: *const Memcpy3d);
+    fn cuMemcpy3DAsync_v2(copy: *const Memcpy3d, stream: Handle);
+    fn cuArray3DCreate_v2(array: Out<Handle>, shape: *const ArrayShape);
+    fn cuArray3DGetDescriptor_v2(shape: Out<ArrayShape>, array: Handle);
+    fn cuArrayDestroy(array: Handle);
+    fn cuMipmappedArrayCreate(array: Out<Handle>, shape: *const ArrayShape, levels: u32);
+    fn cuMipmappedArrayGetLevel(level_array: Out<Handle>, array: Handle, level: u32);
+    fn cuMipmappedArrayDestroy(array: Handle);
+    fn cuTexObjectCreate(object: Out<u64>, resource: *const DriverResource, texture: *const DriverTexture, view: *const c_void);
+    fn cuTexObjectDestroy(object: u64);
+    fn cuTexObjectGetResourceDesc(resource: Out<DriverResource>, object: u64);
+    fn cuTexObjectGetTextureDesc(texture: Out<DriverTexture>, object: u64);
+    fn cuSurfObjectCreate(object: Out<u64>, resource: *const DriverResource);
+    fn cuSurfObjectDestroy(object: u64);
+    fn cuSurfObjectGetResourceDesc(resource: Out<DriverResource>, object: u64);
+    fn cuDeviceGetTexture1DLinearMaxWidth(width: Out<usize>, format: u32, channels: u32, device: i32);
     fn cuMemsetD8_v2(address: DevicePtr, value: u8, bytes: usize);
     fn cuMemsetD8Async(address: DevicePtr, value: u8, bytes: usize, stream: Handle);
     fn cuMemsetD2D8_v2(address: DevicePtr, pitch: usize, value: u8, width: usize, height: usize);

@@ -28,7 +28,9 @@
 mod edge;
 
 mod abi;
+mod array;
 mod copy;
+mod copy3d;
 mod device;
 mod driver;
 mod error;
@@ -44,6 +46,7 @@ mod registration;
 mod registry;
 mod stream;
 mod symbol;
+mod texture;
 mod thread;
 mod unsupported;
 mod version;

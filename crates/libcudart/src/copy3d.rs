@@ -1,0 +1,326 @@
+//! Copies with arrays, and of three axes.
+
+use crate::abi::{DefaultStream, DevicePtr, Handle, In, device_address};
+use crate::array::{self, Extent, PitchedPtr};
+use crate::copy::Kind;
+use crate::error::Error;
+use crate::thread::context;
+use std::ffi::c_void;
+
+/// `cudaMemcpy3DParms`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Parameters {
+    source_array: Handle,
+    source_at: [usize; 3],
+    source: PitchedPtr,
+    destination_array: Handle,
+    destination_at: [usize; 3],
+    destination: PitchedPtr,
+    extent: Extent,
+    kind: i32,
+}
+
+/// One side of `CUDA_MEMCPY3D` of the driver API.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Side {
+    x: usize,
+    y: usize,
+    z: usize,
+    level: usize,
+    kind: u32,
+    host: *mut c_void,
+    device: DevicePtr,
+    array: Handle,
+    reserved: *mut c_void,
+    pitch: usize,
+    height: usize,
+}
+
+/// `CUDA_MEMCPY3D` of the driver API.
+#[repr(C)]
+pub(crate) struct Memcpy3d {
+    source: Side,
+    destination: Side,
+    width: usize,
+    height: usize,
+    depth: usize,
+}
+
+const _: () = assert!(size_of::<Parameters>() == 160 && size_of::<Memcpy3d>() == 200);
+
+/// `CUmemorytype`.
+const HOST: u32 = 1;
+const DEVICE: u32 = 2;
+const ARRAY: u32 = 3;
+const UNIFIED: u32 = 4;
+
+/// Types of memory of plain source and destination.
+fn types(kind: Kind) -> (u32, u32) {
+    match kind {
+        Kind::HostToHost => (HOST, HOST),
+        Kind::HostToDevice => (HOST, DEVICE),
+        Kind::DeviceToHost => (DEVICE, HOST),
+        Kind::DeviceToDevice => (DEVICE, DEVICE),
+        Kind::Addresses => (UNIFIED, UNIFIED),
+    }
+}
+
+impl Side {
+    fn plain(address: *mut c_void, kind: u32, pitch: usize, height: usize, [x, y, z]: [usize; 3]) -> Self {
+        Self {
+            x,
+            y,
+            z,
+            level: 0,
+            kind,
+            host: address,
+            device: device_address(address),
+            array: std::ptr::null_mut(),
+            reserved: std::ptr::null_mut(),
+            pitch,
+            height,
+        }
+    }
+
+    fn array(array: Handle, at: [usize; 3]) -> Self {
+        Self {
+            array,
+            ..Self::plain(std::ptr::null_mut(), ARRAY, 0, 0, at)
+        }
+    }
+}
+
+fn run(default: DefaultStream, copy: &Memcpy3d, stream: Option<Handle>) -> Result<(), Error> {
+    let driver = context()?;
+    if copy.width == 0 || copy.height == 0 || copy.depth == 0 {
+        return Ok(());
+    }
+    match stream {
+        Some(stream) => driver.cuMemcpy3DAsync_v2(copy, default.stream(stream)),
+        None if default == DefaultStream::Legacy => driver.cuMemcpy3D_v2(copy),
+        None => {
+            let stream = default.stream(std::ptr::null_mut());
+            driver.cuMemcpy3DAsync_v2(copy, stream)?;
+            driver.cuStreamSynchronize(stream)
+        }
+    }
+}
+
+/// The driver's description of a copy: texels of arrays become bytes.
+fn describe(parameters: &Parameters) -> Result<Memcpy3d, Error> {
+    let (source_type, destination_type) = types(Kind::new(parameters.kind)?);
+    let side = |array: Handle, at: [usize; 3], plain: PitchedPtr, kind: u32| {
+        if array.is_null() {
+            return Ok((
+                Side::plain(plain.address, kind, plain.pitch, plain.height, at),
+                None,
+            ));
+        }
+        // One of both, not neither and not both.
+        if !plain.address.is_null() {
+            return Err(Error::INVALID_VALUE);
+        }
+        let texel = array::shape(array)?.texel_bytes();
+        let [x, y, z] = at;
+        let x = x.checked_mul(texel).ok_or(Error::INVALID_VALUE)?;
+        Ok((Side::array(array, [x, y, z]), Some(texel)))
+    };
+    let (source, from) = side(
+        parameters.source_array,
+        parameters.source_at,
+        parameters.source,
+        source_type,
+    )?;
+    let (destination, to) = side(
+        parameters.destination_array,
+        parameters.destination_at,
+        parameters.destination,
+        destination_type,
+    )?;
+    if let (Some(from), Some(to)) = (from, to)
+        && from != to
+    {
+        return Err(Error::INVALID_VALUE);
+    }
+    let texel = from.or(to).unwrap_or(1);
+    let Extent { width, height, depth } = parameters.extent;
+    Ok(Memcpy3d {
+        source,
+        destination,
+        width: width.checked_mul(texel).ok_or(Error::INVALID_VALUE)?,
+        height,
+        depth,
+    })
+}
+
+/// Rows between an array and plain memory.
+fn rows(source: Side, destination: Side, width: usize, height: usize) -> Memcpy3d {
+    Memcpy3d {
+        source,
+        destination,
+        width,
+        height,
+        depth: 1,
+    }
+}
+
+/// The rectangles that a run of bytes covers, which begins in a row at `x` and goes on in the next ones: place, width, height and the
+/// bytes before it.
+fn rectangles(
+    row: usize,
+    x: usize,
+    y: usize,
+    bytes: usize,
+) -> Result<Vec<([usize; 2], usize, usize, usize)>, Error> {
+    if x >= row {
+        return Err(Error::INVALID_VALUE);
+    }
+    let mut list = Vec::new();
+    let first = bytes.min(row - x);
+    list.push(([x, y], first, 1, 0));
+    let (whole, last) = ((bytes - first) / row, (bytes - first) % row);
+    if whole > 0 {
+        list.push(([0, y + 1], row, whole, first));
+    }
+    if last > 0 {
+        list.push(([0, y + 1 + whole], last, 1, bytes - last));
+    }
+    Ok(list)
+}
+
+/// Copies a run of bytes to or from an array.
+fn line(
+    default: DefaultStream,
+    array: Handle,
+    at: [usize; 2],
+    memory: *mut c_void,
+    bytes: usize,
+    (kind, into): (i32, bool),
+    stream: Option<Handle>,
+) -> Result<(), Error> {
+    let (source_type, destination_type) = types(Kind::new(kind)?);
+    if bytes == 0 {
+        return context().map(drop);
+    }
+    let shape = array::shape(array)?;
+    let row = shape.extent.width * shape.texel_bytes();
+    for ([x, y], width, height, before) in rectangles(row, at[0], at[1], bytes)? {
+        let memory = memory.wrapping_byte_add(before);
+        let inside = Side::array(array, [x, y, 0]);
+        let copy = if into {
+            rows(
+                Side::plain(memory, source_type, width, 0, [0; 3]),
+                inside,
+                width,
+                height,
+            )
+        } else {
+            rows(
+                inside,
+                Side::plain(memory, destination_type, width, 0, [0; 3]),
+                width,
+                height,
+            )
+        };
+        run(default, &copy, stream)?;
+    }
+    Ok(())
+}
+
+per_thread_api! {
+    /// Copies a box, done when the call returns.
+    fn cudaMemcpy3D/cudaMemcpy3D_ptds[default](parameters: In<Parameters>) {
+        run(default, &describe(&parameters.get()?)?, None)
+    }
+
+    /// Copies a box in a stream.
+    fn cudaMemcpy3DAsync/cudaMemcpy3DAsync_ptsz[default](parameters: In<Parameters>, stream: Handle) {
+        run(default, &describe(&parameters.get()?)?, Some(stream))
+    }
+
+    /// Copies rows to an array.
+    fn cudaMemcpy2DToArray/cudaMemcpy2DToArray_ptds[default](
+        to: Handle, x: usize, y: usize, from: *mut c_void, pitch: usize, width: usize, height: usize, kind: i32,
+    ) {
+        let plain = Side::plain(from, types(Kind::new(kind)?).0, pitch, 0, [0; 3]);
+        run(default, &rows(plain, Side::array(to, [x, y, 0]), width, height), None)
+    }
+
+    /// Copies rows to an array in a stream.
+    fn cudaMemcpy2DToArrayAsync/cudaMemcpy2DToArrayAsync_ptsz[default](
+        to: Handle, x: usize, y: usize, from: *mut c_void, pitch: usize, width: usize, height: usize, kind: i32, stream: Handle,
+    ) {
+        let plain = Side::plain(from, types(Kind::new(kind)?).0, pitch, 0, [0; 3]);
+        run(default, &rows(plain, Side::array(to, [x, y, 0]), width, height), Some(stream))
+    }
+
+    /// Copies rows from an array.
+    fn cudaMemcpy2DFromArray/cudaMemcpy2DFromArray_ptds[default](
+        to: *mut c_void, pitch: usize, from: Handle, x: usize, y: usize, width: usize, height: usize, kind: i32,
+    ) {
+        let plain = Side::plain(to, types(Kind::new(kind)?).1, pitch, 0, [0; 3]);
+        run(default, &rows(Side::array(from, [x, y, 0]), plain, width, height), None)
+    }
+
+    /// Copies rows from an array in a stream.
+    fn cudaMemcpy2DFromArrayAsync/cudaMemcpy2DFromArrayAsync_ptsz[default](
+        to: *mut c_void, pitch: usize, from: Handle, x: usize, y: usize, width: usize, height: usize, kind: i32, stream: Handle,
+    ) {
+        let plain = Side::plain(to, types(Kind::new(kind)?).1, pitch, 0, [0; 3]);
+        run(default, &rows(Side::array(from, [x, y, 0]), plain, width, height), Some(stream))
+    }
+
+    /// Copies rows from array to array.
+    fn cudaMemcpy2DArrayToArray/cudaMemcpy2DArrayToArray_ptds[default](
+        to: Handle, to_x: usize, to_y: usize, from: Handle, from_x: usize, from_y: usize, width: usize, height: usize, kind: i32,
+    ) {
+        Kind::new(kind)?;
+        let (from, to) = (Side::array(from, [from_x, from_y, 0]), Side::array(to, [to_x, to_y, 0]));
+        run(default, &rows(from, to, width, height), None)
+    }
+
+    /// Copies a run of bytes to an array.
+    fn cudaMemcpyToArray/cudaMemcpyToArray_ptds[default](
+        to: Handle, x: usize, y: usize, from: *mut c_void, bytes: usize, kind: i32,
+    ) {
+        line(default, to, [x, y], from, bytes, (kind, true), None)
+    }
+
+    /// Copies a run of bytes to an array in a stream.
+    fn cudaMemcpyToArrayAsync/cudaMemcpyToArrayAsync_ptsz[default](
+        to: Handle, x: usize, y: usize, from: *mut c_void, bytes: usize, kind: i32, stream: Handle,
+    ) {
+        line(default, to, [x, y], from, bytes, (kind, true), Some(stream))
+    }
+
+    /// Copies a run of bytes from an array.
+    fn cudaMemcpyFromArray/cudaMemcpyFromArray_ptds[default](
+        to: *mut c_void, from: Handle, x: usize, y: usize, bytes: usize, kind: i32,
+    ) {
+        line(default, from, [x, y], to, bytes, (kind, false), None)
+    }
+
+    /// Copies a run of bytes from an array in a stream.
+    fn cudaMemcpyFromArrayAsync/cudaMemcpyFromArrayAsync_ptsz[default](
+        to: *mut c_void, from: Handle, x: usize, y: usize, bytes: usize, kind: i32, stream: Handle,
+    ) {
+        line(default, from, [x, y], to, bytes, (kind, false), Some(stream))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_of_bytes_is_up_to_three_rectangles() {
+        assert_eq!(rectangles(10, 0, 2, 10), Ok(vec![([0, 2], 10, 1, 0)]));
+        assert_eq!(
+            rectangles(10, 4, 1, 33),
+            Ok(vec![([4, 1], 6, 1, 0), ([0, 2], 10, 2, 6), ([0, 4], 7, 1, 26)])
+        );
+        assert_eq!(rectangles(10, 10, 0, 1), Err(Error::INVALID_VALUE));
+    }
+}
