@@ -455,6 +455,7 @@ impl<'m> Lower<'m> {
                 }
             }
             Opcode::Call => self.call(inst)?,
+            op if texture::executed(op) => self.image(inst)?,
             _ => self.straight(inst)?,
         }
         Ok(true)
@@ -569,7 +570,6 @@ impl<'m> Lower<'m> {
             | O::GriddepcontrolWait
             | O::GriddepcontrolLaunchDependents => self.warp(inst),
             op if matrix::executed(op) => self.matrix(inst),
-            O::Tex | O::Tld4 | O::Txq | O::Suq | O::Suld | O::Sust | O::Sured => self.image(inst),
             O::Cvt => self.convert(inst),
             O::CvtPack => self.cvt_pack(inst),
             O::Mov => self.mov_instruction(inst),

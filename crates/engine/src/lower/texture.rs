@@ -14,6 +14,14 @@ use crate::lir::{
     Edge, Geom, ImageQuery, Konst, Lod, Out, PredOp, SurfKind, SurfOp, SurfRed, TexOp, V, What,
 };
 
+/// Whether an instruction is lowered here.
+pub(super) const fn executed(op: O) -> bool {
+    matches!(
+        op,
+        O::Tex | O::Tld4 | O::Txq | O::Suq | O::Suld | O::Sust | O::Sured
+    )
+}
+
 /// Elements of a vector operand, or the one operand.
 fn parts(operand: &Operand) -> &[Operand] {
     match operand {
