@@ -190,9 +190,9 @@ impl Group {
 
     /// Takes out the split that [`lowest`](Self::lowest) is about.
     pub(crate) fn take_lowest(&mut self) -> Option<Split> {
-        let runnable = |s: &&(usize, &Split)| s.1.wait == Wait::None;
-        let at = self.splits.iter().enumerate().collect::<Vec<_>>();
-        let at = at.iter().filter(runnable).min_by_key(|s| s.1.pc).map(|s| s.0)?;
+        let all = self.splits.iter().enumerate();
+        let runnable = all.filter(|(_, s)| s.wait == Wait::None);
+        let at = runnable.min_by_key(|(_, s)| s.pc).map(|(at, _)| at)?;
         Some(self.splits.swap_remove(at))
     }
 

@@ -17,8 +17,11 @@ mod media;
 mod memory;
 mod objects;
 mod operand;
+<<<<<<< HEAD
 mod params;
 mod region;
+=======
+>>>>>>> main
 mod texture;
 mod tiny;
 mod warp;
