@@ -101,14 +101,7 @@ impl Worker {
 pub struct Pool {
     bufs: Vec<Buf>,
     /// Finished blocks of one launch: the next ones of it only have to be set back to the start.
-<<<<<<< HEAD
     #[allow(clippy::vec_box, reason = "blocks go in and out without being copied")]
-=======
-    #[allow(
-        clippy::vec_box,
-        reason = "blocks move in and out of here, and they are large"
-    )]
->>>>>>> main
     blocks: Vec<Box<Block>>,
 }
 
@@ -126,13 +119,10 @@ impl Pool {
 
     /// Takes back the memory of a block that is not going to run any more.
     pub fn recycle(&mut self, cta: Cta) {
-<<<<<<< HEAD
         if cta.0.state.cluster.is_some() {
             self.take_block_apart(*cta.0);
             return;
         }
-=======
->>>>>>> main
         let other = |kept: &Block| !Arc::ptr_eq(&kept.state.launch, &cta.0.state.launch);
         if self.blocks.first().is_some_and(|kept| other(kept)) || self.blocks.len() >= Self::BLOCKS {
             self.take_apart();

@@ -39,15 +39,11 @@ pub(crate) struct ContextCore {
     pub(crate) counters: CounterCell,
     pub(crate) printer: Arc<dyn Printer>,
     pub(crate) heap: Mutex<Heap>,
-<<<<<<< HEAD
     /// Bytes of a thread's stack.
     pub(crate) stack: AtomicU64,
     pub(crate) headers: Headers,
     /// Of a device in the checking mode.
     pub(crate) checker: Option<Arc<Checker>>,
-=======
-    pub(crate) headers: Headers,
->>>>>>> main
     fault: OnceLock<Fault>,
     dead: AtomicBool,
 }
@@ -61,13 +57,9 @@ impl ContextCore {
             counters: CounterCell::default(),
             printer: options.printer,
             heap: Mutex::new(Heap::new(options.heap_bytes)),
-<<<<<<< HEAD
             stack: AtomicU64::new(options.stack_bytes),
             headers: Headers::default(),
             checker: checking::checker(shared.checking.as_ref()),
-=======
-            headers: Headers::default(),
->>>>>>> main
             fault: OnceLock::new(),
             dead: AtomicBool::new(false),
             shared,

@@ -187,12 +187,8 @@ impl Kernel {
             check: context.checker.is_some() || context.shared.execution.check,
             ..context.shared.execution
         };
-        let bound = tessera_engine::Launch::with_options(
-            function.program(),
-            geometry,
-            &launch.parameters,
-            execution,
-        );
+        let bound =
+            tessera_engine::Launch::with_options(function.program(), geometry, &launch.parameters, execution);
         let bound = match bound {
             Ok(bound) => bound,
             Err(error) => {

@@ -10,10 +10,7 @@ use tessera_device::{
     DeviceError, DevicePtr, Function, FunctionInfo, GlobalInfo, ImageReference, Module, ModuleLoaded,
     ModuleOptions, ParameterInfo, PtxText,
 };
-<<<<<<< HEAD
 use tessera_engine::check::Origin;
-=======
->>>>>>> main
 use tessera_engine::texture::{HEADER_BYTES, Image, Sampler};
 use tessera_engine::{CompileError, Program, Symbols};
 use tessera_ptx::{

@@ -17,11 +17,8 @@ mod media;
 mod memory;
 mod objects;
 mod operand;
-<<<<<<< HEAD
 mod params;
 mod region;
-=======
->>>>>>> main
 mod texture;
 mod tiny;
 mod warp;
