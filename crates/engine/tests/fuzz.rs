@@ -13,8 +13,8 @@ fn tiers_agree_on_random_kernels() {
         .ok()
         .and_then(|v| v.parse().ok())
         .unwrap_or(200);
-    println!("seeds 0 to {count}");
     for seed in 0..count {
+        // What differs names the seed.
         if let Err(what) = check(seed) {
             panic!("{what}");
         }

@@ -166,14 +166,12 @@ fn rows(source: Side, destination: Side, width: usize, height: usize) -> Memcpy3
     }
 }
 
+/// A rectangle of an array: place, width, height; and the bytes of the run before it.
+type Rectangle = ([usize; 2], usize, usize, usize);
+
 /// The rectangles that a run of bytes covers, which begins in a row at `x` and goes on in the next ones: place, width, height and the
 /// bytes before it.
-fn rectangles(
-    row: usize,
-    x: usize,
-    y: usize,
-    bytes: usize,
-) -> Result<Vec<([usize; 2], usize, usize, usize)>, Error> {
+fn rectangles(row: usize, x: usize, y: usize, bytes: usize) -> Result<Vec<Rectangle>, Error> {
     if x >= row {
         return Err(Error::INVALID_VALUE);
     }

@@ -312,9 +312,6 @@ impl<'a> Gen<'a> {
             ..
         } = self;
         let assembled = asm.finish()?;
-        if let Some(p) = std::env::var_os("JITDUMP") {
-            std::fs::write(p, &assembled.bytes).unwrap();
-        }
         let Ok(mapped) = Mapped::new(&assembled.bytes) else {
             return Ok(None);
         };

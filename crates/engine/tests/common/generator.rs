@@ -488,12 +488,8 @@ impl Generator {
         );
     }
 
-    /// A whole module with kernel `k(out, table)`.
-    pub fn module(mut self) -> String {
-        self.block(4, None, true);
-        self.ends = true;
-        self.block(3, None, false);
-        let body = std::mem::take(&mut self.text);
+    /// Where the registers get their first values.
+    fn first() -> String {
         let mut first = String::from(
             "ld.param.u64 %rd1, [out]; ld.param.u64 %rd2, [table]; mov.u32 %r1, %ctaid.x; mov.u32 %r2, %ntid.x; mov.u32 %r3, %tid.x;
             mad.lo.u32 %r4, %r1, %r2, %r3; and.b32 %r5, %r3, 63; mov.u32 %r6, tile; shl.b32 %r60, %r3, 2; add.u32 %r6, %r6, %r60;
@@ -549,6 +545,11 @@ impl Generator {
                 1 << i
             );
         }
+        first
+    }
+
+    /// Where they are stored.
+    fn last() -> String {
         let mut last = String::from("END:\n");
         let mut at = 0;
         for i in 0..REGS {
@@ -575,6 +576,16 @@ impl Generator {
             );
             at += 4;
         }
+        last
+    }
+
+    /// A whole module with kernel `k(out, table)`.
+    pub fn module(mut self) -> String {
+        self.block(4, None, true);
+        self.ends = true;
+        self.block(3, None, false);
+        let body = std::mem::take(&mut self.text);
+        let (first, last) = (Self::first(), Self::last());
         format!(
             ".version 8.5\n.target sm_90\n.address_size 64\n.visible .entry k(.param .u64 out, .param .u64 table)\n{{\n\
             .reg .pred %p<20>;\n.reg .b32 %r<200>;\n.reg .b64 %rd<100>;\n.reg .f32 %f<50>;\n\
