@@ -129,7 +129,7 @@ mod tests {
 
     fn lanes(n: u32) -> Mask {
         let mut mask = [0; WARPS];
-        mask[0] = (1u64 << n).wrapping_sub(1) as u32;
+        mask[0] = u32::MAX.checked_shr(32 - n).unwrap_or(0);
         mask
     }
 

@@ -74,7 +74,7 @@ fn widening_a_value_that_wraps_between_lanes() {
             .map(|i| {
                 let v = start.wrapping_add(i);
                 let (signed, wide) = (i64::from(v.cast_signed()), u64::from(v));
-                let mut r = (signed * 4).cast_unsigned() ^ wide * 8;
+                let mut r = (signed * 4).cast_unsigned() ^ (wide * 8);
                 r = r.wrapping_add(wide) ^ signed.cast_unsigned();
                 r = r.wrapping_add((signed * -3).cast_unsigned().wrapping_add(wide));
                 u32::try_from(r >> 31 & 0xffff_ffff).expect("32 bits")

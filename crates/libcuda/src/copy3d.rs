@@ -65,7 +65,8 @@ fn whole(driver: &Driver, side: &Memcpy3dSide, extent: Extent, depth: usize) -> 
             let array = array::array(driver, side.array)?;
             let row = array.shape.width * array.texel_bytes();
             let (rows, slices) = array.rows();
-            let aligned = side.x % array.texel_bytes() == 0 && extent.width % array.texel_bytes() == 0;
+            let aligned = side.x.is_multiple_of(array.texel_bytes())
+                && extent.width.is_multiple_of(array.texel_bytes());
             if !aligned
                 || end(side.x, extent.width)? > row
                 || end(side.y, extent.height)? > rows

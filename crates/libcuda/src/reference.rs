@@ -153,7 +153,6 @@ fn settle_changed(driver: &Driver, context: &Context, module: Handle, stream: &S
             border: image.border,
             level_bias: image.level_bias,
             level_clamp: image.level_clamp,
-            ..ImageBind::default()
         })?;
         // Launches in other streams must find it too.
         stream.wait(seq)?;

@@ -47,88 +47,6 @@ impl SoftStream {
         let transfer = |made: Option<Transfer>| made.map_or(Body::Nothing, Body::Transfer);
         let body = match operation {
             Operation::Launch(launch) => Body::Kernel(Box::new(Kernel::new(&self.core.context, &launch)?)),
-            Operation::CopyIn {
-                destination,
-                destination_pitch,
-                source,
-                source_pitch,
-                span,
-            } => transfer(Transfer::copy(
-                (Side::Device(destination), destination_pitch),
-                (Side::Host(source), source_pitch),
-                span,
-            )?),
-            Operation::CopyOut {
-                destination,
-                destination_pitch,
-                source,
-                source_pitch,
-                span,
-            } => transfer(Transfer::copy(
-                (Side::Host(destination), destination_pitch),
-                (Side::Device(source), source_pitch),
-                span,
-            )?),
-            Operation::Copy {
-                destination,
-                destination_pitch,
-                source,
-                source_pitch,
-                span,
-            } => transfer(Transfer::copy(
-                (Side::Device(destination), destination_pitch),
-                (Side::Device(source), source_pitch),
-                span,
-            )?),
-            Operation::ArrayIn {
-                destination,
-                source,
-                source_pitch,
-                span,
-            } => transfer(Transfer::copy(
-                images::side(&self.core.context, &destination, span)?,
-                (Side::Host(source), source_pitch),
-                span,
-            )?),
-            Operation::ArrayOut {
-                destination,
-                destination_pitch,
-                source,
-                span,
-            } => transfer(Transfer::copy(
-                (Side::Host(destination), destination_pitch),
-                images::side(&self.core.context, &source, span)?,
-                span,
-            )?),
-            Operation::ArrayFill {
-                destination,
-                source,
-                source_pitch,
-                span,
-            } => transfer(Transfer::copy(
-                images::side(&self.core.context, &destination, span)?,
-                (Side::Device(source), source_pitch),
-                span,
-            )?),
-            Operation::ArrayRead {
-                destination,
-                destination_pitch,
-                source,
-                span,
-            } => transfer(Transfer::copy(
-                (Side::Device(destination), destination_pitch),
-                images::side(&self.core.context, &source, span)?,
-                span,
-            )?),
-            Operation::ArrayCopy {
-                destination,
-                source,
-                span,
-            } => transfer(Transfer::copy(
-                images::side(&self.core.context, &destination, span)?,
-                images::side(&self.core.context, &source, span)?,
-                span,
-            )?),
             Operation::BindImage { reference, view } => {
                 transfer(images::binding(&self.core.context, reference, view.as_ref())?)
             }
@@ -143,9 +61,105 @@ impl SoftStream {
                 _ => return Err(DeviceError::NotFound(format!("allocation with base {base:#x}"))),
             },
             Operation::Marker => Body::Nothing,
-            _ => return Err(DeviceError::NotSupported("this kind of operation".to_owned())),
+            copy => transfer(self.copy(copy)?),
         };
         Ok((body, None))
+    }
+
+    /// Copies between pieces of linear memory; others are [`array_copy`](Self::array_copy)'s.
+    fn copy(&self, operation: Operation) -> Result<Option<Transfer>, DeviceError> {
+        match operation {
+            Operation::CopyIn {
+                destination,
+                destination_pitch,
+                source,
+                source_pitch,
+                span,
+            } => Transfer::copy(
+                (Side::Device(destination), destination_pitch),
+                (Side::Host(source), source_pitch),
+                span,
+            ),
+            Operation::CopyOut {
+                destination,
+                destination_pitch,
+                source,
+                source_pitch,
+                span,
+            } => Transfer::copy(
+                (Side::Host(destination), destination_pitch),
+                (Side::Device(source), source_pitch),
+                span,
+            ),
+            Operation::Copy {
+                destination,
+                destination_pitch,
+                source,
+                source_pitch,
+                span,
+            } => Transfer::copy(
+                (Side::Device(destination), destination_pitch),
+                (Side::Device(source), source_pitch),
+                span,
+            ),
+            other => self.array_copy(other),
+        }
+    }
+
+    /// Copies with an array on a side.
+    fn array_copy(&self, operation: Operation) -> Result<Option<Transfer>, DeviceError> {
+        match operation {
+            Operation::ArrayIn {
+                destination,
+                source,
+                source_pitch,
+                span,
+            } => Transfer::copy(
+                images::side(&self.core.context, &destination, span)?,
+                (Side::Host(source), source_pitch),
+                span,
+            ),
+            Operation::ArrayOut {
+                destination,
+                destination_pitch,
+                source,
+                span,
+            } => Transfer::copy(
+                (Side::Host(destination), destination_pitch),
+                images::side(&self.core.context, &source, span)?,
+                span,
+            ),
+            Operation::ArrayFill {
+                destination,
+                source,
+                source_pitch,
+                span,
+            } => Transfer::copy(
+                images::side(&self.core.context, &destination, span)?,
+                (Side::Device(source), source_pitch),
+                span,
+            ),
+            Operation::ArrayRead {
+                destination,
+                destination_pitch,
+                source,
+                span,
+            } => Transfer::copy(
+                (Side::Device(destination), destination_pitch),
+                images::side(&self.core.context, &source, span)?,
+                span,
+            ),
+            Operation::ArrayCopy {
+                destination,
+                source,
+                span,
+            } => Transfer::copy(
+                images::side(&self.core.context, &destination, span)?,
+                images::side(&self.core.context, &source, span)?,
+                span,
+            ),
+            _ => Err(DeviceError::NotSupported("this kind of operation".to_owned())),
+        }
     }
 }
 

@@ -106,8 +106,8 @@ fn threads_and_extents() {
             invalid("no threads", board.run(&plain, |l| l.block = extent(d, 0)));
         }
         // The longest grids in y and z; the one in x would take long.
-        for d in 1..3 {
-            let grid = board.attribute(GRID[d]);
+        for (d, &attribute) in GRID.iter().enumerate().skip(1) {
+            let grid = board.attribute(attribute);
             board
                 .run(&plain, |l| l.grid = extent(d, grid))
                 .unwrap_or_else(|e| panic!("{name}: {e}"));

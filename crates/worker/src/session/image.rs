@@ -173,7 +173,6 @@ impl Guest {
                 border: message.border,
                 level_bias: message.level_bias,
                 level_clamp: message.level_clamp,
-                ..ImageCreate::default()
             })
             .map(Some)
         };
