@@ -108,7 +108,9 @@ Examples:
   tessera run -- ./my_cuda_program
   tessera run --board l40s --type L40S-24C -- ./vector_add
   tessera run --compute-capability 12.0 -- python3 kernels.py
-  tessera run --vgpu train -- python3 train.py --epochs 3";
+  tessera run --vgpu train -- python3 train.py --epochs 3
+  tessera run --check -- ./my_cuda_program
+  tessera run --check=memory,race --check-exit-code 99 -- ./my_cuda_program";
 
 #[derive(Debug, Args)]
 pub(crate) struct RunOptions {
@@ -127,9 +129,32 @@ pub(crate) struct RunOptions {
     /// Do not use the host's manager, even if one runs
     #[arg(long)]
     pub(crate) private: bool,
+    #[command(flatten)]
+    pub(crate) check: CheckOptions,
     /// The program and its arguments
     #[arg(trailing_var_arg = true, required = true, value_name = "PROGRAM", value_hint = ValueHint::CommandWithArguments)]
     pub(crate) program: Vec<OsString>,
+}
+
+/// The checking mode.
+#[derive(Debug, Args)]
+pub(crate) struct CheckOptions {
+    /// Look for mistakes of the kernels, on a GPU of its own: memory, init, race, race-global, sync, leak, or all
+    /// [without a list: all but race-global]
+    #[arg(long, value_name = "CHECKS", num_args = 0..=1, require_equals = true, default_missing_value = "",
+        value_parser = checks, conflicts_with = "vgpu")]
+    pub(crate) check: Option<String>,
+    /// Write the findings to this file, a line of JSON each
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "check")]
+    pub(crate) check_report: Option<PathBuf>,
+    /// End with this code when there are findings [the program's own code]
+    #[arg(long, value_name = "N", requires = "check")]
+    pub(crate) check_exit_code: Option<u8>,
+}
+
+/// A list of checks, as it was written.
+fn checks(list: &str) -> Result<String, String> {
+    tessera_worker::Checks::parse(list).map(|_| list.to_owned())
 }
 
 const MANAGER_HELP: &str = "\

@@ -22,8 +22,8 @@ pub(crate) struct Embedded {
 }
 
 impl Embedded {
-    /// Starts a manager with one software GPU of the board.
-    pub(crate) async fn start(board: &str) -> Result<Self, CliError> {
+    /// Starts a manager with one software GPU of the board, whose vGPUs are checked for what `check` says.
+    pub(crate) async fn start(board: &str, check: Option<String>) -> Result<Self, CliError> {
         let directory = private_directory()?;
         let with_parent = ["--with-parent".to_owned(), std::process::id().to_string()];
         let config = ManagerConfig {
@@ -34,6 +34,7 @@ impl Embedded {
             gpus: vec![board.parse::<GpuDeclaration>()?],
             worker: worker_program(&with_parent)?,
             executors: None,
+            check,
             observer: Observer::default(),
         };
         let manager = Manager::start(config).await?;

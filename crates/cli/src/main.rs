@@ -16,6 +16,7 @@ mod args;
 mod commands;
 mod embedded;
 mod error;
+mod findings;
 mod generate;
 mod libraries;
 mod logging;

@@ -23,6 +23,8 @@ use std::path::PathBuf;
 pub const GUEST_SOCKET: &str = "guest.sock";
 /// Name of the socket that the manager connects to.
 pub const CONTROL_SOCKET: &str = "control.sock";
+/// Name of the file that a worker in the checking mode writes findings to: one line of JSON each, with the words in `text`.
+pub const FINDINGS: &str = "findings.jsonl";
 /// Longest line either side accepts, bytes.
 pub const MAX_LINE_BYTES: usize = 1 << 20;
 
@@ -52,6 +54,9 @@ pub struct WorkerConfig {
     pub executors: Option<u32>,
     /// Directory of the vGPU's sockets; exists, mode 0700 unless the manager chose otherwise.
     pub directory: PathBuf,
+    /// The checking mode: a list like `memory,race`, empty for the usual checks. Findings go to [`FINDINGS`].
+    #[serde(default)]
+    pub check: Option<String>,
 }
 
 /// A request on the control socket.

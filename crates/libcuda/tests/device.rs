@@ -29,6 +29,7 @@ impl Device {
             compute_capability: None,
             executors: Some(2),
             directory: directory.path().to_owned(),
+            check: None,
         };
         let worker = run_unconfined(config).expect("the worker starts");
         Self {

@@ -233,6 +233,8 @@ pub struct ManagerConfig {
     pub worker: WorkerProgram,
     /// Executor threads of each worker; `None` takes one per processor.
     pub executors: Option<u32>,
+    /// The checking mode of all vGPUs: which checks, as a worker reads them.
+    pub check: Option<String>,
     /// For tests.
     pub observer: Observer,
 }

@@ -434,6 +434,7 @@ impl Supervisor {
                 .map(|capability| (capability.major, capability.minor)),
             executors: self.inner.config.executors,
             directory: self.directory(),
+            check: self.inner.config.check.clone(),
         })
     }
 }

@@ -9,6 +9,7 @@
 //! context only until those let go of it, with no memory of its own any more. `stack_bytes` of the options bounds nothing here: the engine
 //! knows what each kernel needs and gives exactly that.
 
+use crate::checking;
 use crate::counters::CounterCell;
 use crate::device::{Core, Shared};
 use crate::events::SoftEvent;
@@ -24,6 +25,7 @@ use tessera_device::{
     FaultKind, HostRange, ImageView, ModuleLoaded, ModuleOptions, Printer, PtxText, Stream, StreamOptions,
     StreamSink,
 };
+use tessera_engine::check::{Allocation, Checker, Origin};
 use tessera_mmu::AddressSpace;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -38,6 +40,8 @@ pub(crate) struct ContextCore {
     pub(crate) printer: Arc<dyn Printer>,
     pub(crate) heap: Mutex<Heap>,
     pub(crate) headers: Headers,
+    /// Of a device in the checking mode.
+    pub(crate) checker: Option<Arc<Checker>>,
     fault: OnceLock<Fault>,
     dead: AtomicBool,
 }
@@ -52,6 +56,7 @@ impl ContextCore {
             printer: options.printer,
             heap: Mutex::new(Heap::new(options.heap_bytes)),
             headers: Headers::default(),
+            checker: checking::checker(shared.checking.as_ref()),
             fault: OnceLock::new(),
             dead: AtomicBool::new(false),
             shared,
@@ -79,18 +84,31 @@ impl ContextCore {
     }
 
     pub(crate) fn alloc(&self, bytes: u64, align: u64, kind: Kind) -> Result<DevicePtr, DeviceError> {
-        self.holdings
-            .alloc(&self.shared.memory, &self.space, bytes, align, kind)
+        let base = self
+            .holdings
+            .alloc(&self.shared.memory, &self.space, bytes, align, kind)?;
+        // What the device takes for itself is told by who knows what it is.
+        if let (Some(checker), Kind::Allocation) = (&self.checker, kind) {
+            checker.allocated(Allocation::host(base, bytes));
+        }
+        Ok(base)
     }
 
     pub(crate) fn remove(&self, base: DevicePtr, kind: Kind) -> Result<(), DeviceError> {
         self.holdings
             .remove(&self.shared.memory, &self.space, base, kind)?;
+        if let Some(checker) = &self.checker {
+            checker.freed(base);
+        }
         self.shared.tidy();
         Ok(())
     }
 
     fn close(&self) {
+        if let (Some(checker), Some(checking)) = (&self.checker, &self.shared.checking) {
+            checker.finish();
+            checking.sink.found(&checker.findings());
+        }
         self.poison(Fault {
             kind: FaultKind::LaunchFailed,
             place: "context".to_owned(),
@@ -139,9 +157,14 @@ impl Context for SoftContext {
     }
 
     fn map_host(&self, address: DevicePtr, memory: HostRange, read_only: bool) -> Result<(), DeviceError> {
+        let bytes = memory.len() as u64;
         self.core
             .holdings
-            .map_host(&self.core.space, address, memory, read_only)
+            .map_host(&self.core.space, address, memory, read_only)?;
+        if let Some(checker) = &self.core.checker {
+            checker.allocated(checking::unseen(address, bytes, Origin::Mapped, None));
+        }
+        Ok(())
     }
 
     fn unmap_host(&self, address: DevicePtr) -> Result<(), DeviceError> {

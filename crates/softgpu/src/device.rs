@@ -1,5 +1,6 @@
 //! The device: options, what its parts share, its executors.
 
+use crate::checking::Checking;
 use crate::context::{ContextCore, SoftContext};
 use crate::counters::CounterCell;
 use crate::executor;
@@ -38,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) compute_capability: (u32, u32),
     /// Most shared memory of a block, bytes.
     pub(crate) most_shared_bytes: u32,
+    pub(crate) checking: Option<Checking>,
     contexts: Mutex<Vec<Weak<ContextCore>>>,
     grids: AtomicU64,
 }
@@ -116,6 +118,10 @@ impl SoftGpu {
             .executors
             .unwrap_or_else(|| u32::try_from(processors).unwrap_or(u32::MAX))
             .clamp(1, 1024);
+        let checking = match &options.check {
+            Some(checking) => Some(checking.clone()),
+            None => Checking::from_environment().map_err(DeviceError::InvalidValue)?,
+        };
         let (properties, limits) = properties::properties(options, executors)?;
         let slots = Arc::new(Slots::new(executors as usize + 1));
         let shared = Arc::new(Shared {
@@ -128,6 +134,7 @@ impl SoftGpu {
             sms: properties.sm_count,
             compute_capability: properties.compute_capability,
             most_shared_bytes: limits.shared_per_block_optin,
+            checking,
             contexts: Mutex::default(),
             grids: AtomicU64::new(1),
         });

@@ -12,6 +12,7 @@
 //! `most_resident` are, which bounds memory. Blocks start in order of their number: one that waits for an earlier one (a look-back
 //! scan) is never alone.
 
+use crate::checking;
 use crate::context::ContextCore;
 use crate::counters::{Spent, now_ns};
 use crate::executor::Local;
@@ -23,6 +24,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tessera_device::{DeviceError, DevicePtr, Dim3, Fault, FaultKind, Launch};
+use tessera_engine::check::Origin;
 use tessera_engine::{Cta, Env, Exit, Geometry, LaunchError, Why};
 use tessera_mmu::PAGE_BYTES;
 
@@ -159,7 +161,12 @@ impl Kernel {
             grid_id: context.shared.next_grid_id(),
             grid_workspace: workspace.unwrap_or(0),
         };
-        let bound = tessera_engine::Launch::new(function.program(), geometry, &launch.parameters);
+        let engine = tessera_engine::Options {
+            check: context.checker.is_some(),
+            ..tessera_engine::Options::default()
+        };
+        let bound =
+            tessera_engine::Launch::with_options(function.program(), geometry, &launch.parameters, engine);
         let bound = match bound {
             Ok(bound) => bound,
             Err(error) => {
@@ -405,6 +412,9 @@ impl Drop for Kernel {
 /// The memory through which the blocks of a cooperative launch meet: its first word is its size, all else is zero.
 fn grid_workspace(context: &ContextCore) -> Result<DevicePtr, DeviceError> {
     let base = context.alloc(PAGE_BYTES, PAGE_BYTES, Kind::Internal)?;
+    if let Some(checker) = &context.checker {
+        checker.allocated(checking::unseen(base, PAGE_BYTES, Origin::Device, None));
+    }
     let size = u32::try_from(PAGE_BYTES).unwrap_or(u32::MAX).to_le_bytes();
     match context.space.write_bytes(base, &size) {
         Ok(()) => Ok(base),

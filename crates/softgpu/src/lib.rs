@@ -26,6 +26,7 @@
     clippy::ptr_as_ptr
 )]
 
+mod checking;
 mod context;
 mod counters;
 mod device;
@@ -49,5 +50,7 @@ mod stream;
 mod task;
 mod transfer;
 
+pub use checking::{CHECK_VARIABLE, Checking, FindingSink};
 pub use device::SoftGpu;
 pub use options::{Options, PciAddress};
+pub use tessera_engine::check;

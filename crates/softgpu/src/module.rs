@@ -1,5 +1,6 @@
 //! Modules: PTX texts, linked; their variables in frame buffer; their kernels, compiled when first asked for.
 
+use crate::checking;
 use crate::context::ContextCore;
 use crate::holdings::Kind;
 use std::any::Any;
@@ -9,6 +10,7 @@ use tessera_device::{
     DeviceError, DevicePtr, Function, FunctionInfo, GlobalInfo, ImageReference, Module, ModuleLoaded,
     ModuleOptions, ParameterInfo, PtxText,
 };
+use tessera_engine::check::Origin;
 use tessera_engine::texture::{HEADER_BYTES, Image, Sampler};
 use tessera_engine::{CompileError, Program, Symbols};
 use tessera_ptx::{
@@ -107,6 +109,11 @@ pub(crate) struct SoftModule {
 
 impl Drop for SoftModule {
     fn drop(&mut self) {
+        if let Some(checker) = &self.context.checker {
+            self.globals().for_each(|(_, info)| {
+                checker.freed(info.address);
+            });
+        }
         if self.layout.base != 0
             && let Err(error) = self.context.remove(self.layout.base, Kind::Internal)
         {
@@ -150,6 +157,7 @@ pub(crate) fn load(
         this: this.clone(),
     });
     loaded.initialise()?;
+    loaded.tell_checker();
     let log = format!(
         "{}: {} kernels, {} bytes of variables\n",
         loaded.log_name,
@@ -193,6 +201,21 @@ fn check_target(context: &ContextCore, name: &str, module: &tessera_ptx::Module)
 }
 
 impl SoftModule {
+    /// Variables are known to the checks by name. They are initialised, to zero where they do not say otherwise.
+    fn tell_checker(&self) {
+        let Some(checker) = &self.context.checker else {
+            return;
+        };
+        for (name, info) in self.globals() {
+            checker.allocated(checking::unseen(
+                info.address,
+                info.bytes,
+                Origin::Variable,
+                Some(name),
+            ));
+        }
+    }
+
     /// Writes the initial values of the variables, addresses included.
     fn initialise(&self) -> Result<(), DeviceError> {
         for (&id, &offset) in &self.layout.variables {

@@ -1,5 +1,6 @@
 //! What a software GPU stands for.
 
+use crate::checking::Checking;
 use tessera_catalogue::{Board, PciId};
 
 /// Where the device sits for those who ask for PCI addresses.
@@ -30,6 +31,8 @@ pub struct Options {
     pub pci_address: PciAddress,
     /// PCI identity; `None` where it is not sourced.
     pub pci_id: Option<PciId>,
+    /// The checking mode; where nothing is said, the environment decides ([`crate::CHECK_VARIABLE`]).
+    pub check: Option<Checking>,
 }
 
 impl Options {
@@ -56,6 +59,7 @@ impl Options {
             executors: None,
             pci_address: PciAddress::default(),
             pci_id: board.pci_ids.first().copied(),
+            check: None,
         }
     }
 }

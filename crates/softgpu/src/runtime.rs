@@ -4,8 +4,9 @@ use crate::context::ContextCore;
 use crate::counters::now_ns;
 use crate::holdings::Kind;
 use crate::printf::{self, Arguments};
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use tessera_device::{Fault, FaultKind};
+use tessera_engine::check::Checker;
 use tessera_engine::{Access, HookError, Memory, Runtime, Span, ThreadView};
 use tessera_mmu::{Flags, LARGE_PAGE_BYTES};
 
@@ -41,6 +42,10 @@ unsafe impl Memory for Hooks<'_> {
     #[inline]
     fn generation(&self) -> u64 {
         self.0.space.generation()
+    }
+
+    fn checker(&self) -> Option<Arc<Checker>> {
+        self.0.checker.clone()
     }
 }
 

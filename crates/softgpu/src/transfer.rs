@@ -9,6 +9,7 @@ use crate::task::QUANTUM;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tessera_device::{DeviceError, DevicePtr, Fault, FaultKind, Fill, HostRange, Span2d};
+use tessera_engine::check::Checker;
 use tessera_mmu::{Access, AccessFault};
 
 /// Bytes that an executor moves before it looks at the clock.
@@ -219,9 +220,34 @@ impl Transfer {
             let (row, column) = (at / self.width, at % self.width);
             let bytes = (self.width - column).min(part.end - at);
             self.do_row(context, row, column, bytes)?;
+            if let Some(checker) = &context.checker {
+                self.tell_checker(checker, row, column, bytes);
+            }
             at += bytes;
         }
         Ok(())
+    }
+
+    /// Tells the checks of a part of a row that was moved.
+    fn tell_checker(&self, checker: &Checker, row: u64, column: u64, bytes: u64) {
+        match &self.kind {
+            Kind::Fill {
+                destination, pitch, ..
+            } => checker.written(destination + row * pitch + column, bytes),
+            Kind::Copy {
+                destination: Side::Device(to),
+                destination_pitch,
+                source,
+                source_pitch,
+            } => {
+                let to = to + row * destination_pitch + column;
+                match source {
+                    Side::Device(from) => checker.copied(to, from + row * source_pitch + column, bytes),
+                    Side::Host(_) => checker.written(to, bytes),
+                }
+            }
+            Kind::Copy { .. } => {}
+        }
     }
 
     /// `bytes` bytes of a row, from `column` on. Nothing here overflows: `check_side` has seen the last byte of the last row.

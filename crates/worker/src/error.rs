@@ -20,6 +20,15 @@ pub enum WorkerError {
         #[source]
         source: std::io::Error,
     },
+    /// The file for the findings of the checks could not be made.
+    #[error("Cannot write to {path}")]
+    Findings {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The device did not open.
     #[error("Cannot open the device")]
     Device(#[from] DeviceError),

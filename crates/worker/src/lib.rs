@@ -19,6 +19,7 @@
     clippy::ptr_as_ptr
 )]
 
+mod checking;
 mod control;
 mod error;
 mod images;
@@ -33,6 +34,7 @@ mod sinks;
 mod vgpu;
 
 pub use error::WorkerError;
+pub use tessera_softgpu::check::Checks;
 
 use limits::{Arena, Limits};
 use std::os::unix::net::UnixListener;
@@ -75,7 +77,8 @@ struct Prepared {
 
 impl Prepared {
     fn new(config: &WorkerConfig) -> Result<Self, WorkerError> {
-        let options = device_options(config)?;
+        let mut options = device_options(config)?;
+        options.check = checking::checking(config)?;
         let arena = Arena::new(config.arena_index, config.frame_buffer_bytes).ok_or_else(|| {
             WorkerError::Config(format!(
                 "arena {} has no room for a frame buffer of {} bytes",

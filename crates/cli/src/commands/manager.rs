@@ -23,6 +23,7 @@ pub(crate) async fn run(options: ManagerOptions) -> Result<ExitCode, CliError> {
         gpus,
         worker: worker_program(&[])?,
         executors: options.executors.or(file.executors),
+        check: None,
         observer: Observer::default(),
     };
     let manager = Manager::start(config).await?;

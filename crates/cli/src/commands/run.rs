@@ -5,6 +5,7 @@ use crate::{
     commands::client,
     embedded::{Embedded, private_directory},
     error::CliError,
+    findings::Findings,
     libraries, logging,
     program::{self, Guest, Signals},
 };
@@ -43,7 +44,8 @@ impl Host {
         if options.vgpu.is_some() {
             return Ok(Self::Manager(client));
         }
-        if !options.private {
+        // A checked program has a GPU of its own: it is slow, and its findings are for this run only.
+        if !options.private && options.check.check.is_none() {
             match client.manager().await {
                 Ok(_) => return Ok(Self::Manager(client)),
                 Err(ClientError::NoManager { .. }) => {}
@@ -51,7 +53,9 @@ impl Host {
             }
         }
         let board = board_for(options)?;
-        Ok(Self::Embedded(Embedded::start(&board.id).await?))
+        Ok(Self::Embedded(
+            Embedded::start(&board.id, options.check.check.clone()).await?,
+        ))
     }
 
     fn client(&self) -> &Client {
@@ -108,10 +112,17 @@ async fn on_vgpu(
     };
     let vgpu = created.map_err(|error| CliError::NoVgpu(error.to_string()))?;
     let result = on_this(&vgpu, options, signals, libraries, ptxas).await;
+    let findings = options.check.check.is_some().then(|| Findings::of(&vgpu));
     if let Err(error) = client.delete_vgpu(&vgpu.uuid.to_string()).await {
         eprintln!("tessera: vGPU {} could not be deleted: {error}", vgpu.uuid);
     }
-    result
+    let Some(findings) = findings else { return result };
+    // The worker has ended, and with it the last context: all is found that will be.
+    let count = findings.report(&options.check)?;
+    match options.check.check_exit_code {
+        Some(code) if count > 0 => result.map(|_| ExitCode::from(code)),
+        _ => result,
+    }
 }
 
 async fn on_this(

@@ -202,11 +202,12 @@ impl Finding {
         }
     }
 
-    /// One line of JSON, without the line end.
+    /// One line of JSON, without the line end; `text` has the words.
     #[must_use]
     pub fn json(&self) -> String {
         let mut out = String::from("{");
         let _ = write!(out, "\"kind\":{}", quoted(self.kind.name()));
+        let _ = write!(out, ",\"text\":{}", quoted(&self.to_string()));
         if let Some(a) = &self.access {
             let _ = write!(
                 out,

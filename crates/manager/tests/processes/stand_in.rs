@@ -37,6 +37,7 @@ pub(crate) fn manager(arguments: &[String]) {
             arguments: vec!["worker".to_owned(), mode.clone()],
         },
         executors: Some(2),
+        check: None,
         observer: Observer(Arc::new(observer)),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -29,6 +29,7 @@ pub(crate) fn config(directory: &Path, frame_buffer_bytes: u64) -> WorkerConfig 
         compute_capability: None,
         executors: Some(2),
         directory: directory.to_owned(),
+        check: None,
     }
 }
 
