@@ -32,9 +32,7 @@ impl Findings {
             std::fs::write(path, &lines).map_err(|source| CliError::file("write", path, source))?;
         }
         let (text, count) = shown(&lines);
-        if options.check_report.is_none() || count > 0 {
-            eprint!("{text}");
-        }
+        eprint!("{text}");
         Ok(count)
     }
 }

@@ -9,9 +9,9 @@ use crate::lir::{BarRed, Redux, Shfl, V, Vote, What};
 
 impl Lower<'_> {
     pub(super) fn warp(&mut self, inst: &PtxInst) -> Result<()> {
+        self.note_alignment(inst);
         match inst.op {
             O::BarSync | O::BarrierSync | O::BarArrive | O::BarrierArrive => {
-                self.note_alignment(inst);
                 let mut s = vec![self.arg(inst, 0, T::U32)?];
                 let count = inst.operands.len() > 1;
                 if count {
@@ -29,10 +29,7 @@ impl Lower<'_> {
                 );
                 Ok(())
             }
-            O::BarRed | O::BarrierRed => {
-                self.note_alignment(inst);
-                self.barrier_reduction(inst)
-            }
+            O::BarRed | O::BarrierRed => self.barrier_reduction(inst),
             O::BarWarp => {
                 let s = [self.arg(inst, 0, T::U32)?];
                 self.emit(What::BarWarp, &[], &s);
