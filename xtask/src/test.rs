@@ -64,6 +64,11 @@ const STAGES: &[Stage] = &[
         run: programs,
     },
     Stage {
+        name: "apps",
+        about: "kernels of applications that others wrote",
+        run: apps,
+    },
+    Stage {
         name: "clients",
         about: "unmodified clients: numba-cuda, tinygrad, NVML tools, ...",
         run: clients,
@@ -193,6 +198,10 @@ fn run_faults(options: &Options) -> Result<()> {
 
 fn programs(options: &Options) -> Result<()> {
     toolchain::programs(&layout(options)?)
+}
+
+fn apps(options: &Options) -> Result<()> {
+    toolchain::apps(&layout(options)?)
 }
 
 fn clients(options: &Options) -> Result<()> {

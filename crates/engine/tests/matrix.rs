@@ -14,6 +14,8 @@ mod numbers;
 mod quarters;
 #[path = "matrix/sparse.rs"]
 mod sparse;
+#[path = "matrix/speed.rs"]
+mod speed;
 #[path = "matrix/wmma.rs"]
 mod wmma;
 

@@ -11,6 +11,7 @@
 //!  .cache/programs/            what the compilers made, by the hash of source and flags
 //! ```
 
+mod apps;
 mod clients;
 mod cuda12;
 mod cudart;
@@ -18,6 +19,7 @@ mod environment;
 mod nvcc;
 mod programs;
 
+pub(crate) use apps::apps;
 pub(crate) use clients::clients;
 pub(crate) use cudart::link_cudart;
 pub(crate) use nvcc::ptx;

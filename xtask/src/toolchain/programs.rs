@@ -82,10 +82,10 @@ struct Program {
 }
 
 /// A program compiled in one way.
-struct Build {
-    name: String,
-    about: String,
-    path: PathBuf,
+pub(super) struct Build {
+    pub(super) name: String,
+    pub(super) about: String,
+    pub(super) path: PathBuf,
 }
 
 fn directory() -> PathBuf {
@@ -181,14 +181,16 @@ fn build_all() -> Result<Vec<Build>> {
     results.into_iter().map(|result| result.1).collect()
 }
 
-/// Runs a program on a vGPU. Its last line is its verdict.
-fn run_one(host: &Host<'_>, build: &Build) -> Result<Result<(), String>> {
+/// Runs a program on a vGPU. Its last line is its verdict, of which what follows `PASS` is answered.
+pub(super) fn run_one(host: &Host<'_>, build: &Build) -> Result<Result<String, String>> {
     let mut command = host.guest("programs", Path::new("timeout"));
     let output = sh::output(command.arg(PATIENCE).arg(&build.path))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let verdict = text.lines().last().unwrap_or_default();
-    if output.status.success() && verdict.starts_with("PASS ") {
-        return Ok(Ok(()));
+    if output.status.success()
+        && let Some(passed) = verdict.strip_prefix("PASS ")
+    {
+        return Ok(Ok(passed.to_owned()));
     }
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     Ok(Err(format!("{}\n{text}{errors}", output.status)))

@@ -17,6 +17,27 @@ pub(crate) trait Tile {
     /// Columns of a result that the registers hold beside what else is needed.
     const COLUMNS: usize;
 
+    /// Sixteen words in registers.
+    type U: Copy;
+
+    /// Reads words.
+    unsafe fn get(from: *const u32) -> Self::U;
+    /// Writes words.
+    unsafe fn put(to: *mut u32, v: Self::U);
+    /// As [`transpose`](Tile::transpose), in registers.
+    unsafe fn squares(v: [Self::U; 4]) -> [Self::U; 4];
+    /// The halves in the low parts as numbers.
+    unsafe fn halves(v: Self::U) -> Self::F;
+    /// Shifted right by 16 bits.
+    unsafe fn upper(v: Self::U) -> Self::U;
+    /// Shifted left by 16 bits.
+    unsafe fn lower(v: Self::U) -> Self::U;
+    /// The bits of `mask` alone.
+    unsafe fn and(v: Self::U, mask: u32) -> Self::U;
+    /// Bits as numbers.
+    unsafe fn numbers(v: Self::U) -> Self::F;
+    /// Numbers as bits, with the canonical NaN.
+    unsafe fn bits(v: Self::F) -> Self::U;
     /// Reads.
     unsafe fn load(from: &Floats) -> Self::F;
     /// Writes.
@@ -35,7 +56,48 @@ pub(crate) trait Tile {
 
 impl Tile for Portable {
     type F = Floats;
+    type U = Words;
     const COLUMNS: usize = 4;
+
+    #[inline(always)]
+    unsafe fn get(from: *const u32) -> Words {
+        // SAFETY: the caller's promise.
+        unsafe { from.cast::<Words>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn put(to: *mut u32, v: Words) {
+        // SAFETY: the caller's promise.
+        unsafe { to.cast::<Words>().write_unaligned(v) }
+    }
+    #[inline(always)]
+    unsafe fn squares(v: [Words; 4]) -> [Words; 4] {
+        // SAFETY: any processor will do.
+        unsafe { Self::transpose(&v) }
+    }
+    #[inline(always)]
+    unsafe fn halves(v: Words) -> Floats {
+        v.map(|x| tessera_arith::half::f16_to_f32(x & 0xffff))
+    }
+    #[inline(always)]
+    unsafe fn upper(v: Words) -> Words {
+        v.map(|x| x >> 16)
+    }
+    #[inline(always)]
+    unsafe fn lower(v: Words) -> Words {
+        v.map(|x| x << 16)
+    }
+    #[inline(always)]
+    unsafe fn and(v: Words, mask: u32) -> Words {
+        v.map(|x| x & mask)
+    }
+    #[inline(always)]
+    unsafe fn numbers(v: Words) -> Floats {
+        v.map(f32::from_bits)
+    }
+    #[inline(always)]
+    unsafe fn bits(v: Floats) -> Words {
+        v.map(|x| if x.is_nan() { 0x7fff_ffff } else { x.to_bits() })
+    }
 
     #[inline(always)]
     unsafe fn load(from: &Floats) -> Floats {
@@ -93,7 +155,66 @@ mod x86 {
     // arrays of 16 lanes hold two or one full vectors.
     impl Tile for Avx512 {
         type F = __m512;
+        type U = __m512i;
         const COLUMNS: usize = 8;
+
+        #[inline(always)]
+        unsafe fn get(from: *const u32) -> __m512i {
+            // SAFETY: see the head of the impl.
+            unsafe { _mm512_loadu_si512(from.cast()) }
+        }
+        #[inline(always)]
+        unsafe fn put(to: *mut u32, v: __m512i) {
+            // SAFETY: see the head of the impl.
+            unsafe { _mm512_storeu_si512(to.cast(), v) }
+        }
+        #[inline(always)]
+        unsafe fn squares([a, b, c, d]: [__m512i; 4]) -> [__m512i; 4] {
+            // SAFETY: see the head of the impl.
+            unsafe {
+                let (ab, cd) = (_mm512_unpacklo_epi32(a, b), _mm512_unpacklo_epi32(c, d));
+                let (ef, gh) = (_mm512_unpackhi_epi32(a, b), _mm512_unpackhi_epi32(c, d));
+                [
+                    _mm512_unpacklo_epi64(ab, cd),
+                    _mm512_unpackhi_epi64(ab, cd),
+                    _mm512_unpacklo_epi64(ef, gh),
+                    _mm512_unpackhi_epi64(ef, gh),
+                ]
+            }
+        }
+        #[inline(always)]
+        unsafe fn halves(v: __m512i) -> __m512 {
+            // SAFETY: see the head of the impl.
+            unsafe { _mm512_cvtph_ps(_mm512_cvtepi32_epi16(v)) }
+        }
+        #[inline(always)]
+        unsafe fn upper(v: __m512i) -> __m512i {
+            // SAFETY: see the head of the impl.
+            unsafe { _mm512_srli_epi32::<16>(v) }
+        }
+        #[inline(always)]
+        unsafe fn lower(v: __m512i) -> __m512i {
+            // SAFETY: see the head of the impl.
+            unsafe { _mm512_slli_epi32::<16>(v) }
+        }
+        #[inline(always)]
+        unsafe fn and(v: __m512i, mask: u32) -> __m512i {
+            // SAFETY: see the head of the impl.
+            unsafe { _mm512_and_si512(v, _mm512_set1_epi32(mask.cast_signed())) }
+        }
+        #[inline(always)]
+        unsafe fn numbers(v: __m512i) -> __m512 {
+            // SAFETY: see the head of the impl.
+            unsafe { _mm512_castsi512_ps(v) }
+        }
+        #[inline(always)]
+        unsafe fn bits(v: __m512) -> __m512i {
+            // SAFETY: see the head of the impl.
+            unsafe {
+                let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(v, v);
+                _mm512_mask_set1_epi32(_mm512_castps_si512(v), nan, 0x7fff_ffff)
+            }
+        }
 
         #[inline(always)]
         unsafe fn load(from: &Floats) -> __m512 {
@@ -160,7 +281,92 @@ mod x86 {
 
     impl Tile for Avx2 {
         type F = [__m256; 2];
+        type U = [__m256i; 2];
         const COLUMNS: usize = 4;
+
+        #[inline(always)]
+        unsafe fn get(from: *const u32) -> [__m256i; 2] {
+            // SAFETY: see the head of `impl Tile for Avx512`.
+            unsafe {
+                [
+                    _mm256_loadu_si256(from.cast()),
+                    _mm256_loadu_si256(from.add(8).cast()),
+                ]
+            }
+        }
+        #[inline(always)]
+        unsafe fn put(to: *mut u32, v: [__m256i; 2]) {
+            // SAFETY: see the head of `impl Tile for Avx512`.
+            unsafe {
+                _mm256_storeu_si256(to.cast(), v[0]);
+                _mm256_storeu_si256(to.add(8).cast(), v[1]);
+            }
+        }
+        #[inline(always)]
+        unsafe fn squares(v: [[__m256i; 2]; 4]) -> [[__m256i; 2]; 4] {
+            let mut out = v;
+            // SAFETY: see the head of `impl Tile for Avx512`.
+            unsafe {
+                for half in 0..2 {
+                    let [a, b, c, d] = [v[0][half], v[1][half], v[2][half], v[3][half]];
+                    let (ab, cd) = (_mm256_unpacklo_epi32(a, b), _mm256_unpacklo_epi32(c, d));
+                    let (ef, gh) = (_mm256_unpackhi_epi32(a, b), _mm256_unpackhi_epi32(c, d));
+                    out[0][half] = _mm256_unpacklo_epi64(ab, cd);
+                    out[1][half] = _mm256_unpackhi_epi64(ab, cd);
+                    out[2][half] = _mm256_unpacklo_epi64(ef, gh);
+                    out[3][half] = _mm256_unpackhi_epi64(ef, gh);
+                }
+            }
+            out
+        }
+        #[inline(always)]
+        unsafe fn halves(v: [__m256i; 2]) -> [__m256; 2] {
+            // SAFETY: see the head of `impl Tile for Avx512`.
+            unsafe {
+                let [a, b] = Self::and(v, 0xffff);
+                // Packing works within 128 bits: the middle quarters change places.
+                let packed = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi32(a, b));
+                [
+                    _mm256_cvtph_ps(_mm256_castsi256_si128(packed)),
+                    _mm256_cvtph_ps(_mm256_extracti128_si256::<1>(packed)),
+                ]
+            }
+        }
+        #[inline(always)]
+        unsafe fn upper(v: [__m256i; 2]) -> [__m256i; 2] {
+            // SAFETY: see the head of `impl Tile for Avx512`.
+            unsafe { [_mm256_srli_epi32::<16>(v[0]), _mm256_srli_epi32::<16>(v[1])] }
+        }
+        #[inline(always)]
+        unsafe fn lower(v: [__m256i; 2]) -> [__m256i; 2] {
+            // SAFETY: see the head of `impl Tile for Avx512`.
+            unsafe { [_mm256_slli_epi32::<16>(v[0]), _mm256_slli_epi32::<16>(v[1])] }
+        }
+        #[inline(always)]
+        unsafe fn and(v: [__m256i; 2], mask: u32) -> [__m256i; 2] {
+            // SAFETY: see the head of `impl Tile for Avx512`.
+            unsafe {
+                let mask = _mm256_set1_epi32(mask.cast_signed());
+                [_mm256_and_si256(v[0], mask), _mm256_and_si256(v[1], mask)]
+            }
+        }
+        #[inline(always)]
+        unsafe fn numbers(v: [__m256i; 2]) -> [__m256; 2] {
+            // SAFETY: see the head of `impl Tile for Avx512`.
+            unsafe { [_mm256_castsi256_ps(v[0]), _mm256_castsi256_ps(v[1])] }
+        }
+        #[inline(always)]
+        unsafe fn bits(v: [__m256; 2]) -> [__m256i; 2] {
+            // SAFETY: see the head of `impl Tile for Avx512`.
+            unsafe {
+                let fixed = |x: __m256| {
+                    let nan = _mm256_cmp_ps::<_CMP_UNORD_Q>(x, x);
+                    let canonical = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fff_ffff));
+                    _mm256_castps_si256(_mm256_blendv_ps(x, canonical, nan))
+                };
+                [fixed(v[0]), fixed(v[1])]
+            }
+        }
 
         #[inline(always)]
         unsafe fn load(from: &Floats) -> [__m256; 2] {

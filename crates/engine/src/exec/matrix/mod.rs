@@ -18,6 +18,7 @@
 pub(crate) mod exact;
 pub(crate) mod memory;
 pub(crate) mod quarters;
+mod quick;
 pub(crate) mod sparse;
 pub(crate) mod tiles;
 
@@ -352,9 +353,21 @@ impl Body for Product {
             let o = *op;
             let m = Mma::unpack(o.flags >> NUMBER);
             let list = List(cx.targets.add(o.imm.cast_unsigned() as usize));
+            let quick = quick::fits(&m);
+            if quick {
+                let mut factors = quick::Factors::new();
+                for w in 0..cx.chunks / 2 {
+                    if cx.mask[w] == u32::MAX {
+                        quick::product::<I>(cx, w, &m, list, &mut factors);
+                    }
+                }
+                if cx.full {
+                    return op.add(1);
+                }
+            }
             let mut room = Room::new();
             for w in 0..cx.chunks / 2 {
-                if cx.mask[w] != 0 {
+                if cx.mask[w] != 0 && !(quick && cx.mask[w] == u32::MAX) {
                     warp_product::<I>(cx, w, &m, list, &mut room);
                 }
             }
@@ -364,6 +377,7 @@ impl Body for Product {
 }
 
 /// Where the product of a warp is worked out.
+#[repr(align(64))]
 struct Room {
     a: [Floats; DEPTH],
     b: [Floats; DEPTH],
