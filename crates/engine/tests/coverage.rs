@@ -9,16 +9,22 @@
 mod list;
 #[path = "filetests/machine.rs"]
 mod machine;
+#[path = "coverage/manual.rs"]
+mod manual;
 #[path = "coverage/synth.rs"]
 mod synth;
 
+use std::collections::HashSet;
 use std::panic::catch_unwind;
+use std::path::Path;
 
 use list::List;
 use machine::{Image, Ram, Way};
+use manual::Manual;
 use synth::{Case, Ends};
 use tessera_engine::texture::{Extent, Format, Image as Picture, Kind, Sampler, Shape};
 use tessera_engine::{Geometry, Options, Symbols as _};
+use tessera_ptx::isa::{self, FormId};
 use tessera_ptx::{Module, parse_module};
 
 /// What became of a variant.
@@ -121,14 +127,14 @@ fn run(case: &Case, plain: bool) -> Outcome {
     Outcome::Executed
 }
 
-/// A variant is executed when every way to write its operands is.
-fn outcome(spelling: &str) -> Outcome {
+/// A variant is executed when every way to write its operands is, in these decodings.
+fn outcome(spelling: &str, decodings: &[bool]) -> Outcome {
     let cases = match synth::cases(spelling) {
         Ok(cases) => cases,
         Err(e) => return Outcome::Wrong(e),
     };
     for case in cases {
-        for plain in [false, true] {
+        for &plain in decodings {
             let outcome =
                 catch_unwind(|| run(&case, plain)).unwrap_or_else(|_| Outcome::Wrong("panicked".into()));
             match outcome {
@@ -149,7 +155,7 @@ fn every_variant_of_real_programs_is_executed_or_listed() {
     let (mut executed, mut tried) = (0, 0);
     for row in list.rows.iter_mut().filter(|row| row.spelling.contains(&wanted)) {
         tried += 1;
-        match (outcome(&row.spelling), row.reason.is_some()) {
+        match (outcome(&row.spelling, &[false, true]), row.reason.is_some()) {
             (Outcome::Executed, false) => executed += 1,
             (Outcome::Executed, true) => {
                 executed += 1;
@@ -186,6 +192,98 @@ fn every_variant_of_real_programs_is_executed_or_listed() {
     );
 }
 
+/// The rows that the instructions of a text match.
+fn rows_of(text: &[u8], rows: &mut HashSet<FormId>) {
+    let Ok(module) = parse_module(text.to_vec()) else {
+        return;
+    };
+    for (id, _) in module.funcs.iter() {
+        if let Ok(body) = module.body(id) {
+            rows.extend(body.insts.iter().map(|(_, inst)| inst.form));
+        }
+    }
+}
+
+/// The rows that the files of `tests/ptx` contain.
+fn rows_of_the_files() -> HashSet<FormId> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ptx");
+    let mut rows = HashSet::new();
+    for entry in std::fs::read_dir(directory).expect("the directory of the files") {
+        let path = entry.expect("an entry of it").path();
+        if path.extension().is_some_and(|e| e == "ptx") {
+            rows_of(&std::fs::read(path).expect("a readable file"), &mut rows);
+        }
+    }
+    rows
+}
+
+/// The whole instruction table: each choice of each slot of each row, and every conversion between plain types. What is not
+/// executed is listed in `coverage/manual.txt`; a row that is executed is in a file of `tests/ptx`.
+#[test]
+fn every_row_of_the_manual_is_executed_and_tested_or_listed() {
+    let wanted = std::env::var("TESSERA_COVERAGE").unwrap_or_default();
+    let mut manual = Manual::read();
+    let tested = rows_of_the_files();
+    let (mut failures, mut stale, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
+    let (mut executed, mut tried) = (0, 0);
+    let rows = isa::forms()
+        .iter()
+        .map(|(id, form)| (Some(id), synth::sensible_spellings(form)));
+    for (row, spellings) in rows.chain([(None, synth::conversions())]) {
+        let mut runs = false;
+        for spelling in spellings.into_iter().filter(|s| s.contains(&wanted)) {
+            if !seen.insert(spelling.clone()) {
+                continue;
+            }
+            tried += 1;
+            match (outcome(&spelling, &[false]), manual.reason(&spelling)) {
+                (Outcome::Executed, None) => {
+                    executed += 1;
+                    runs = true;
+                }
+                (Outcome::Executed, Some(_)) => {
+                    manual.remove(&spelling);
+                    stale.push(spelling);
+                }
+                (Outcome::Refused(_), Some(_)) => {}
+                (Outcome::Refused(e), None) => failures.push(format!("{spelling}: refused: {e}")),
+                (Outcome::Wrong(e), _) => failures.push(format!("{spelling}: {e}")),
+            }
+        }
+        match row {
+            Some(id) if runs && !tested.contains(&id) && !manual.untested(isa::form(id)) => {
+                failures.push(format!(
+                    "no file of tests/ptx has {}",
+                    manual::text(isa::form(id))
+                ));
+            }
+            _ => {}
+        }
+    }
+    #[allow(
+        clippy::print_stdout,
+        reason = "the summary is for whoever runs this with --nocapture"
+    )]
+    {
+        println!("{executed} of {tried} spellings of the manual are executed");
+    }
+    let bless = std::env::var_os("TESSERA_BLESS").is_some();
+    if bless {
+        manual.write();
+    }
+    assert!(tried > 0, "no spelling contains `{wanted}`");
+    assert!(
+        failures.is_empty(),
+        "{} failures:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
+    assert!(
+        bless || stale.is_empty(),
+        "executed now, but listed as not; run with TESSERA_BLESS=1: {stale:#?}"
+    );
+}
+
 /// The page that users read says the same as the list.
 #[test]
 fn the_page_is_current() {
@@ -206,12 +304,12 @@ fn it_can_fail() {
     assert_eq!(run(&case, false), Outcome::Executed);
     case.ends = Ends::There;
     assert!(matches!(run(&case, false), Outcome::Wrong(_)));
-    let refused = outcome("wgmma.fence.sync.aligned");
+    let refused = outcome("wgmma.fence.sync.aligned", &[false]);
     assert!(
         matches!(&refused, Outcome::Refused(e) if e.contains("wgmma.fence")),
         "{refused:?}"
     );
-    assert!(matches!(outcome("add.q32"), Outcome::Wrong(_)));
+    assert!(matches!(outcome("add.q32", &[false]), Outcome::Wrong(_)));
     let mut jump = synth::cases("bra").expect("an instruction").remove(0);
     jump.text = jump.text.replace("bra OVER", "add.u32 %r1, %r1, 1");
     assert!(matches!(run(&jump, false), Outcome::Wrong(_)));

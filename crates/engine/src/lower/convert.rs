@@ -246,6 +246,8 @@ impl Lower<'_> {
             value = self.alu(Alu::F32ToF32, NO_INT_ROUNDING << INT_ROUNDING | late, &[value]);
         } else if late & SAT != 0 && matches!(alu, Alu::F16ToF64 | Alu::Bf16ToF64) {
             value = self.alu(Alu::F64ToF64, NO_INT_ROUNDING << INT_ROUNDING | SAT, &[value]);
+        } else if late == SAT && matches!(alu, Alu::F64ToF16 | Alu::Bf16ToF16) {
+            value = self.alu(Alu::F16ToF16, NO_INT_ROUNDING << INT_ROUNDING | SAT, &[value]);
         } else if late != 0
             && matches!(
                 alu,

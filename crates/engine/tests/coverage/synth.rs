@@ -123,13 +123,18 @@ impl Synth<'_> {
             self.spelling.starts_with("mbarrier") || self.spelling.starts_with("cp.async.mbarrier");
         match space {
             _ if self.form.op == O::ClusterlaunchcontrolTryCancel && nth == 1 => "[block+64]".into(),
-            // The third address of a copy is its barrier.
-            _ if nth == 2 || self.form.op.as_str() == "st.async" && nth == 1 => "[block+4096]".into(),
+            // The last address of an asynchronous operation on shared memory is its barrier.
+            None if matches!(self.form.op, O::StAsync | O::RedAsync) && nth == 1 => "[%rd24]".into(),
+            _ if nth == 2 || matches!(self.form.op, O::StAsync | O::RedAsync) && nth == 1 => {
+                "[block+4096]".into()
+            }
             Some(Space::Const) => "[fixed+16]".into(),
             Some(Space::Local) => "[own+32]".into(),
             Some(Space::Param | Space::ParamFunc) if self.form.op == O::St => "[cell]".into(),
             Some(Space::Param | Space::ParamEntry | Space::ParamFunc) => "[bytes+32]".into(),
             Some(Space::Shared | Space::SharedCta | Space::SharedCluster) => "[%rd21]".into(),
+            // Generic addresses of shared memory.
+            None if mbarrier || matches!(self.form.op, O::StAsync | O::RedAsync) => "[%rd23]".into(),
             _ if mbarrier => "[%rd21]".into(),
             None if self.form.op == O::ClusterlaunchcontrolTryCancel => "[block]".into(),
             None if matches!(self.form.op, O::Ldmatrix | O::Stmatrix) => "[%rd23]".into(),
@@ -164,7 +169,9 @@ impl Synth<'_> {
             (O::CpAsync, 2) => "8",
             (O::CpAsync, 3) if !self.spelling.contains("cache_hint") => "4",
             (O::CpAsyncWaitGroup | O::CpAsyncBulkWaitGroup, 0) => "0",
-            (O::CpAsyncBulk, 2) => "32",
+            (O::CpAsyncBulk | O::CpReduceAsyncBulk, 2) => "32",
+            (O::StBulk, 1) => "64",
+            (O::StBulk, 2) => "0",
             (O::MbarrierInit | O::MbarrierArrive | O::MbarrierArriveDrop, _) if last => "1",
             (O::MbarrierExpectTx | O::MbarrierCompleteTx, 1) => "16",
             (O::Mapa, 2) => "0",
@@ -252,6 +259,8 @@ impl Synth<'_> {
             Role::Surface => self.texture("surface"),
             Role::Tensor => "[%rd20, {%r0, %r1}]".into(),
             // The forms on several elements select all of them when they say nothing.
+            // The addend of `vmad` has no part.
+            Role::Select if self.form.op == O::Vmad && n == 3 => format!("%r{n}"),
             Role::Select if self.form.op.as_str().ends_with(['2', '4']) => format!("%r{n}"),
             Role::Select => format!("%r{n}.b0"),
             Role::DestSelect => "%r0".into(),
@@ -275,12 +284,13 @@ impl Synth<'_> {
             O::MbarrierCompleteTx => {
                 "mbarrier.init.shared.b64 [%rd21], 1; mbarrier.expect_tx.relaxed.cta.shared::cta.b64 [%rd21], 16;"
             }
+            _ if self.has(Flag::NoComplete) => "mbarrier.init.shared.b64 [%rd21], 3;",
             op if op.as_str().starts_with("mbarrier") => "mbarrier.init.shared.b64 [%rd21], 1;",
             O::CpAsyncMbarrierArrive => "mbarrier.init.shared.b64 [%rd21], 2;",
             O::ClusterlaunchcontrolTryCancel => {
                 "mbarrier.init.shared.b64 [block+64], 1; mbarrier.arrive.expect_tx.shared.b64 %rd2, [block+64], 16;"
             }
-            O::CpAsyncBulk | O::StAsync | O::RedAsync => {
+            O::CpAsyncBulk | O::CpReduceAsyncBulk | O::StAsync | O::RedAsync => {
                 "mbarrier.init.shared.b64 [block+4096], 1; mbarrier.arrive.expect_tx.shared.b64 %rd2, [block+4096], 32;"
             }
             // A wait needs an arrival, from every thread.
@@ -295,7 +305,7 @@ impl Synth<'_> {
         match self.form.op {
             O::BarrierClusterArrive => "barrier.cluster.wait.aligned;",
             O::CpAsync => "cp.async.wait_all;",
-            O::CpAsyncBulk if self.spelling.contains("bulk_group") => {
+            O::CpAsyncBulk | O::CpReduceAsyncBulk if self.spelling.contains("bulk_group") => {
                 "cp.async.bulk.commit_group; cp.async.bulk.wait_group 0;"
             }
             O::MbarrierExpectTx => "mbarrier.complete_tx.relaxed.cta.shared::cta.b64 [%rd21], 16;",
@@ -378,7 +388,7 @@ fn kernel(before: &str, instruction: &str, after: &str, branches: bool) -> Strin
     };
     let _ = write!(
         text,
-        "mov.u64 %rd20, memory; mov.u32 %r20, block; mov.u64 %rd21, block; mov.b64 %rd22, own; cvta.shared.u64 %rd23, %rd21;\n\
+        "mov.u64 %rd20, memory; mov.u32 %r20, block; mov.u64 %rd21, block; mov.b64 %rd22, own; cvta.shared.u64 %rd23, %rd21; add.u64 %rd24, %rd23, 4096;\n\
          {table}{before}\n{instruction};\n{stray}{after}\nmov.u32 %mark2, 2; st.global.u32 [%at], %mark2; ret;\n}}\n"
     );
     text
@@ -451,6 +461,12 @@ pub(crate) fn cases(spelling: &str) -> Result<Vec<Case>, String> {
             O::Ld | O::St | O::Atom | O::Red => vec![fewest],
             // What may follow, offsets and a depth, fits only some geometries.
             O::Tex => vec![fewest],
+            // A second operation wants its operand; a scale comes with its modifier.
+            op if op.as_str().starts_with('v') && decoded.mods.iter().any(|m| matches!(m, Mod::Atom(_))) => {
+                vec![all]
+            }
+            O::Cvt if spelling.contains("scaled") => vec![all],
+            O::Cvt => vec![fewest],
             O::CpAsyncBulk => vec![fewest + usize::from(hinted) + usize::from(spelling.contains("cp_mask"))],
             O::Shfl | O::Vote if spelling.contains("sync") => vec![all],
             O::Shfl | O::Vote => vec![fewest],
@@ -468,4 +484,128 @@ pub(crate) fn cases(spelling: &str) -> Result<Vec<Case>, String> {
         }
     }
     Ok(cases)
+}
+/// Spellings of a row of the instruction table: the shortest, the longest, and each choice of each slot in both.
+fn spellings(form: &Form) -> Vec<String> {
+    let choices: Vec<Vec<String>> = (form.slots.iter())
+        .map(|slot| match &slot.choice {
+            // `.unified` stands behind the address, not here.
+            isa::Choice::Of(mods) => (mods.iter().map(ToString::to_string))
+                .filter(|m| m != "unified")
+                .collect(),
+            isa::Choice::WarpgroupShape => vec!["m64n16k16".into()],
+        })
+        .collect();
+    let spelled = |all: bool, varied: Option<(usize, usize)>| {
+        let mut spelling = form.op.as_str().to_owned();
+        for (n, slot) in form.slots.iter().enumerate() {
+            let choice = match varied {
+                Some((slot, choice)) if slot == n => choice,
+                _ if all || !slot.optional => 0,
+                _ => continue,
+            };
+            if let Some(text) = choices[n].get(choice) {
+                let _ = write!(spelling, ".{text}");
+            }
+        }
+        spelling
+    };
+    let mut found = Vec::new();
+    for all in [false, true] {
+        found.push(spelled(all, None));
+        for (n, texts) in choices.iter().enumerate() {
+            found.extend((0..texts.len()).map(|choice| spelled(all, Some((n, choice)))));
+        }
+    }
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// Whether a comparison, a conversion or a flush is one that the manual allows: rows say less than it does.
+fn sensible(op: O, mods: &[Mod]) -> bool {
+    use tessera_ptx::modifier::CmpOp as C;
+    let types = types(mods);
+    let compared = types.last().copied().unwrap_or(Type::B32);
+    let flushed = !mods.contains(&Mod::Flag(Flag::Ftz))
+        || types
+            .iter()
+            .any(|t| matches!(t, Type::F32 | Type::F16 | Type::F16x2));
+    let cmp = mods
+        .iter()
+        .find_map(|m| if let Mod::Cmp(c) = m { Some(*c) } else { None });
+    let fits = match (cmp, op) {
+        (Some(C::Lo | C::Ls | C::Hi | C::Hs), O::Set | O::Setp) => {
+            matches!(compared, Type::U16 | Type::U32 | Type::U64)
+        }
+        (Some(C::Equ | C::Neu | C::Ltu | C::Leu | C::Gtu | C::Geu | C::Num | C::Nan), _) => {
+            compared.is_float()
+        }
+        (Some(C::Eq | C::Ne), _) | (None, _) => true,
+        (Some(_), _) => !matches!(compared, Type::B16 | Type::B32 | Type::B64),
+    };
+    let bf16 = matches!(op, O::Set | O::Setp) && matches!(compared, Type::Bf16 | Type::Bf16x2);
+    let flushes_bf16 = bf16 && mods.contains(&Mod::Flag(Flag::Ftz));
+    // A comparison of pairs gives pairs of the same kind.
+    let pairs = !matches!(
+        (op, types.as_slice()),
+        (O::Set, [Type::F16x2, Type::Bf16x2] | [Type::Bf16x2, Type::F16x2])
+    );
+    // The general conversions have a list of their own.
+    let general = op == O::Cvt && types.iter().all(|t| CONVERTED.contains(t));
+    flushed && fits && !flushes_bf16 && pairs && !general
+}
+
+const CONVERTED: [Type; 12] = [
+    Type::U8,
+    Type::U16,
+    Type::U32,
+    Type::U64,
+    Type::S8,
+    Type::S16,
+    Type::S32,
+    Type::S64,
+    Type::Bf16,
+    Type::F16,
+    Type::F32,
+    Type::F64,
+];
+
+/// Every conversion between two plain types, with every rounding that it takes, and saturated.
+pub(crate) fn conversions() -> Vec<String> {
+    let mut all = Vec::new();
+    for to in CONVERTED {
+        for from in CONVERTED {
+            let (narrows, float_to, float_from) = (
+                to.bits() <= from.bits() && to != from,
+                to.is_float(),
+                from.is_float(),
+            );
+            let roundings: &[&str] = match (float_to, float_from) {
+                (false, false) => &[""],
+                (false, true) => &[".rni", ".rzi", ".rmi", ".rpi"],
+                (true, false) => &[".rn", ".rz", ".rm", ".rp"],
+                (true, true) if to == from => &["", ".rni", ".rzi", ".rmi", ".rpi"],
+                (true, true) if narrows => &[".rn", ".rz", ".rm", ".rp"],
+                (true, true) => &[""],
+            };
+            for rounding in roundings {
+                all.push(format!("cvt{rounding}.{to}.{from}"));
+                if to != Type::Bf16 {
+                    all.push(format!("cvt{rounding}.sat.{to}.{from}"));
+                }
+                if to == Type::F32 || from == Type::F32 {
+                    all.push(format!("cvt{rounding}.ftz.{to}.{from}"));
+                }
+            }
+        }
+    }
+    all
+}
+
+/// The spellings of a row that make sense.
+pub(crate) fn sensible_spellings(form: &Form) -> Vec<String> {
+    let mut found = spellings(form);
+    found.retain(|spelling| isa::decode(spelling).is_ok_and(|decoded| sensible(decoded.op, &decoded.mods)));
+    found
 }
