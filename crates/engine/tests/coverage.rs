@@ -265,7 +265,9 @@ fn every_row_of_the_manual_is_executed_and_tested_or_listed() {
         reason = "the summary is for whoever runs this with --nocapture"
     )]
     {
-        println!("{executed} of {tried} spellings of the manual are executed; listed, but executed: {stale:?}");
+        println!(
+            "{executed} of {tried} spellings of the manual are executed; listed, but executed: {stale:?}"
+        );
     }
     let bless = std::env::var_os("TESSERA_BLESS").is_some();
     if bless {

@@ -134,7 +134,9 @@ impl Synth<'_> {
             Some(Space::Param | Space::ParamEntry | Space::ParamFunc) => "[bytes+32]".into(),
             Some(Space::Shared | Space::SharedCta | Space::SharedCluster) => "[%rd21]".into(),
             // Generic addresses of shared memory.
-            None if mbarrier || matches!(self.form.op, O::StAsync | O::RedAsync) => "[%rd23]".into(),
+            None if mbarrier || matches!(self.form.op, O::StAsync | O::RedAsync | O::StBulk) => {
+                "[%rd23]".into()
+            }
             _ if mbarrier => "[%rd21]".into(),
             None if self.form.op == O::ClusterlaunchcontrolTryCancel => "[block]".into(),
             None if matches!(self.form.op, O::Ldmatrix | O::Stmatrix) => "[%rd23]".into(),
@@ -317,6 +319,7 @@ impl Synth<'_> {
         let name = self.form.op.as_str();
         let alone = [
             "mbarrier",
+            "cp.reduce",
             "cp.async.bulk",
             "cp.async.mbarrier",
             "clusterlaunch",
