@@ -481,6 +481,56 @@ fn reduce() {
     );
 }
 
+/// Atomics: a histogram in shared memory, and tickets that all threads take from one counter in global memory.
+fn atomics() {
+    let n = 1usize << 20;
+    let mut device = Device(Vec::new());
+    let (x, out) = (device.alloc(n * 4), device.alloc(1024));
+    let mut state = 1u32;
+    let values: Vec<u32> = (0..n)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            state >> 24
+        })
+        .collect();
+    device.words(x)[..n].copy_from_slice(&values);
+    let histogram = program(
+        ".param .u64 x, .param .u64 out, .param .u64 n",
+        &format!(
+            ".shared .align 4 .b8 bins[1024]; ld.param.u64 %rd1, [x]; ld.param.u64 %rd2, [out]; ld.param.u32 %r5, [n]; {INDEX}
+            mov.u32 %r6, %nctaid.x; mul.lo.u32 %r6, %r6, %r2; mov.u32 %r8, bins; shl.b32 %r9, %r3, 2; add.u32 %r10, %r8, %r9; st.shared.u32 [%r10], 0; bar.sync 0;
+            LOOP: setp.ge.u32 %p1, %r4, %r5; @%p1 bra DONE; mul.wide.u32 %rd3, %r4, 4; add.s64 %rd4, %rd1, %rd3; ld.global.u32 %r11, [%rd4];
+            shl.b32 %r11, %r11, 2; add.u32 %r11, %r8, %r11; atom.shared.add.u32 %r12, [%r11], 1; add.u32 %r4, %r4, %r6; bra LOOP;
+            DONE: bar.sync 0; ld.shared.u32 %r13, [%r10]; mul.wide.u32 %rd5, %r3, 4; add.s64 %rd6, %rd2, %rd5; red.global.add.u32 [%rd6], %r13; ret;"
+        ),
+    );
+    let geometry = Geometry::new([32, 1, 1], [256, 1, 1]);
+    case(
+        "histogram 1M",
+        &device,
+        &histogram,
+        geometry,
+        &[x, out, n as u64],
+        || {
+            let mut bins = [0u32; 256];
+            for v in std::hint::black_box(&values) {
+                bins[(*v & 255) as usize] += 1;
+            }
+            std::hint::black_box(bins);
+        },
+    );
+    let tickets = program(
+        ".param .u64 out",
+        "ld.param.u64 %rd1, [out]; mov.u32 %r5, 0; LOOP: atom.global.add.u32 %r6, [%rd1], 1; add.u32 %r5, %r5, 1; setp.lt.u32 %p1, %r5, 16; @%p1 bra LOOP; ret;",
+    );
+    let counter = std::sync::atomic::AtomicU32::new(0);
+    case("tickets 128K", &device, &tickets, geometry, &[out], || {
+        for _ in 0..1 << 17 {
+            std::hint::black_box(counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst));
+        }
+    });
+}
+
 fn tiny() {
     let mut device = Device(Vec::new());
     let out = device.alloc(4096);
@@ -524,6 +574,10 @@ fn tiny() {
 }
 
 fn main() {
+    // One kind alone, while it is worked on.
+    if std::env::args().any(|arg| arg == "atomics") {
+        return atomics();
+    }
     println!(
         "{:<14} {:>9} {:>27} {:>31} {:>23} {:>20}",
         "ms", "Rust", "best unit, 8 warps, ratio", "all-vector", "1 warp", "AVX2"
@@ -536,4 +590,5 @@ fn main() {
     nbody();
     hash();
     reduce();
+    atomics();
 }

@@ -8,9 +8,9 @@ use tessera_arith::atomics::{self, AtomOp};
 
 use super::isa::{Body, CHUNK, Isa};
 use super::lane::Lane;
-use super::memory::{Kind, SpaceTag, addresses, alignment, each_lane, each_local, site_of};
+use super::memory::{Kind, SpaceTag, addresses, alignment, each_lane, each_local, misaligned, site_of};
 use super::warp::NO_OPERAND;
-use super::{Cx, NUMBER, Op};
+use super::{Cx, NUMBER, Op, Site};
 use crate::env::Access;
 use crate::lir::AtomKind;
 
@@ -60,6 +60,7 @@ const fn int_op(number: u32) -> AtomOp {
     }
 }
 
+const ADD: u32 = 0;
 const CAS: u32 = 11;
 const EXCH: u32 = 8;
 /// First of the eight numbers of `min` and `max` of halves.
@@ -109,11 +110,15 @@ pub(crate) trait Width: 'static {
     type L: Lane;
     /// Bytes in memory.
     const BYTES: u64;
+    /// Whether the width has integer addition.
+    const ADDS: bool;
     /// Does it; returns what memory held.
     ///
     /// # Safety
     /// `p` is writable and aligned; with `plain`, nobody else uses it.
     unsafe fn exchange(p: *mut u8, number: u32, b: Self::L, c: Self::L, plain: bool) -> Self::L;
+    /// Integer addition.
+    fn sum(a: Self::L, b: Self::L) -> Self::L;
 }
 
 macro_rules! width {
@@ -122,6 +127,11 @@ macro_rules! width {
         impl Width for $name {
             type L = $lane;
             const BYTES: u64 = size_of::<$mem>() as u64;
+            const ADDS: bool = $whole;
+            #[inline(always)]
+            fn sum(a: $lane, b: $lane) -> $lane {
+                a.wrapping_add(b)
+            }
             #[inline(always)]
             #[allow(
                 clippy::cast_possible_truncation,
@@ -207,10 +217,18 @@ impl<S: SpaceTag, W: Width> Body for Atomic<S, W> {
                 let (c, step) = cx.source(o.c, W::L::BYTES);
                 let c = W::L::load(c.add(chunk * step));
                 let mut old = [W::L::default(); CHUNK];
+                let adds = W::ADDS && number == ADD;
                 let what = (W::BYTES, alignment(&o, W::BYTES), chunk, Access::Write);
-                let fine = each_lane::<I>(cx, op, S::KIND, site, &ad, m, what, |i, p| {
-                    old[i] = W::exchange(p, number, b[i], c[i], plain);
-                });
+                let done = adds
+                    && if o.d == NO_OPERAND {
+                        add_chunk::<W, I, false>(&*site, &ad, (m, what.1), &b, &mut old, plain)
+                    } else {
+                        add_chunk::<W, I, true>(&*site, &ad, (m, what.1), &b, &mut old, plain)
+                    };
+                let fine = done
+                    || each_lane::<I>(cx, op, S::KIND, site, &ad, m, what, |i, p| {
+                        old[i] = W::exchange(p, number, b[i], c[i], plain);
+                    });
                 if !fine {
                     return std::ptr::null();
                 }
@@ -221,6 +239,66 @@ impl<S: SpaceTag, W: Width> Body for Atomic<S, W> {
             op.add(1)
         }
     }
+}
+
+/// Adds the lanes of `m`, if all of them lie in the site's span: one after the other, or, where all have one address, with one
+/// access for all. That is an order in which the threads may have come. `KEEP`: somebody wants what memory held before.
+///
+/// # Safety
+/// The processor has unit `I`; with `plain`, nobody else uses the memory.
+#[inline(always)]
+unsafe fn add_chunk<W: Width, I: Isa, const KEEP: bool>(
+    s: &Site,
+    ad: &[u64; CHUNK],
+    (m, align): (u16, u64),
+    b: &[W::L; CHUNK],
+    old: &mut [W::L; CHUNK],
+    plain: bool,
+) -> bool {
+    let lane = m.trailing_zeros() as usize % CHUNK;
+    // SAFETY: the caller's promise; every address is inside the span and aligned.
+    unsafe {
+        if s.len < W::BYTES || I::within(ad, s.lo, s.len - W::BYTES) & m != m || misaligned(ad, align, m) != 0
+        {
+            return false;
+        }
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "inside the span, which is host memory"
+        )]
+        let host = |i: usize| s.host.wrapping_add(ad[i].wrapping_sub(s.lo) as usize);
+        if m & (m - 1) != 0 && I::on_line(ad, ad[lane], 0) & m == m {
+            let mut sum = W::L::default();
+            for i in 0..CHUNK {
+                old[i] = sum;
+                if m >> i & 1 != 0 {
+                    sum = W::sum(sum, b[i]);
+                }
+            }
+            let first = W::exchange(host(lane), ADD, sum, sum, plain);
+            for o in old {
+                *o = W::sum(*o, first);
+            }
+        } else if m == u16::MAX {
+            for i in 0..CHUNK {
+                let was = W::exchange(host(i), ADD, b[i], b[i], plain);
+                if KEEP {
+                    old[i] = was;
+                }
+            }
+        } else {
+            let mut rest = m;
+            while rest != 0 {
+                let i = rest.trailing_zeros() as usize % CHUNK;
+                rest &= rest - 1;
+                let was = W::exchange(host(i), ADD, b[i], b[i], plain);
+                if KEEP {
+                    old[i] = was;
+                }
+            }
+        }
+    }
+    true
 }
 
 /// An atomic through a generic address that lies in local memory, which no other thread sees.

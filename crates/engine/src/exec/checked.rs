@@ -142,7 +142,7 @@ unsafe fn before(cx: &mut Cx, inner: *const Op, check: &mut BlockState, step: &S
                     .clocks
                     .arrive(id as usize, &party(step.first_thread, &cx.mask));
             }
-            Some(What::Fence) => check.fence(&*cx.cta),
+            Some(What::Fence | What::LightFence) => check.fence(&*cx.cta),
             Some(What::Thread(thread)) => checked_thread::before(cx, inner, check, step, thread),
             Some(What::LoadMatrix(m)) => rows(cx, inner, check, step, (AccessKind::Read, m)),
             Some(What::StoreMatrix(m)) => rows(cx, inner, check, step, (AccessKind::Write, m)),
