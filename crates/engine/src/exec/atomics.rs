@@ -1,5 +1,5 @@
-//! Atomics, lane after lane: real host atomics where other threads can reach the memory, plain ones on shared memory, which
-//! only the thread that runs the block touches.
+//! Atomics, lane after lane: real host atomics where other threads can reach the memory, plain ones on the shared memory of a block
+//! outside of a cluster, which only the thread that runs the block touches.
 
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
@@ -9,6 +9,7 @@ use tessera_arith::atomics::{self, AtomOp};
 use super::isa::{Body, CHUNK, Isa};
 use super::lane::Lane;
 use super::memory::{Kind, SpaceTag, addresses, alignment, each_lane, each_local, misaligned, site_of};
+use super::thread::shared_is_private;
 use super::warp::NO_OPERAND;
 use super::{Cx, NUMBER, Op, Site};
 use crate::env::Access;
@@ -202,7 +203,7 @@ impl<S: SpaceTag, W: Width> Body for Atomic<S, W> {
             let o = *op;
             let number = o.flags >> NUMBER & KINDS;
             let site = site_of(cx, S::KIND, &o);
-            let plain = S::KIND == Kind::Shared;
+            let plain = S::KIND == Kind::Shared && shared_is_private(cx);
             if number == CAS || number == EXCH {
                 cx.spin = true;
             }

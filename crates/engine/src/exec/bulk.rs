@@ -9,7 +9,7 @@ use super::atomics::{apply, kind_number};
 use super::isa::{Body, Isa};
 use super::mbarrier::complete;
 use super::memory::{Kind, refill};
-use super::thread::{Bad, each, is_shared, shared_object, shared_range};
+use super::thread::{Bad, each, is_shared, shared_is_private, shared_object, shared_range};
 use super::warp::{lane32, lane64};
 use super::{Cx, Op, Site};
 use crate::env::Access;
@@ -188,7 +188,7 @@ unsafe fn transfer(cx: &mut Cx, o: &Op, what: What, lane: usize) -> Result<(), B
         let target = pieces(cx, to, is_shared(o, 0), bytes, Access::Write)?;
         if what.kind() == 1 {
             // Others can reach global memory, and only this thread the block's own.
-            let plain = is_shared(o, 0);
+            let plain = is_shared(o, 0) && shared_is_private(cx);
             combine(&target, &source, what, plain);
         } else if mask & 0xffff == 0xffff {
             stretches(&target, &source, |d, s, n| d.copy_from(s, n));
@@ -299,7 +299,7 @@ unsafe fn store(cx: &Cx, o: &Op, what: What, lane: usize) -> Result<(), Bad> {
 /// # Safety
 /// The decoder's slots.
 unsafe fn reduce_one(cx: &Cx, o: &Op, what: What, lane: usize) -> Result<(), Bad> {
-    // SAFETY: the caller's promise; the objects are checked, and only this thread reaches them.
+    // SAFETY: the caller's promise; the objects are checked.
     unsafe {
         let p = shared_object(cx, lane64(cx, o.a, lane), is_shared(o, 0), what.bytes())?;
         let barrier = shared_object(cx, lane64(cx, o.b, lane), is_shared(o, 1), 8)?;
@@ -309,7 +309,7 @@ unsafe fn reduce_one(cx: &Cx, o: &Op, what: What, lane: usize) -> Result<(), Bad
         } else {
             u64::from(lane32(cx, o.c, lane))
         };
-        apply(p, bytes, what.upper(), value, true);
+        apply(p, bytes, what.upper(), value, shared_is_private(cx));
         complete(barrier, what.bytes())
     }
 }

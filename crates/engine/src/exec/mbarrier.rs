@@ -12,8 +12,10 @@
 //! announced. When pending and tx-count are both zero the phase is over: the phase bit flips and pending is expected again.
 //! The state that an arrival returns is the object as it was just before.
 //!
-//! The block runs on one thread at a time, so the object needs no host atomics. An object that is not valid, a count that is
+//! Every change is one atomic operation of the host, since blocks of a cluster reach each other's objects. An object that is not valid, a count that is
 //! out of its range, and an arrival that nobody waits for end the block as an illegal instruction.
+
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::isa::{Body, Isa};
 use super::thread::{Bad, each, is_shared, shared_object};
@@ -152,16 +154,16 @@ impl Object {
 /// `complete_tx` of `bytes` on the object at `p`.
 ///
 /// # Safety
-/// `p` is eight bytes of the block's shared memory, aligned.
+/// `p` is eight bytes of shared memory, aligned.
 pub(crate) unsafe fn complete(p: *mut u8, bytes: u64) -> Result<(), Bad> {
     // SAFETY: the caller's promise.
-    unsafe {
-        let object = Object(p.cast::<u64>().read()).valid();
-        let by = i64::try_from(bytes).unwrap_or(i64::MAX);
-        let new = object.and_then(|o| o.bytes(by.wrapping_neg()));
-        p.cast::<u64>().write(new.ok_or(Bad::MEANINGLESS)?.0);
+    let object = unsafe { AtomicU64::from_ptr(p.cast()) };
+    let by = i64::try_from(bytes).unwrap_or(i64::MAX).wrapping_neg();
+    let change = |old| Object(old).valid()?.bytes(by).map(|o| o.0);
+    match object.fetch_update(Ordering::SeqCst, Ordering::SeqCst, change) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Bad::MEANINGLESS),
     }
-    Ok(())
 }
 
 /// Any `mbarrier` instruction: `d` state or predicate, `a` address, `b` count, state or parity; what in `imm`.
@@ -184,10 +186,9 @@ unsafe fn mbarrier(cx: &mut Cx, op: *const Op) -> *const Op {
         let mut done = [0u32; WARPS];
         let fine = each(cx, op, |cx, lane| {
             let address = lane64(cx, o.a, lane);
-            let p = shared_object(cx, address, is_shared(&o, 0), 8)?.cast::<u64>();
-            let old = p.read();
+            let p = AtomicU64::from_ptr(shared_object(cx, address, is_shared(&o, 0), 8)?.cast());
             if let Mbarrier::Wait { parity, .. } = what {
-                let object = Object(old).valid().ok_or(Bad::MEANINGLESS)?;
+                let object = Object(p.load(Ordering::SeqCst)).valid().ok_or(Bad::MEANINGLESS)?;
                 let state = if parity {
                     u64::from(lane32(cx, o.b, lane)) << 63
                 } else {
@@ -200,7 +201,10 @@ unsafe fn mbarrier(cx: &mut Cx, op: *const Op) -> *const Op {
                 Mbarrier::Inval | Mbarrier::Copies { .. } => 0,
                 _ => u64::from(lane32(cx, o.b, lane)),
             };
-            p.write(changed(what, old, count).ok_or(Bad::MEANINGLESS)?);
+            let change = |old| changed(what, old, count);
+            let Ok(old) = p.fetch_update(Ordering::SeqCst, Ordering::SeqCst, change) else {
+                return Err(Bad::MEANINGLESS);
+            };
             if o.d != NO_OPERAND {
                 *cx.destination(o.d).cast::<u64>().add(lane) = old;
             }

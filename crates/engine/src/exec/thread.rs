@@ -92,7 +92,7 @@ pub(crate) const fn is_shared(o: &Op, n: u32) -> bool {
     o.flags >> (NUMBER + n) & 1 != 0
 }
 
-/// Host memory of an object of `bytes` (a power of two) in the block's shared memory; aligned.
+/// Host memory of an object of `bytes` (a power of two) in shared memory; aligned.
 pub(crate) fn shared_object(cx: &Cx, address: u64, offset: bool, bytes: u64) -> Result<*mut u8, Bad> {
     if !address.is_multiple_of(bytes) {
         return Err(Bad::misaligned(address));
@@ -100,14 +100,26 @@ pub(crate) fn shared_object(cx: &Cx, address: u64, offset: bool, bytes: u64) -> 
     shared_range(cx, address, offset, bytes)
 }
 
-/// Host memory of a range of the block's shared memory.
+/// Host memory of a range of the block's shared memory, or, at a generic address, of that of any block of its cluster.
 pub(crate) fn shared_range(cx: &Cx, address: u64, offset: bool, bytes: u64) -> Result<*mut u8, Bad> {
-    let at = if offset {
-        address & (WINDOW_BYTES - 1)
-    } else {
-        address.wrapping_sub(SHARED_WINDOW)
-    };
-    cx.shared.at(at, bytes).ok_or(Bad::illegal(address))
+    if offset {
+        let at = address & (WINDOW_BYTES - 1);
+        return cx.shared.at(at, bytes).ok_or(Bad::illegal(address));
+    }
+    let at = address.wrapping_sub(SHARED_WINDOW);
+    if at >= WINDOW_BYTES {
+        return Err(Bad::illegal(address));
+    }
+    // SAFETY: the block outlives the run.
+    let site = unsafe { (*cx.cta).shared_at(at) };
+    site.and_then(|site| site.at(at, bytes))
+        .ok_or(Bad::illegal(address))
+}
+
+/// Whether only the thread that runs the block reaches its shared memory.
+pub(crate) fn shared_is_private(cx: &Cx) -> bool {
+    // SAFETY: the block outlives the run.
+    unsafe { (*cx.cta).cluster.is_none() }
 }
 
 /// Host memory of `bytes` at a generic address, by way of the translation that `site` keeps.
