@@ -38,14 +38,50 @@ unsafe fn missing_slow(cx: &Cx, members: u32, live: &Mask) -> bool {
         if cx.mask[w] == 0 {
             continue;
         }
-        let lane = w * 32 + cx.mask[w].trailing_zeros() as usize;
-        // SAFETY: the caller's promise.
-        let need = unsafe { lane32(cx, members, lane) };
+        // Lanes of one warp may stand here in several sets, each with a member mask of its own.
+        let mut need = 0;
+        for i in (0..32).filter(|i| cx.mask[w] >> i & 1 != 0) {
+            // SAFETY: the caller's promise.
+            need |= unsafe { lane32(cx, members, w * 32 + i) };
+        }
         if need & live[w] & !cx.mask[w] != 0 {
             return true;
         }
     }
     false
+}
+
+/// Calls `set` for each set of lanes of warp `w` that execute with the same member mask, with those of the mask that execute.
+///
+/// # Safety
+/// `members` is a 32-bit operand made by the decoder.
+#[inline(always)]
+unsafe fn each_set(cx: &Cx, members: u32, w: usize, mut set: impl FnMut(u32, u32)) {
+    let mut rest = cx.mask[w];
+    if rest == 0 {
+        return;
+    }
+    // SAFETY: the caller's promise.
+    let all = unsafe { warp32(cx, members, w) };
+    while rest != 0 {
+        let mask = all[rest.trailing_zeros() as usize & 31];
+        let mut lanes = 0;
+        for (i, m) in all.iter().enumerate() {
+            lanes |= u32::from(*m == mask) << i;
+        }
+        lanes &= rest;
+        rest &= !lanes;
+        set(lanes, mask & cx.mask[w]);
+    }
+}
+
+/// Writes `value` in the lanes of `lanes`.
+fn fill(all: &mut [u32; 32], lanes: u32, value: u32) {
+    for (i, to) in all.iter_mut().enumerate() {
+        if lanes >> i & 1 != 0 {
+            *to = value;
+        }
+    }
 }
 
 /// A lane of a 32-bit operand.
@@ -195,19 +231,20 @@ impl Body for VoteOp {
             let p = cx.predicate(o.a);
             let mut result = [0; WARPS];
             for w in 0..cx.chunks / 2 {
-                let (yes, mask) = (p[w] & cx.mask[w], cx.mask[w]);
+                let mut ballots = [0; 32];
+                each_set(cx, o.b, w, |lanes, members| {
+                    let yes = p[w] & members;
+                    let holds = match mode {
+                        Vote::Ballot => return fill(&mut ballots, lanes, yes),
+                        Vote::All => yes == members,
+                        Vote::Any => yes != 0,
+                        Vote::Uni => yes == 0 || yes == members,
+                    };
+                    result[w] |= if holds { lanes } else { 0 };
+                });
                 if mode == Vote::Ballot {
-                    // Only lanes of the member mask count.
-                    let members = lane32(cx, o.b, w * 32 + (mask.trailing_zeros() as usize & 31));
-                    set_warp32::<I>(cx, o.d, w, &[yes & members; 32]);
-                    continue;
+                    set_warp32::<I>(cx, o.d, w, &ballots);
                 }
-                let holds = match mode {
-                    Vote::All => yes == mask,
-                    Vote::Any => yes != 0,
-                    _ => yes == 0 || yes == mask,
-                };
-                result[w] = if holds { u32::MAX } else { 0 };
             }
             if mode != Vote::Ballot {
                 cx.set_predicate(o.d, &result);
@@ -231,12 +268,12 @@ impl Body for MatchOp {
             let all = o.flags >> NUMBER != 0;
             let mut same = [0; WARPS];
             for w in 0..cx.chunks / 2 {
-                let mask = cx.mask[w];
                 let mut result = [0u32; 32];
                 for (i, r) in result.iter_mut().enumerate() {
-                    if mask >> i & 1 == 0 {
+                    if cx.mask[w] >> i & 1 == 0 {
                         continue;
                     }
+                    let mask = lane32(cx, o.b, w * 32 + i) & cx.mask[w];
                     let mine = lane64(cx, o.a, w * 32 + i);
                     for j in 0..32 {
                         if mask >> j & 1 != 0 && lane64(cx, o.a, w * 32 + j) == mine {
@@ -276,6 +313,20 @@ pub(crate) const fn redux_number(op: Redux) -> u32 {
     }
 }
 
+fn reduce(number: u32, lanes: impl Iterator<Item = u32>) -> u32 {
+    let signed = |v: &u32| v.cast_signed();
+    match number {
+        0 => lanes.fold(0, u32::wrapping_add),
+        1 => lanes.min().unwrap_or(0),
+        2 => lanes.max().unwrap_or(0),
+        3 => lanes.min_by_key(signed).unwrap_or(0),
+        4 => lanes.max_by_key(signed).unwrap_or(0),
+        5 => lanes.fold(u32::MAX, |a, b| a & b),
+        6 => lanes.fold(0, |a, b| a | b),
+        _ => lanes.fold(0, |a, b| a ^ b),
+    }
+}
+
 impl Body for ReduxOp {
     #[inline(always)]
     unsafe fn run<I: Isa>(cx: &mut Cx, op: *const Op) -> *const Op {
@@ -286,25 +337,13 @@ impl Body for ReduxOp {
                 return cx.stop(op, Event::Sync);
             }
             for w in 0..cx.chunks / 2 {
-                let mask = cx.mask[w];
                 let value = warp32(cx, o.a, w);
-                let lanes = value
-                    .iter()
-                    .enumerate()
-                    .filter(|(i, _)| mask >> i & 1 != 0)
-                    .map(|(_, v)| *v);
-                let signed = |v: u32| v.cast_signed();
-                let result = match o.flags >> NUMBER {
-                    0 => lanes.fold(0, u32::wrapping_add),
-                    1 => lanes.min().unwrap_or(0),
-                    2 => lanes.max().unwrap_or(0),
-                    3 => lanes.min_by_key(|v| signed(*v)).unwrap_or(0),
-                    4 => lanes.max_by_key(|v| signed(*v)).unwrap_or(0),
-                    5 => lanes.fold(u32::MAX, |a, b| a & b),
-                    6 => lanes.fold(0, |a, b| a | b),
-                    _ => lanes.fold(0, |a, b| a ^ b),
-                };
-                set_warp32::<I>(cx, o.d, w, &[result; 32]);
+                let mut result = [0; 32];
+                each_set(cx, o.b, w, |lanes, members| {
+                    let taken = (0..32).filter(|i| members >> i & 1 != 0).map(|i| value[i]);
+                    fill(&mut result, lanes, reduce(o.flags >> NUMBER, taken));
+                });
+                set_warp32::<I>(cx, o.d, w, &result);
             }
             op.add(1)
         }
@@ -324,9 +363,14 @@ impl Body for ElectOp {
             }
             let mut leader = [0; WARPS];
             for w in 0..cx.chunks / 2 {
-                let mask = cx.mask[w];
-                leader[w] = mask & mask.wrapping_neg();
-                set_warp32::<I>(cx, o.d, w, &[mask.trailing_zeros() & 31; 32]);
+                let mut elected = [0; 32];
+                each_set(cx, o.b, w, |lanes, members| {
+                    leader[w] |= lanes & members & members.wrapping_neg();
+                    fill(&mut elected, lanes, members.trailing_zeros() & 31);
+                });
+                if o.d != NO_OPERAND {
+                    set_warp32::<I>(cx, o.d, w, &elected);
+                }
             }
             cx.set_predicate(o.e, &leader);
             op.add(1)
