@@ -122,6 +122,8 @@ pub(crate) struct Lower<'m> {
 enum SharedKey {
     Module(VarId),
     Body(FuncId, LocalId),
+    /// What `%reserved_smem_offset_begin` and the like are about.
+    Reserved,
 }
 
 /// Lowers the kernel `entry`.

@@ -83,6 +83,21 @@ impl Lower<'_> {
         Ok(at)
     }
 
+    /// Shared memory that the system reserves for libraries: cooperative groups keep the barriers of tiles of several warps there.
+    /// Only kernels that ask for it have any, two parts of 1 KiB, and theirs counts as static.
+    fn reserved_shared(&mut self, reg: SpecialReg) -> Result<V> {
+        const PART: u32 = 1024;
+        let all = u64::from(PART) * 2;
+        let begin = self.shared_place(SharedKey::Reserved, "reserved", all, 128)?;
+        let value = match reg.kind {
+            SpecialKind::ReservedSmemOffsetEnd => begin + 2 * PART,
+            SpecialKind::ReservedSmemOffsetCap => 2 * PART,
+            SpecialKind::ReservedSmemOffset if reg.index > 0 => begin + PART,
+            _ => begin,
+        };
+        Ok(self.imm32(value))
+    }
+
     /// Resolves the registers that hold the address of dynamic shared memory: it follows the static variables.
     pub(super) fn place_dynamic_shared(&mut self) {
         if self.dynamic_shared.is_empty() {
@@ -332,12 +347,11 @@ impl Lower<'_> {
             S::Envreg if reg.index == 2 => {
                 return Ok(self.konst(Class::W32, Konst::GridWorkspace { high: true }));
             }
-            // The first bytes of shared memory are not reserved.
-            S::Envreg
-            | S::ReservedSmemOffset
+            S::Envreg => return Ok(self.imm32(0)),
+            S::ReservedSmemOffset
             | S::ReservedSmemOffsetBegin
             | S::ReservedSmemOffsetEnd
-            | S::ReservedSmemOffsetCap => return Ok(self.imm32(0)),
+            | S::ReservedSmemOffsetCap => return self.reserved_shared(reg),
             S::ClusterCtaid
             | S::ClusterCtarank
             | S::ClusterNctaid
