@@ -404,6 +404,9 @@ pub(crate) struct Object {
 /// The object that stands for dynamic shared memory, whose size only the launch knows.
 pub(crate) const DYNAMIC: u32 = u32::MAX;
 
+/// Name of the shared memory that the system reserves; no variable can be called so.
+pub(crate) const RESERVED: &str = "%reserved_smem";
+
 /// A kernel with all that it calls.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Kernel {

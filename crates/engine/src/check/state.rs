@@ -12,7 +12,7 @@ use super::report::{
 use super::shadow::Page;
 use crate::exec::{Mask, WARPS};
 use crate::launch::Launch;
-use crate::lir::{DYNAMIC, Object, Space};
+use crate::lir::{DYNAMIC, Object, RESERVED, Space};
 
 /// Pages of the shadow of global memory that a block holds on to.
 const HELD: usize = 64;
@@ -161,9 +161,23 @@ impl BlockState {
     pub(crate) fn new(checker: Arc<Checker>, launch: &Launch, table: &Table, groups: usize) -> Self {
         let tracked = if checker.checks().init { table.tracked } else { 0 };
         let threads = launch.threads as usize;
+        let mut shared = vec![0; (launch.shared_bytes as usize).div_ceil(64)];
+        let reserved = launch
+            .checks()
+            .and_then(|c| c.shared.iter().find(|e| &*e.name == RESERVED));
+        if let Some(extent) = reserved {
+            // The system has cleared it. It begins and ends where words of the shadow do.
+            let first = usize::try_from(extent.offset / 64).unwrap_or(0);
+            let words = usize::try_from(extent.bytes / 64).unwrap_or(0);
+            shared
+                .iter_mut()
+                .skip(first)
+                .take(words)
+                .for_each(|w| *w = u64::MAX);
+        }
         Self {
             unwritten: vec![vec![[u32::MAX; WARPS]; tracked]; groups],
-            shared: vec![0; (launch.shared_bytes as usize).div_ceil(64)],
+            shared,
             local: vec![None; if launch.local_bytes() == 0 { 0 } else { threads }],
             cells: Cells::default(),
             clocks: Clocks::default(),

@@ -8,7 +8,7 @@ use tessera_ptx::{
 
 use super::{Binding, Local, Lower, ParamVar, Result, SharedKey};
 use crate::exec::alu::{Alu, Class};
-use crate::lir::{DYNAMIC, Konst, PredOp, Space, Special, V, What};
+use crate::lir::{DYNAMIC, Konst, PredOp, RESERVED, Space, Special, V, What};
 use crate::{MAX_SHARED_BYTES, PARAM_WINDOW};
 
 /// Class of the register that holds a value of this type.
@@ -88,7 +88,7 @@ impl Lower<'_> {
     fn reserved_shared(&mut self, reg: SpecialReg) -> Result<V> {
         const PART: u32 = 1024;
         let all = u64::from(PART) * 2;
-        let begin = self.shared_place(SharedKey::Reserved, "reserved", all, 128)?;
+        let begin = self.shared_place(SharedKey::Reserved, RESERVED, all, 128)?;
         let value = match reg.kind {
             SpecialKind::ReservedSmemOffsetEnd => begin + 2 * PART,
             SpecialKind::ReservedSmemOffsetCap => 2 * PART,
