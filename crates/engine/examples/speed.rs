@@ -139,6 +139,7 @@ fn launch(
         fuel: u64::MAX / 2,
         sm: 0,
         sms: 1,
+        next: None,
     };
     let mut operations = 0;
     for y in 0..geometry.grid[1] {
@@ -562,6 +563,7 @@ fn tiny() {
         fuel: 1 << 40,
         sm: 0,
         sms: 1,
+        next: None,
     };
     let block = median(|| {
         for _ in 0..1000 {

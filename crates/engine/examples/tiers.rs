@@ -278,6 +278,7 @@ fn run(device: &Device, launch: &Arc<Launch>) {
         fuel: u64::MAX / 2,
         sm: 0,
         sms: 1,
+        next: None,
     };
     let [x, y, _] = launch.geometry().grid;
     for y in 0..y {

@@ -15,12 +15,12 @@ use std::sync::atomic::Ordering;
 use crate::barrier::Arrival;
 use crate::cluster::{Arrived, Cluster};
 use crate::deopt;
-use crate::env::Env;
+use crate::env::{Env, NextBlock};
 use crate::error::Fault;
 use crate::exec::control::refresh;
 use crate::exec::warp::lane32;
 use crate::exec::{Cx, Event, Mask, NUMBER, RawFault, Site, WARPS};
-use crate::frame::{BARRIERS, BLOCK_WARPS, Barrier, Buf, GRID_BARRIER, Group, Shared, Split, Wait};
+use crate::frame::{BARRIERS, Barrier, Buf, GRID_BARRIER, Group, Shared, Split, Wait};
 use crate::launch::Launch;
 use crate::native::State;
 use crate::{FaultKind, WARP};
@@ -90,7 +90,7 @@ impl Worker {
         if self.bound != id || self.generation != generation || self.private {
             self.sites.clear();
             self.sites.resize(sites, Site::EMPTY);
-            self.native.forget(sites);
+            self.native.forget(sites, generation);
             (self.bound, self.generation, self.private) = (id, generation, false);
         }
     }
@@ -384,6 +384,7 @@ impl Block {
             }
             let Some(g) = self.choose() else {
                 match self.stalled() {
+                    Some(Exit::Done) if fuel > 0 && self.advance(env) => continue,
                     Some(exit) => return exit,
                     None => continue,
                 }
@@ -507,7 +508,11 @@ impl Block {
         unsafe {
             match native {
                 Some(code) => match worker.native.run(&*code, &mut cx, &raw mut *self, g) {
-                    Some(last) => g = last,
+                    Some(last) if last != g => {
+                        g = last;
+                        self.turn = (g, 0);
+                    }
+                    Some(_) => {}
                     // It has no place for where these lanes stand, and left values where only it and the other decoding find them.
                     None => cx.event = Event::Deopt,
                 },
@@ -526,68 +531,29 @@ impl Block {
         (g, happened, used)
     }
 
-    /// Machine code of group `g` has come to a barrier of all live threads, operation `pc`: counts it. False when more is to be
-    /// decided than that the group waits.
-    pub(crate) fn wait_simply(&mut self, g: usize, cx: &Cx, id: u8, pc: u32) -> bool {
-        let group = &mut self.groups[g];
-        if cx.mask != group.live || !group.splits.is_empty() {
+    /// Begins another block of the launch in the place of this one, all of whose threads have exited. False when there is none, or it
+    /// has to be set up anew.
+    fn advance(&mut self, env: &Env<'_>) -> bool {
+        let own = self.state.cluster.is_none() && self.state.check.is_none();
+        let vector = starts_in_vectors(&self.state.launch);
+        let stays = self.groups.iter().all(|g| g.vector == vector);
+        if !own || !stays || env.stop.load(Ordering::Relaxed) {
             return false;
         }
-        group.clock += 1;
-        group.splits.push(Split {
-            pc,
-            mask: cx.mask,
-            wait: Wait::Barrier(id),
-            stamp: group.clock,
-        });
-        let warp = group.first_warp as usize % BLOCK_WARPS;
-        self.state.active |= 1 << id;
-        let barrier = &mut self.state.barriers[usize::from(id)];
-        barrier.arrived[warp] |= cx.mask[0];
-        let (before, after) = self.groups.split_at(g);
-        // The group after this one is the likely one.
-        if barrier.expected != 0 || !after.iter().chain(before).skip(1).any(Group::runnable) {
-            self.open(usize::from(id));
-        }
-        true
+        env.next
+            .and_then(NextBlock::next)
+            .is_some_and(|block| self.restart(block))
     }
 
-    /// The group of machine code that goes on when `g` cannot, with its lowest split in the context. `None` when none can, or
-    /// time is up.
-    pub(crate) fn next_group(&mut self, g: usize, cx: &mut Cx) -> Option<usize> {
-        if cx.fuel < 0 {
-            return None;
+    /// As [`advance`](Self::advance) while machine code has all groups seated: their splits stay with the seats.
+    pub(crate) fn advance_seated(&mut self, env: &Env<'_>, generation: u64) -> bool {
+        if env.memory.generation() != generation || !self.advance(env) {
+            return false;
         }
-        let count = self.groups.len();
-        // This one last: it mostly is the one that cannot.
-        for step in 1..=count {
-            let i = if g + step < count {
-                g + step
-            } else {
-                g + step - count
-            };
-            let group = &mut self.groups[i];
-            if !group.runnable() {
-                continue;
-            }
-            if group.vector || group.rotating {
-                return None;
-            }
-            let split = match group.splits[..] {
-                [split] => {
-                    group.splits.clear();
-                    split
-                }
-                _ => group.take_lowest()?,
-            };
-            (cx.frame, cx.local) = (group.frame.as_ptr(), group.local.as_ptr());
-            (cx.mask, cx.all, cx.pc) = (split.mask, group.all, split.pc);
-            cx.force = std::mem::take(&mut group.force);
-            cx.group = &raw mut *group;
-            self.turn = (i, 0);
-            return Some(i);
+        for group in &mut self.groups {
+            group.splits.clear();
         }
-        None
+        true
     }
 
     /// Tells the cluster which threads have exited.

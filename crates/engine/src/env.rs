@@ -126,6 +126,14 @@ pub trait Runtime: Sync {
     fn global_timer(&self) -> u64;
 }
 
+/// Where a block that is done finds the next one of its launch, to begin it in its own place: registers, shared memory and
+/// translations of addresses are set up already.
+pub trait NextBlock {
+    /// Counts the block that runs as done, and claims another one (`%ctaid`). `None`: the call of [`crate::Cta::run`] ends with
+    /// [`crate::Exit::Done`], for a block that has not been counted.
+    fn next(&self) -> Option<[u32; 3]>;
+}
+
 /// What one call of [`crate::Cta::run`] is given.
 pub struct Env<'a> {
     /// The context's address space.
@@ -141,4 +149,6 @@ pub struct Env<'a> {
     pub sm: u32,
     /// `%nsmid`.
     pub sms: u32,
+    /// Where the next block comes from; without it, a call carries out one block.
+    pub next: Option<&'a dyn NextBlock>,
 }

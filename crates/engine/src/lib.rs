@@ -47,7 +47,7 @@ mod program;
 pub mod texture;
 
 pub use cta::{Cta, Exit, Pool, Why, Worker};
-pub use env::{Access, Env, HookError, Memory, Runtime, Span, ThreadMemory, ThreadView};
+pub use env::{Access, Env, HookError, Memory, NextBlock, Runtime, Span, ThreadMemory, ThreadView};
 pub use error::{CompileError, Fault, FaultKind, LaunchError};
 pub use exec::isa::Level;
 pub use launch::{Geometry, Launch, Options, Tier};

@@ -105,6 +105,7 @@ fn straight_code_can_be_stopped() {
         fuel: 1,
         sm: 0,
         sms: 1,
+        next: None,
     };
     let mut cta = Cta::new(&launch, [0, 0, 0], &mut Pool::new());
     let (mut stops, mut last) = (0, 0);

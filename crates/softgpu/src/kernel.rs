@@ -364,6 +364,7 @@ impl Kernel {
             fuel: FUEL,
             sm: u32::try_from(number % u64::from(sms)).unwrap_or(0),
             sms,
+            next: None,
         };
         if self.total == 1 || self.measured.swap(true, Ordering::Relaxed) {
             return cta.run(&mut local.worker, &env);

@@ -103,6 +103,7 @@ impl Machine {
             fuel: u64::MAX / 4,
             sm: 0,
             sms: 1,
+            next: None,
         }
     }
 

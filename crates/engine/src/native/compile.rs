@@ -27,8 +27,8 @@ use super::regs::{Home, Homes};
 use crate::analysis::cfg::NONE;
 use crate::decode::{Analysed, Code, Role};
 use crate::exec::alu::Class;
-use crate::exec::{Cx, Op, UNIT};
-use crate::lir::{BarRed, Inst, V, What};
+use crate::exec::{Cx, Event, Op, UNIT};
+use crate::lir::{Inst, V, What};
 
 /// How machine code is entered: context, state, address to go on at, what loads the homes first.
 type Enter = unsafe extern "sysv64" fn(*mut Cx, *mut State, *const u8, *const u8);
@@ -47,6 +47,9 @@ pub(crate) struct Compiled {
     pub(super) places: Vec<usize>,
     pub(super) pc_of_place: Vec<u32>,
     place_of_op: Vec<u32>,
+    /// The barrier of the whole block that is counted without leaving, and the operations that are it.
+    pub(super) barrier: u32,
+    barriers: Vec<u32>,
     /// Bytes of the widest access and of one lane, by site.
     spans: Vec<(u64, u64)>,
     /// Bytes of machine code.
@@ -74,6 +77,11 @@ impl Compiled {
             .entry(if offset == NONE { self.load_all } else { offset } as usize)
     }
 
+    /// Whether operation `pc` is the barrier that is counted without leaving.
+    pub(super) fn counts(&self, pc: u32) -> bool {
+        self.barriers.contains(&pc)
+    }
+
     pub(super) fn spans(&self, site: u32) -> (u64, u64) {
         self.spans.get(site as usize).copied().unwrap_or((0, 0))
     }
@@ -91,6 +99,8 @@ pub(super) enum Stub {
     },
     /// The quantum is used up; the split goes on at an operation.
     Stop { from: CodeLabel, pc: u32 },
+    /// A barrier that the block has to decide on.
+    Barrier { from: CodeLabel, pc: u32 },
     /// Lanes that wait come first or join.
     Elect { from: CodeLabel, place: u32 },
     /// A check of several accesses failed: none of them relies on it.
@@ -101,6 +111,7 @@ pub(super) enum Stub {
     },
     /// Loads the homes that are wanted at an operation, and goes there.
     Entry {
+        from: CodeLabel,
         pc: u32,
         body: CodeLabel,
         held: Vec<Home>,
@@ -139,6 +150,8 @@ pub(super) struct Gen<'a> {
     pub(super) take: CodeLabel,
     /// Loads all homes and goes on at `rax`.
     pub(super) load_and_go: CodeLabel,
+    /// Goes over to the next warp of the block.
+    pub(super) rotate: CodeLabel,
     /// Addresses that have been checked in this block.
     pub(super) bases: Vec<Base>,
     pub(super) next_base: usize,
@@ -162,8 +175,10 @@ pub(super) struct Gen<'a> {
     /// Operations, and those among them without a native form, counted by loop depth.
     weight: (u64, u64),
     depth: Vec<u32>,
-    /// The next operation is entered often: after a barrier, at the start.
-    pub(super) often: bool,
+    /// The next operation is entered often, after a barrier or at the start: the label of what loads its homes.
+    pub(super) often: Option<CodeLabel>,
+    barrier: u32,
+    pub(super) barriers: Vec<u32>,
 }
 
 pub(super) const CX: AsmRegister64 = r15;
@@ -224,7 +239,8 @@ impl<'a> Gen<'a> {
         }
         let mut asm = Asm::new()?;
         let blocks = (0..count).map(|_| asm.create_label()).collect();
-        let [leave, save_and_leave, elect, take, load_and_go] = [(); 5].map(|()| asm.create_label());
+        let [leave, save_and_leave, elect, take, load_and_go, rotate, begin] =
+            [(); 7].map(|()| asm.create_label());
         let sites = code.ops.iter().map(|o| o.site as usize + 1).max().unwrap_or(0);
         Ok(Some(Self {
             asm,
@@ -239,6 +255,7 @@ impl<'a> Gen<'a> {
             elect,
             take,
             load_and_go,
+            rotate,
             bases: Vec::new(),
             next_base: 0,
             place_in_block: 0,
@@ -252,7 +269,9 @@ impl<'a> Gen<'a> {
             entries: vec![None; code.ops.len()],
             loaders: vec![None; code.ops.len()],
             load_all: None,
-            often: true,
+            often: Some(begin),
+            barrier: super::turns::barrier_of(analysed),
+            barriers: Vec::new(),
             weight: (0, 0),
             depth: depths(analysed),
         }))
@@ -309,6 +328,8 @@ impl<'a> Gen<'a> {
             place,
             spans,
             weight,
+            barrier,
+            barriers,
             ..
         } = self;
         let assembled = asm.finish()?;
@@ -340,6 +361,8 @@ impl<'a> Gen<'a> {
             places,
             pc_of_place,
             place_of_op,
+            barrier,
+            barriers,
             spans,
             bytes,
             pays: weight.1 * 4 <= weight.0,
@@ -380,6 +403,7 @@ impl<'a> Gen<'a> {
     /// What stands behind the blocks.
     fn epilogue(&mut self) -> Result<(), IcedError> {
         self.elect_routine()?;
+        self.rotate_routine()?;
         // Stubs add no stubs but those of their jumps.
         while !self.stubs.is_empty() {
             for stub in std::mem::take(&mut self.stubs) {
@@ -413,7 +437,8 @@ impl<'a> Gen<'a> {
                 self.call_handler(call, &held)?;
                 self.asm.jmp(back)
             }
-            Stub::Entry { pc, body, held } => {
+            Stub::Entry { from, pc, body, held } => {
+                self.bind(from)?;
                 self.loaders[pc as usize] = Some(self.asm.mark());
                 for home in held {
                     self.load(home)?;
@@ -429,7 +454,11 @@ impl<'a> Gen<'a> {
             }
             Stub::Stop { from, pc } => {
                 self.bind(from)?;
-                self.stop(pc)
+                self.stop(pc, Event::Quantum)
+            }
+            Stub::Barrier { from, pc } => {
+                self.bind(from)?;
+                self.stop(pc, Event::Barrier)
             }
             Stub::Elect { from, place } => {
                 self.bind(from)?;
@@ -460,11 +489,16 @@ impl<'a> Gen<'a> {
         self.sources.clear();
         self.sources.extend(inst.iter().flat_map(|i| &i.s));
         self.entries[from as usize] = Some(self.asm.mark());
-        if std::mem::take(&mut self.often) {
+        if let Some(loader) = self.often.take() {
             let body = self.asm.create_label();
             self.bind(body)?;
             let held = self.held.clone();
-            self.stubs.push(Stub::Entry { pc: from, body, held });
+            self.stubs.push(Stub::Entry {
+                from: loader,
+                pc: from,
+                body,
+                held,
+            });
         }
         let mut at = from;
         while at < to {
@@ -501,14 +535,10 @@ impl<'a> Gen<'a> {
             (_, What::Pred(which)) => self.predicate(which, op, inst),
             (_, What::Load(access)) => self.memory(&access, inst, op, at, true),
             (_, What::Store(access)) => self.memory(&access, inst, op, at, false),
-            (
-                _,
-                What::Bar {
-                    red: BarRed::None,
-                    count: false,
-                    arrive: false,
-                },
-            ) if inst.guard.is_none() && self.constant(inst.s[0]).is_some_and(|id| id < 16) => {
+            (_, What::Bar { .. })
+                if super::turns::is_simple(inst)
+                    && super::turns::number(self.analysed, inst) == Some(self.barrier) =>
+            {
                 self.barrier(at)
             }
             (_, What::Atom(atom)) => self.atom(&atom, inst, op, at),

@@ -11,6 +11,7 @@
 //! as the interpreter has them, so that either tier can run a group on at any safe point.
 
 use super::compile::Compiled;
+use super::seats::Seats;
 use crate::cta::Block;
 use crate::exec::{Cx, Event, Op, Site};
 use crate::frame::{Split, Wait};
@@ -65,11 +66,9 @@ pub(crate) struct State {
     pub(super) call: unsafe extern "sysv64" fn(*mut State, u32) -> u32,
     pub(super) access: unsafe extern "sysv64" fn(*mut State, u32, u32) -> u32,
     pub(super) control: unsafe extern "sysv64" fn(*mut State, u32) -> usize,
-    pub(super) barrier: unsafe extern "sysv64" fn(*mut State, u32) -> Target,
-    pub(super) done: unsafe extern "sysv64" fn(*mut State) -> Target,
-    block: *mut Block,
-    /// Group that runs.
-    group: usize,
+    pub(super) block: *mut Block,
+    /// The warps of the block.
+    pub(super) seats: Seats,
     /// One bit per place where lanes wait.
     pub(super) bits: [u64; WORDS],
     /// Lanes that wait, by place.
@@ -81,6 +80,8 @@ pub(crate) struct State {
     /// Coordinates of the group's threads: 32 of each.
     pub(super) tid: *const u32,
     pub(super) store: Vec<Window>,
+    /// Generation of the address space that the windows are right for.
+    pub(crate) generation: u64,
 }
 
 /// Memory for the lanes of one operation.
@@ -105,23 +106,23 @@ impl Default for State {
             call,
             access,
             control,
-            barrier,
-            done,
             block: std::ptr::null_mut(),
-            group: 0,
+            seats: Seats::default(),
             bits: [0; WORDS],
             pending: [0; PLACES],
             bases: [0; BASES],
             scratch: Scratch([0; 64]),
             tid: std::ptr::null(),
             store: Vec::new(),
+            generation: 0,
         }
     }
 }
 
 impl State {
     /// Forgets all translations: there are `sites` now.
-    pub(crate) fn forget(&mut self, sites: usize) {
+    pub(crate) fn forget(&mut self, sites: usize, generation: u64) {
+        self.generation = generation;
         self.store.clear();
         self.store.resize(sites, Window::EMPTY);
     }
@@ -216,7 +217,7 @@ impl State {
         if !unsafe { self.import(code, cx) } {
             return None;
         }
-        (self.block, self.group) = (block, g);
+        self.block = block;
         self.cx = cx;
         self.windows = self.store.as_mut_ptr();
         self.code = code;
@@ -224,92 +225,15 @@ impl State {
         (self.shared_len, self.shared) = (cx.shared.len, cx.shared.host);
         // SAFETY: group and block outlive the run.
         self.tid = unsafe { (*cx.cta).launch.tids((*cx.group).first_warp) };
-        // SAFETY: the code keeps to the frame, the windows and the tables that were just set.
+        // SAFETY: the code keeps to the frame, the windows, the seats and the tables that were just set; the block is not in use
+        // but through the pointers of context and seats.
         unsafe {
+            self.seats.sit(code, cx, &mut *block, g);
             (code.enter)(cx, self, entry, code.loader(cx.pc));
             self.export(code, cx);
+            self.seats.rise(code, &mut *block);
         }
-        Some(self.group)
-    }
-
-    /// Goes over to the next group that can run.
-    ///
-    /// # Safety
-    /// During [`run`](Self::run), with all homes saved and the current split put away.
-    unsafe fn switch(&mut self) -> Target {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let (cx, code) = (&mut *self.cx, &*self.code);
-            let group = &mut *cx.group;
-            group.progress += u64::from(std::mem::take(&mut self.progress));
-            let Some(next) = (*self.block).next_group(self.group, cx) else {
-                cx.event = Event::Next;
-                return Target::LEAVE;
-            };
-            self.group = next;
-            let group = &mut *cx.group;
-            self.tid = (*cx.cta).launch.tids(group.first_warp);
-            if (group.splits.is_empty() || self.import(code, cx))
-                && let Some(entry) = code.entry(cx.pc)
-            {
-                return Target {
-                    at: entry as usize,
-                    via: code.loader(cx.pc) as usize,
-                };
-            }
-            // The interpreter goes on.
-            cx.event = Event::Quantum;
-            Target::LEAVE
-        }
-    }
-}
-
-/// Where machine code goes on after a change of groups.
-#[derive(Debug, Clone, Copy)]
-#[repr(C)]
-pub(super) struct Target {
-    /// The operation's code; 0: the run is over.
-    at: usize,
-    /// What loads its homes first.
-    via: usize,
-}
-
-impl Target {
-    const LEAVE: Self = Self { at: 0, via: 0 };
-}
-
-/// The group has come to the barrier that is operation `number`, all homes saved.
-///
-/// # Safety
-/// As [`call`].
-unsafe extern "sysv64" fn barrier(state: *mut State, number: u32) -> Target {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let state = &mut *state;
-        let cx = &mut *state.cx;
-        let op = cx.ops.add(number as usize);
-        let id = crate::exec::warp::lane32(cx, (*op).a, 0);
-        let simple = state.next == NOBODY
-            && u8::try_from(id).is_ok_and(|id| (*state.block).wait_simply(state.group, cx, id, number));
-        if !simple {
-            let _ = cx.stop(op, Event::Barrier);
-            return Target::LEAVE;
-        }
-        state.switch()
-    }
-}
-
-/// All lanes of the group have left or wait at barriers.
-///
-/// # Safety
-/// As [`call`].
-unsafe extern "sysv64" fn done(state: *mut State) -> Target {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let state = &mut *state;
-        (*(*state.cx).group).clock += 1;
-        (*state.block).recheck_barriers();
-        state.switch()
+        Some(self.seats.running())
     }
 }
 

@@ -14,7 +14,6 @@ use crate::analysis::cfg::NONE;
 use crate::analysis::shape::Shape;
 use crate::decode::Role;
 use crate::exec::{Cx, Event, NEGATED, Op};
-use crate::frame::Group;
 use crate::lir::{Inst, Term, What};
 
 fn cx(field: usize) -> AsmMemoryOperand {
@@ -37,10 +36,10 @@ impl Gen<'_> {
     }
 
     /// Ends the run at `pc`, with homes in registers.
-    pub(super) fn stop(&mut self, pc: u32) -> Result<(), IcedError> {
+    pub(super) fn stop(&mut self, pc: u32, event: Event) -> Result<(), IcedError> {
         self.asm.mov(cx(offset_of!(Cx, pc)), pc)?;
         self.asm
-            .mov(byte_ptr(CX + disp(offset_of!(Cx, event))), Event::Quantum as u32)?;
+            .mov(byte_ptr(CX + disp(offset_of!(Cx, event))), event as u32)?;
         self.asm.jmp(self.save_and_leave)
     }
 
@@ -268,53 +267,6 @@ impl Gen<'_> {
         }
         self.bind(found)?;
         self.asm.mov(state(offset_of!(State, next)), eax)
-    }
-
-    /// `exit`: the lanes leave; others of the group that wait go on.
-    fn exit(&mut self, at: u32) -> Result<(), IcedError> {
-        self.asm.mov(eax, cx(offset_of!(Cx, mask)))?;
-        self.asm.not(eax)?;
-        self.asm.mov(rdx, qword_ptr(CX + disp(offset_of!(Cx, group))))?;
-        self.asm
-            .and(dword_ptr(rdx + disp(offset_of!(Group, live))), eax)?;
-        self.asm.inc(state(offset_of!(State, progress)))?;
-        self.asm.xor(ecx, ecx)?;
-        self.asm.mov(esi, state(offset_of!(State, next)))?;
-        self.asm.cmp(esi, NOBODY.cast_signed())?;
-        self.asm.jne(self.take)?;
-        self.asm.mov(cx(offset_of!(Cx, mask)), ecx)?;
-        self.asm.mov(cx(offset_of!(Cx, pc)), at)?;
-        // Lanes that wait at a barrier may want homes.
-        for home in self.held.clone() {
-            self.save(home)?;
-        }
-        self.asm.vzeroupper()?;
-        self.asm.mov(rdi, STATE)?;
-        self.asm.call(qword_ptr(STATE + disp(offset_of!(State, done))))?;
-        self.switched()
-    }
-
-    /// After a call that changed the group: goes on with it.
-    fn switched(&mut self) -> Result<(), IcedError> {
-        self.asm.test(rax, rax)?;
-        self.asm.je(self.leave)?;
-        self.asm.mov(FRAME, qword_ptr(CX + disp(offset_of!(Cx, frame))))?;
-        self.asm.jmp(rdx)
-    }
-
-    /// A barrier of all threads of the block: another group goes on.
-    pub(super) fn barrier(&mut self, at: u32) -> Result<bool, IcedError> {
-        for home in self.held.clone() {
-            self.save(home)?;
-        }
-        self.asm.vzeroupper()?;
-        self.asm.mov(rdi, STATE)?;
-        self.asm.mov(esi, at)?;
-        self.asm
-            .call(qword_ptr(STATE + disp(offset_of!(State, barrier))))?;
-        self.switched()?;
-        self.often = true;
-        Ok(true)
     }
 
     /// Whether an operation behind a guard has a native form.

@@ -35,9 +35,11 @@ mod ops;
 mod regs;
 mod scalar;
 mod scatter;
+mod seats;
 mod short;
 #[cfg(test)]
 mod tests;
+mod turns;
 #[allow(dead_code, reason = "some parts wait for the operations that use them")]
 mod vector;
 mod warp;

@@ -276,6 +276,7 @@ fn run_in(
         fuel,
         sm: 0,
         sms: 1,
+        next: None,
     };
     let mut rounds = 0u64;
     while !ctas.is_empty() {

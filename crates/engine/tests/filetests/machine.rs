@@ -227,6 +227,7 @@ pub(crate) fn run(
         fuel: way.fuel,
         sm: 0,
         sms: 4,
+        next: None,
     };
     // A launch of these tests takes thousands of operations, not millions: more is a hang.
     let mut turns = 3_000_000u64;
