@@ -5,15 +5,15 @@
 //! Every figure is processor time of this thread, the median of runs that take turns.
 #![allow(clippy::print_stdout, reason = "a program that prints a table")]
 
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
 use std::ffi::{CString, c_void};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tessera_engine::{
-    Access, Cta, Env, Exit, Geometry, HookError, Launch, Memory, Options, Pool, Program, Runtime, Span,
-    Symbols, ThreadView, Tier, Worker, compile,
+    Access, Cta, Env, Exit, Geometry, HookError, Launch, Memory, NextBlock, Options, Pool, Program, Runtime,
+    Span, Symbols, ThreadView, Tier, Worker, compile,
 };
 use tessera_ptx::{FuncId, Id, Module, Space, VarId};
 
@@ -269,8 +269,29 @@ fn load(device: &mut Device, text: &[u8]) -> (Module, Table) {
     (module, Table(table))
 }
 
+/// Blocks of a grid in order, each begun in the place of the last one.
+struct InOrder {
+    next: Cell<u32>,
+    grid: [u32; 3],
+}
+
+impl NextBlock for InOrder {
+    fn next(&self) -> Option<[u32; 3]> {
+        let number = self.next.get();
+        let [x, y, _] = self.grid;
+        (number < x * y).then(|| {
+            self.next.set(number + 1);
+            [number % x, number / x, 0]
+        })
+    }
+}
+
 fn run(device: &Device, launch: &Arc<Launch>) {
     let (mut pool, mut worker, stop) = (Pool::new(), Worker::new(), AtomicBool::new(false));
+    let blocks = InOrder {
+        next: Cell::new(0),
+        grid: launch.geometry().grid,
+    };
     let env = Env {
         memory: device,
         runtime: &Nothing,
@@ -278,16 +299,13 @@ fn run(device: &Device, launch: &Arc<Launch>) {
         fuel: u64::MAX / 2,
         sm: 0,
         sms: 1,
-        next: None,
+        next: Some(&blocks),
     };
-    let [x, y, _] = launch.geometry().grid;
-    for y in 0..y {
-        for x in 0..x {
-            let mut cta = Cta::new(launch, [x, y, 0], &mut pool);
-            let exit = cta.run(&mut worker, &env);
-            assert_eq!(exit, Exit::Done);
-            pool.recycle(cta);
-        }
+    while let Some(block) = blocks.next() {
+        let mut cta = Cta::new(launch, block, &mut pool);
+        let exit = cta.run(&mut worker, &env);
+        assert_eq!(exit, Exit::Done);
+        pool.recycle(cta);
     }
 }
 
