@@ -27,10 +27,10 @@ template <typename T> static void check(const char *type, void (*up)(const T *, 
     Device<uint32_t> to(in.size());
     up<<<ROWS, PADDED, PADDED * sizeof(int)>>>(from.data, to.data, COLUMNS, PADDED);
     LAUNCHED();
-    exact((std::string("asort_asc_") + type).c_str(), to.host(), rising);
+    exact((std::string("asort_asc_") + type), to.host(), rising);
     down<<<ROWS, 256, PADDED * sizeof(int)>>>(from.data, to.data, COLUMNS, PADDED);
     LAUNCHED();
-    exact((std::string("asort_desc_") + type).c_str(), to.host(), falling);
+    exact((std::string("asort_desc_") + type), to.host(), falling);
 }
 
 int main() {

@@ -42,12 +42,12 @@ template <typename T, int WIDE> static void forces(double tolerance) {
     auto stress = WIDE == 4 ? deepmd::prod_virial_a_gpu<T> : deepmd::prod_virial_r_gpu<T>;
     push(force.data, dnet.data, denv.data, dlist.data, LOCAL, ALL, NEAR, FRAMES);
     LAUNCHED();
-    close(named<T>("force_deriv_wrt_center_atom").c_str(), force.host(), center, tolerance);
-    close(named<T>(WIDE == 4 ? "force_deriv_wrt_neighbors_a" : "force_deriv_wrt_neighbors_r").c_str(), force.host(), center, tolerance);
+    close(named<T>("force_deriv_wrt_center_atom"), force.host(), center, tolerance);
+    close(named<T>(WIDE == 4 ? "force_deriv_wrt_neighbors_a" : "force_deriv_wrt_neighbors_r"), force.host(), center, tolerance);
     stress(virial.data, atoms.data, dnet.data, denv.data, dapart.data, dlist.data, LOCAL, ALL, NEAR);
     LAUNCHED();
-    close(named<T>(WIDE == 4 ? "virial_deriv_wrt_neighbors_a" : "virial_deriv_wrt_neighbors_r").c_str(), atoms.host(), each, tolerance);
-    close(named<T>("atom_virial_reduction").c_str(), virial.host(), total, tolerance);
+    close(named<T>(WIDE == 4 ? "virial_deriv_wrt_neighbors_a" : "virial_deriv_wrt_neighbors_r"), atoms.host(), each, tolerance);
+    close(named<T>("atom_virial_reduction"), virial.host(), total, tolerance);
 }
 
 template <typename T> static void activation(double tolerance) {
@@ -66,13 +66,13 @@ template <typename T> static void activation(double tolerance) {
     }
     deepmd::gelu_gpu<T>(out.data, dx.data, COUNT);
     LAUNCHED();
-    close(named<T>("gelu").c_str(), out.host(), value, tolerance);
+    close(named<T>("gelu"), out.host(), value, tolerance);
     deepmd::gelu_grad_gpu<T>(out.data, dx.data, d1.data, COUNT);
     LAUNCHED();
-    close(named<T>("gelu_grad").c_str(), out.host(), slope, tolerance);
+    close(named<T>("gelu_grad"), out.host(), slope, tolerance);
     deepmd::gelu_grad_grad_gpu<T>(out.data, dx.data, d1.data, d2.data, COUNT);
     LAUNCHED();
-    close(named<T>("gelu_grad_grad").c_str(), out.host(), curve, tolerance);
+    close(named<T>("gelu_grad_grad"), out.host(), curve, tolerance);
 }
 
 template <typename T> static void all(double tolerance) {

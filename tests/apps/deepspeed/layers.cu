@@ -22,7 +22,7 @@ template <typename T> static void layers(double tolerance) {
     Device<T> b(narrowed<T>(bias)), o(narrowed<T>(other)), h(narrowed<T>(hidden)), a(narrowed<T>(attention));
     auto compare = [&](const char *kernel, const Device<T> &got, const std::vector<double> &want) {
         LAUNCHED();
-        close(named(kernel, T()).c_str(), widened(got.host()), want, tolerance);
+        close(named(kernel, T()), widened(got.host()), want, tolerance);
     };
     std::vector<double> want(COUNT);
     auto each = [&](auto f) {

@@ -37,21 +37,21 @@ static void norms(int columns, int threads) {
     int channel = ROWS * stride;
     norm_f32_cuda(from.data, to.data, columns, ROWS, CHANNELS, 1, stride, channel, 0, eps, nullptr);
     LAUNCHED();
-    close(named("norm_f32").c_str(), to.host(), layer, 1e-5);
+    close(named("norm_f32"), to.host(), layer, 1e-5);
     rms_norm_f32_cuda(from.data, to.data, columns, ROWS, CHANNELS, 1, stride, channel, 0, eps, nullptr);
     LAUNCHED();
-    close(named("rms_norm_f32").c_str(), to.host(), rms, 1e-5);
+    close(named("rms_norm_f32"), to.host(), rms, 1e-5);
     // Factors are the same for all rows, summands for all channels.
     rms_norm_mul_f32_cuda(from.data, factor.data, offset.data, to.data, columns, ROWS, CHANNELS, 1, stride, channel, 0, 0, 0, 0, columns, 1, 1, 1,
                           columns, 0, 0, columns, ROWS, 1, 1, eps, nullptr);
     LAUNCHED();
-    close(named("rms_norm_f32 mul add").c_str(), to.host(), fused, 1e-5);
+    close(named("rms_norm_f32 mul add"), to.host(), fused, 1e-5);
     l2_norm_f32_cuda(from.data, to.data, columns, ROWS, CHANNELS, 1, stride, channel, 0, eps, nullptr);
     LAUNCHED();
-    close(named("l2_norm_f32").c_str(), to.host(), l2, 1e-5);
+    close(named("l2_norm_f32"), to.host(), l2, 1e-5);
     rms_norm_back_f32_cuda(slope.data, whole.data, to.data, columns, ROWS * CHANNELS, eps, nullptr);
     LAUNCHED();
-    close(named("rms_norm_back_f32").c_str(), to.host(), back, 1e-5);
+    close(named("rms_norm_back_f32"), to.host(), back, 1e-5);
     // The last group is cut off.
     int size = columns * 2 - 1, groups = (static_cast<int>(packed.size()) + size - 1) / size;
     for (int g = 0; g < groups; ++g) {
@@ -63,7 +63,7 @@ static void norms(int columns, int threads) {
     }
     group_norm_f32_cuda(whole.data, to.data, groups, eps, size, static_cast<int>(packed.size()), nullptr);
     LAUNCHED();
-    close(named("group_norm_f32").c_str(), to.host(), group, 1e-5);
+    close(named("group_norm_f32"), to.host(), group, 1e-5);
 }
 
 template <typename T> static void rope(const char *type, double tolerance) {

@@ -29,7 +29,7 @@ template <typename T> static void prefix(const char *suffix) {
     std::vector<T> got = values.host();
     got.resize(COUNT);
     for (const char *kernel : {"ShufflePrefixSumGlobalKernel ", "ShufflePrefixSumGlobalReduceBlockKernel ", "ShufflePrefixSumGlobalAddBase "})
-        exact((std::string(kernel) + suffix).c_str(), got, want);
+        exact((std::string(kernel) + suffix), got, want);
 }
 
 // Equal values may stand in any order: what the indices name must be sorted, and each index must be there once.
@@ -50,8 +50,8 @@ template <typename T, bool ASCENDING> static void sort(const char *suffix, int c
     if (!ASCENDING) std::reverse(should.begin(), should.end());
     std::sort(got.begin(), got.end());
     for (const char *kernel : {"BitonicArgSortGlobalKernel ", "BitonicArgCompareKernel ", "BitonicArgSortMergeKernel "}) {
-        exact((std::string(kernel) + suffix).c_str(), sorted, should);
-        exact((std::string(kernel) + suffix).c_str(), got, want);
+        exact((std::string(kernel) + suffix), sorted, should);
+        exact((std::string(kernel) + suffix), got, want);
     }
 }
 

@@ -94,11 +94,11 @@ template <typename T> static void pool(const char *suffix, int mode, bool aligne
     roi_align_forward_cuda_kernel<T><<<GET_BLOCKS(BINS), THREADS_PER_BLOCK>>>(BINS, from.data, boxes.data, to.data, ys.data, xs.data, OUT, OUT, T(SCALE),
                                                                              sampling, mode, aligned, CHANNELS, HEIGHT, WIDTH);
     LAUNCHED();
-    close((std::string("roi_align_forward_cuda_kernel ") + suffix).c_str(), to.host(), want, tolerance);
+    close((std::string("roi_align_forward_cuda_kernel ") + suffix), to.host(), want, tolerance);
     roi_align_backward_cuda_kernel<T><<<GET_BLOCKS(BINS), THREADS_PER_BLOCK>>>(BINS, up.data, boxes.data, ys.data, xs.data, down.data, OUT, OUT, T(SCALE),
                                                                               sampling, mode, aligned, CHANNELS, HEIGHT, WIDTH);
     LAUNCHED();
-    close((std::string("roi_align_backward_cuda_kernel ") + suffix).c_str(), down.host(), back, tolerance);
+    close((std::string("roi_align_backward_cuda_kernel ") + suffix), down.host(), back, tolerance);
 }
 
 int main() {

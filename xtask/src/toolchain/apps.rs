@@ -118,6 +118,18 @@ const APPS: &[App] = &[
         flags: &[],
     },
     App {
+        name: "ripser",
+        package: Some("ripserplusplus"),
+        include: &["ripserplusplus", "ripserplusplus/include"],
+        flags: &["-Xcompiler", "-fopenmp"],
+    },
+    App {
+        name: "sppark",
+        package: Some("sppark"),
+        include: &["sppark"],
+        flags: &[],
+    },
+    App {
         name: "warp-rnnt",
         package: Some("warp-rnnt"),
         include: &["."],
