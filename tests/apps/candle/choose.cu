@@ -1,5 +1,5 @@
 // Where one of two tensors is chosen by a third, through strides of their own.
-#include "../../programs/check.cuh"
+#include "../check.cuh"
 #include "../device_only.cuh"
 #include <ternary.cu>
 
@@ -24,21 +24,21 @@ static void check(const char *name, void (*kernel)(size_t, size_t, const size_t 
     Device<size_t> plain(std::vector<size_t>{ROWS, COLUMNS, COLUMNS, 1, COLUMNS, 1, COLUMNS, 1});
     kernel<<<2, 128>>>(COUNT, 2, plain.data, choice.data, a.data, b.data, to.data);
     LAUNCHED();
-    same(name, to.host(), straight);
+    exact(name, to.host(), straight);
     // The second tensor has its columns side by side, the third one row that is used for all.
     Device<size_t> strides(std::vector<size_t>{ROWS, COLUMNS, COLUMNS, 1, 1, ROWS, 0, 1});
     kernel<<<2, 128>>>(COUNT, 2, strides.data, choice.data, a.data, b.data, to.data);
     LAUNCHED();
-    same(name, to.host(), turned);
+    exact(name, to.host(), turned);
 }
 
 int main() {
-    check<int64_t, float>("i64 f32", where_i64_f32);
-    check<int64_t, double>("i64 f64", where_i64_f64);
-    check<int64_t, uint8_t>("i64 u8", where_i64_u8);
-    check<int64_t, uint32_t>("i64 u32", where_i64_u32);
-    check<int64_t, int64_t>("i64 i64", where_i64_i64);
-    check<uint32_t, float>("u32 f32", where_u32_f32);
-    check<uint8_t, float>("u8 f32", where_u8_f32);
-    return passed("7 kernels");
+    check<int64_t, float>("where_i64_f32", where_i64_f32);
+    check<int64_t, double>("where_i64_f64", where_i64_f64);
+    check<int64_t, uint8_t>("where_i64_u8", where_i64_u8);
+    check<int64_t, uint32_t>("where_i64_u32", where_i64_u32);
+    check<int64_t, int64_t>("where_i64_i64", where_i64_i64);
+    check<uint32_t, float>("where_u32_f32", where_u32_f32);
+    check<uint8_t, float>("where_u8_f32", where_u8_f32);
+    return verdict();
 }

@@ -1,5 +1,5 @@
 // Gradient descent of dfdx: every kind of momentum and weight decay.
-#include "../../programs/check.cuh"
+#include "../check.cuh"
 #include "../device_only.cuh"
 #include <sgd/sgd.cu>
 
@@ -28,12 +28,12 @@ static void check(const char *name, void (*kernel)(SgdConfig, size_t, T *, T *, 
                 p[i] = static_cast<T>(p[i] - step);
             }
             std::vector<T> got = dp.host();
-            near(name, std::vector<float>(got.begin(), got.end()), std::vector<float>(p.begin(), p.end()), tolerance);
+            close(name, got, p, tolerance);
         }
 }
 
 int main() {
-    check<float>("f32", sgd_update_f32, 1e-6);
-    check<double>("f64", sgd_update_f64, 1e-7);
-    return passed("2 kernels");
+    check<float>("sgd_update_f32", sgd_update_f32, 1e-6);
+    check<double>("sgd_update_f64", sgd_update_f64, 1e-7);
+    return verdict();
 }

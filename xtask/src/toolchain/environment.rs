@@ -58,6 +58,14 @@ pub(super) const TRITON: Environment = Environment {
     packages: &["triton==3.9.0", "numpy==2.4.6"],
 };
 
+/// The package manager itself, in the version whose parts `tests/apps/fetch.py` uses.
+pub(super) const PIP: Environment = Environment {
+    name: "pip",
+    about: "pip",
+    megabytes: 2,
+    packages: &["pip==26.3"],
+};
+
 impl Environment {
     fn root(&self) -> PathBuf {
         super::directory().join(self.name)

@@ -8,6 +8,8 @@
 //!  .cache/toolchain/python/    Python environment: nvcc 13, numba-cuda, tinygrad, ...   290 MB to download
 //!  .cache/toolchain/cuda12/    nvcc 12 from the distribution, headers from packages     115 MB, where it can be had
 //!  .cache/toolchain/triton/    Python environment for Triton, whose package is large    305 MB
+//!  .cache/toolchain/pip/       pip in the version that fetches sources                   2 MB
+//!  .cache/apps/                sources of applications that others wrote               20 MB
 //!  .cache/programs/            what the compilers made, by the hash of source and flags
 //! ```
 
@@ -18,6 +20,7 @@ mod cudart;
 mod environment;
 mod nvcc;
 mod programs;
+mod sources;
 
 pub(crate) use apps::apps;
 pub(crate) use clients::clients;

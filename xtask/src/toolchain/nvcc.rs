@@ -104,13 +104,19 @@ fn architecture(sources: &[PathBuf]) -> Result<String> {
     Ok(format!("arch={architecture},code={architecture}"))
 }
 
-/// The sources and all headers that lie beside them.
+/// The sources and all headers of ours that they can include: those beside them, one directory up, and those of our programs.
 fn with_headers(sources: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = sources.to_vec();
-    if let Some(directory) = sources.first().and_then(|source| source.parent()) {
-        for entry in fs::read_dir(directory)? {
+    let mut directories = vec![sh::root().join("tests/programs")];
+    for source in sources {
+        directories.extend(source.ancestors().skip(1).take(2).map(PathBuf::from));
+    }
+    directories.sort();
+    directories.dedup();
+    for directory in directories {
+        for entry in fs::read_dir(&directory)? {
             let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "cuh") {
+            if path.extension().is_some_and(|e| e == "cuh" || e == "h") {
                 files.push(path);
             }
         }

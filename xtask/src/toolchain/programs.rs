@@ -151,26 +151,33 @@ fn build_all() -> Result<Vec<Build>> {
         }
     }
     println!("  compiling {} programs in {} builds", programs.len(), jobs.len());
+    let built = parallel(&jobs, |(compiler, variant, program)| {
+        let path = compiler.program(&program.name, &program.sources, variant.flags)?;
+        Ok(Build {
+            name: program.name.clone(),
+            about: format!("nvcc {}, {}", variant.major, variant.about),
+            path,
+        })
+    });
+    built.into_iter().collect()
+}
+
+/// Does all jobs, as many at a time as there are processors, and answers their results in the order of the jobs.
+pub(super) fn parallel<J: Sync, R: Send>(jobs: &[J], work: impl Fn(&J) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
-    let results: Mutex<Vec<(usize, Result<Build>)>> = Mutex::new(Vec::new());
+    let results: Mutex<Vec<(usize, R)>> = Mutex::new(Vec::new());
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some((compiler, variant, program)) = jobs.get(index) else {
+                    let Some(job) = jobs.get(index) else {
                         return;
                     };
-                    let built = compiler
-                        .program(&program.name, &program.sources, variant.flags)
-                        .map(|path| Build {
-                            name: program.name.clone(),
-                            about: format!("nvcc {}, {}", variant.major, variant.about),
-                            path,
-                        });
+                    let result = work(job);
                     if let Ok(mut results) = results.lock() {
-                        results.push((index, built));
+                        results.push((index, result));
                     }
                 }
             });
