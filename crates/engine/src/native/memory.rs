@@ -208,7 +208,7 @@ impl Gen<'_> {
     }
 
     /// From the address in `rax` to the host's, or to `slow`.
-    fn host_address(&mut self, op: &Op, form: &Form, slow: CodeLabel) -> Result<(), IcedError> {
+    pub(super) fn host_address(&mut self, op: &Op, form: &Form, slow: CodeLabel) -> Result<(), IcedError> {
         let (align, span) = (form.align(), form.span());
         if align > 1 {
             self.asm.test(al, i32::try_from(align - 1).unwrap_or(0))?;
@@ -244,7 +244,7 @@ impl Gen<'_> {
     }
 
     /// Sixteen elements from `rax`.
-    fn load_row(&mut self, op: &Op, form: &Form, c: u8) -> Result<(), IcedError> {
+    pub(super) fn load_row(&mut self, op: &Op, form: &Form, c: u8) -> Result<(), IcedError> {
         let mask = Self::mask(op.flags, c);
         let (d, store) = self.target(op.d, form.class, c);
         let k = if store { None } else { mask };
@@ -364,7 +364,7 @@ impl Gen<'_> {
     }
 
     /// Sixteen elements to `rax`, of the lanes that execute.
-    fn store_row(&mut self, op: &Op, form: &Form, c: u8) -> Result<(), IcedError> {
+    pub(super) fn store_row(&mut self, op: &Op, form: &Form, c: u8) -> Result<(), IcedError> {
         let [low, high] = self.value(op.d, form.class, c, zmm26)?;
         let k = MASKS[usize::from(c)];
         match form.ty {
