@@ -11,7 +11,8 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::exec::alu::Alu;
-use crate::lir::{Inst, Kernel, Term, V, What};
+use crate::lir::{Atom, AtomKind, Inst, Kernel, Term, V, What};
+use tessera_arith::atomics::AtomOp;
 
 use super::live::reads;
 
@@ -71,9 +72,16 @@ pub(crate) fn simplify(kernel: &mut Kernel) {
         logic(kernel, &counts, b);
     }
     for inst in kernel.blocks.iter_mut().flat_map(|b| &mut b.insts) {
-        // Nobody wants to know whether the other lane was there.
-        if matches!(inst.what, What::Shfl(_)) && inst.d.len() > 1 && counts.uses[inst.d[1] as usize] == 0 {
-            inst.d.truncate(1);
+        let unread = |&d: &V| counts.uses[d as usize] == 0;
+        match inst.what {
+            // Nobody wants to know whether the other lane was there.
+            What::Shfl(_) if inst.d.get(1).is_some_and(unread) => inst.d.truncate(1),
+            // Nor what was there before: as `red`.
+            What::Atom(Atom {
+                kind: AtomKind::Int(AtomOp::Add | AtomOp::And | AtomOp::Or | AtomOp::Xor),
+                ..
+            }) if inst.d.iter().all(unread) => inst.d.clear(),
+            _ => {}
         }
     }
 }

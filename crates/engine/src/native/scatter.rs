@@ -217,7 +217,7 @@ impl Gen<'_> {
             ..*form
         };
         self.host_address(op, &row, slow)?;
-        self.distance = 0;
+        (self.address, self.distance) = (rax, 0);
         if load {
             self.load_row(op, &row, c)?;
         } else {
@@ -357,7 +357,12 @@ impl Gen<'_> {
                 }
             }
         }
+        let done = self.asm.create_label();
+        if shared && op.d == NO_OPERAND {
+            self.atom_all(atom, self.constant(inst.s[1]), scratch, done)?;
+        }
         self.atom_loop(atom, op, shared, scratch)?;
+        self.bind(done)?;
         if op.d != NO_OPERAND {
             for c in 0..2u8 {
                 self.asm
@@ -367,6 +372,38 @@ impl Gen<'_> {
         }
         self.bind(back)?;
         Ok(true)
+    }
+
+    /// An atomic of all 32 lanes in memory that no other thread of the processor sees, whose result nobody wants. As
+    /// [`atom_loop`](Self::atom_loop).
+    fn atom_all(
+        &mut self,
+        atom: &Atom,
+        known: Option<u64>,
+        scratch: i32,
+        done: CodeLabel,
+    ) -> Result<(), IcedError> {
+        let some = self.asm.create_label();
+        self.asm.cmp(dword_ptr(CX + disp(offset_of!(Cx, mask))), -1)?;
+        self.asm.jne(some)?;
+        if let Some(value) = known {
+            self.asm.mov(edi, super::vector::low(value))?;
+        }
+        for lane in 0..32 {
+            self.asm.mov(rsi, qword_ptr(STATE + (scratch + 8 * lane)))?;
+            if known.is_none() {
+                self.asm.mov(edi, dword_ptr(STATE + (scratch + 256 + 4 * lane)))?;
+            }
+            let cell = dword_ptr(rax + rsi);
+            match atom.kind {
+                AtomKind::Int(AtomOp::And) => self.asm.and(cell, edi)?,
+                AtomKind::Int(AtomOp::Or) => self.asm.or(cell, edi)?,
+                AtomKind::Int(AtomOp::Xor) => self.asm.xor(cell, edi)?,
+                _ => self.asm.add(cell, edi)?,
+            }
+        }
+        self.asm.jmp(done)?;
+        self.bind(some)
     }
 
     /// Offsets and operands are in the scratch memory, all checked; `rax` is what offsets count from.
