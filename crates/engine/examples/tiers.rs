@@ -129,7 +129,9 @@ type Case = (
 );
 
 const M: usize = 1 << 20;
-const CASES: [Case; 12] = [
+/// Where there is no gate.
+const NONE: f64 = f64::INFINITY;
+const CASES: [Case; 18] = [
     (
         "saxpy",
         16 * M,
@@ -249,6 +251,66 @@ const CASES: [Case; 12] = [
         [256, 1],
         1,
         [1.2, 0.35, 0.22],
+    ),
+    (
+        "scan",
+        4 * M,
+        [4 * M, 16, 4 * M],
+        false,
+        [16_384, 1],
+        [256, 1],
+        1,
+        [NONE; 3],
+    ),
+    (
+        "transpose",
+        2048,
+        [4 * M, 16, 4 * M],
+        true,
+        [128, 128],
+        [16, 16],
+        1,
+        [NONE; 3],
+    ),
+    (
+        "stencil",
+        2048,
+        [4 * M, 16, 4 * M],
+        true,
+        [64, 256],
+        [32, 8],
+        1,
+        [NONE; 3],
+    ),
+    (
+        "softmax",
+        1024,
+        [4 * M, 16, 4 * M],
+        true,
+        [4096, 1],
+        [256, 1],
+        1,
+        [NONE; 3],
+    ),
+    (
+        "layer_norm",
+        1024,
+        [4 * M, 2048, 4 * M],
+        true,
+        [4096, 1],
+        [256, 1],
+        1,
+        [NONE; 3],
+    ),
+    (
+        "matmul_mma",
+        512,
+        [M / 8, M / 8, M / 4],
+        true,
+        [256, 1],
+        [256, 1],
+        1,
+        [NONE; 3],
     ),
 ];
 

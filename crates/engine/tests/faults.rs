@@ -4,12 +4,12 @@
 mod common;
 
 use common::{Device, Hooks, kernel, params, program, run_with};
-use tessera_engine::{Fault, FaultKind, Geometry, Launch, Options};
+use tessera_engine::{Fault, FaultKind, Geometry, Launch, Options, Tier};
 
 /// Runs `body` with `%rd1` a buffer of 64 words and `%r1` the thread, in several ways; all give the same fault.
 fn fault_of(body: &str, block: [u32; 3], extra: u64) -> Fault {
     let mut found: Option<Fault> = None;
-    for warps in [1, 8] {
+    for (warps, tier) in [(1, Tier::Interpreter), (8, Tier::Interpreter), (1, Tier::Native)] {
         for plain in [false, true] {
             let mut device = Device::default();
             let text = kernel(
@@ -23,6 +23,7 @@ fn fault_of(body: &str, block: [u32; 3], extra: u64) -> Fault {
             let options = Options {
                 warps,
                 plain,
+                tier,
                 ..Options::default()
             };
             let launch =
@@ -88,6 +89,30 @@ fn misaligned() {
         0,
     );
     assert_eq!((fault.kind, fault.address), (FaultKind::MisalignedAddress, 2));
+}
+
+/// Accesses at constant distances from one address are checked together where that is possible.
+#[test]
+fn one_of_several_at_constant_distances() {
+    let end = "add.s64 %rd5, %rd1, 240; ld.global.u32 %r2, [%rd5]; ld.global.u32 %r3, [%rd5+8]; ld.global.u32 %r4, [%rd5+16]; ret;";
+    let fault = fault_of(end, [32, 1, 1], 0);
+    assert_eq!(
+        (fault.kind, fault.address, fault.thread),
+        (FaultKind::IllegalAddress, 256, [0, 0, 0])
+    );
+    let row = "ld.global.u32 %r2, [%rd4]; ld.global.u32 %r3, [%rd4+192]; add.u32 %r4, %r2, %r3; st.global.u32 [%rd4], %r4; ret;";
+    let fault = fault_of(row, [32, 1, 1], 0);
+    assert_eq!(
+        (fault.kind, fault.address, fault.thread),
+        (FaultKind::IllegalAddress, 256, [16, 0, 0])
+    );
+    // A multiple of 8 only without the wider one's distance from the lowest.
+    let odd = "add.s64 %rd5, %rd1, 20; ld.global.u32 %r2, [%rd5]; ld.global.u32 %r3, [%rd5+-4]; ld.global.u64 %rd6, [%rd5+8]; ret;";
+    let fault = fault_of(odd, [32, 1, 1], 0);
+    assert_eq!(
+        (fault.kind, fault.address, fault.thread),
+        (FaultKind::MisalignedAddress, 28, [0, 0, 0])
+    );
 }
 
 #[test]

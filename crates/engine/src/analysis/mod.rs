@@ -3,6 +3,7 @@
 pub(crate) mod cfg;
 pub(crate) mod live;
 pub(crate) mod shape;
+pub(crate) mod simplify;
 pub(crate) mod slots;
 
 /// A set of small numbers.

@@ -20,6 +20,7 @@ use std::sync::OnceLock;
 use crate::analysis::cfg::{self, Cfg};
 use crate::analysis::live::Live;
 use crate::analysis::shape::{Shape, Threads, shapes};
+use crate::analysis::simplify::simplify;
 use crate::analysis::slots::{Slots, allocate};
 use crate::check::info::Table;
 use crate::exec::alu::Class;
@@ -74,6 +75,7 @@ impl PoolLayout {
 
 impl Analysed {
     pub(crate) fn new(mut kernel: Kernel) -> Self {
+        simplify(&mut kernel);
         let cfg = cfg::order(&mut kernel);
         let live = Live::new(&kernel);
         let mut first = Vec::new();

@@ -283,6 +283,9 @@ table! {
     Cnot16(a: u32) -> u32 { logic::cnot16(a) }
     Cnot32(a: u32) -> u32 { logic::cnot32(a) }
     Cnot64(a: u64) -> u64 { logic::cnot64(a) }
+    Xor3(a: u32, b: u32, c: u32) -> u32 { a ^ b ^ c }
+    Choose(a: u32, b: u32, c: u32) -> u32 { a & b | !a & c }
+    Majority(a: u32, b: u32, c: u32) -> u32 { a & b | a & c | b & c }
     Lop3(a: u32, b: u32, c: u32) -> u32 { logic::lop3(a, b, c, low8(x)) }
     Shl16(a: u32, b: u32) -> u32 { logic::shl16(a, b) }
     Shl32(a: u32, b: u32) -> u32 { logic::shl32(a, b) }

@@ -317,16 +317,40 @@ impl<F: Fn3> Body for Map3<F> {
             let b = Source::<F::B>::new(cx, o.b, o.flags);
             let c = Source::<F::C>::new(cx, o.c, o.flags);
             let x = o.imm.cast_unsigned();
-            drive::<F::R, I>(cx, &o, |cx, k| {
-                let (a, b, c) = (a.load(cx, k), b.load(cx, k), c.load(cx, k));
-                let mut r = [F::R::default(); CHUNK];
-                for i in 0..CHUNK {
-                    r[i] = F::call(a[i], b[i], c[i], x);
+            if cx.full && o.flags & SCALAR == 0 {
+                // As in `drive`, which compilers take to be too large for three operands and call for each chunk.
+                let to = cx.destination(o.d);
+                for k in 0..cx.chunks {
+                    let v = Self::chunk(cx, (&a, &b, &c), k, x);
+                    F::R::store::<I>(to.add(k * F::R::BYTES), &v);
                 }
-                r
-            });
+                return op.add(1);
+            }
+            drive::<F::R, I>(cx, &o, |cx, k| Self::chunk(cx, (&a, &b, &c), k, x));
             op.add(1)
         }
+    }
+}
+
+impl<F: Fn3> Map3<F> {
+    /// Chunk `k` of the result.
+    ///
+    /// # Safety
+    /// As [`Source::load`].
+    #[inline(always)]
+    unsafe fn chunk(
+        cx: &Cx,
+        (a, b, c): (&Source<F::A>, &Source<F::B>, &Source<F::C>),
+        k: usize,
+        x: u32,
+    ) -> [F::R; CHUNK] {
+        // SAFETY: the caller's promise.
+        let (a, b, c) = unsafe { (a.load(cx, k), b.load(cx, k), c.load(cx, k)) };
+        let mut r = [F::R::default(); CHUNK];
+        for i in 0..CHUNK {
+            r[i] = F::call(a[i], b[i], c[i], x);
+        }
+        r
     }
 }
 

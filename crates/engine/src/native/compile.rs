@@ -12,6 +12,7 @@
 //! | `rbx` | the windows of the access sites |
 //! | `k1`, `k2` | the lane mask: all 32 lanes; the upper 16 |
 //! | `zmm0`..`zmm23`, `k7` | homes of slots |
+//! | `r8`..`r11`, `rbp`, `rsi`, `rdi` | copies of what was just written or checked, inside a block |
 //! | the others | nothing between operations |
 
 use std::mem::offset_of;
@@ -20,10 +21,12 @@ use iced_x86::IcedError;
 use iced_x86::code_asm::*;
 
 use super::asm::{Asm, Mark};
-use super::bases::Base;
+use super::bases::{Base, Folded, Lead};
 use super::code::Code as Mapped;
 use super::context::{PLACES, State};
+use super::kept::Kept;
 use super::regs::{Home, Homes};
+use super::scalar::Compare;
 use crate::analysis::cfg::NONE;
 use crate::decode::{Analysed, Code, Role};
 use crate::exec::alu::Class;
@@ -96,6 +99,8 @@ pub(super) enum Stub {
         call: Call,
         held: Vec<Home>,
         copied: Vec<(u32, Class)>,
+        /// What the code that follows takes to be in integer registers.
+        kept: Vec<Kept>,
     },
     /// The quantum is used up; the split goes on at an operation.
     Stop { from: CodeLabel, pc: u32 },
@@ -103,11 +108,14 @@ pub(super) enum Stub {
     Barrier { from: CodeLabel, pc: u32 },
     /// Lanes that wait come first or join.
     Elect { from: CodeLabel, place: u32 },
-    /// A check of several accesses failed: none of them relies on it.
-    Unchecked {
+    /// A check of several accesses failed: handlers carry out all operations from the first number to before the second.
+    Stretch {
         from: CodeLabel,
-        slow: CodeLabel,
-        at: i32,
+        end: CodeLabel,
+        ops: (u32, u32),
+        /// Homes at the start and at the end.
+        held: [Vec<Home>; 2],
+        copied: Vec<(u32, Class)>,
     },
     /// Loads the homes that are wanted at an operation, and goes there.
     Entry {
@@ -155,9 +163,15 @@ pub(super) struct Gen<'a> {
     /// Addresses that have been checked in this block.
     pub(super) bases: Vec<Base>,
     pub(super) next_base: usize,
+    pub(super) leads: Vec<Lead>,
+    /// Loads that arithmetic carries out itself.
+    pub(super) folded: Vec<Folded>,
+    /// How often each register is read.
+    pub(super) uses: Vec<u32>,
     /// Where the current instruction stands in its block.
     pub(super) place_in_block: usize,
-    /// Distance of the current access from the address in `rax`.
+    /// Where the current access finds its address, and its distance from there.
+    pub(super) address: AsmRegister64,
     pub(super) distance: i32,
     /// Registers of which somebody reads the bits of a NaN.
     pub(super) read_as_bits: Vec<bool>,
@@ -169,6 +183,12 @@ pub(super) struct Gen<'a> {
     /// Block and instruction that are being emitted.
     pub(super) block: u32,
     pub(super) held: Vec<Home>,
+    /// What integer registers hold as well as memory, the one wanted longest ago first.
+    pub(super) kept: Vec<Kept>,
+    /// The result of the current instruction is among these.
+    pub(super) kept_result: bool,
+    /// The comparison that the branch at the end of the block makes itself.
+    pub(super) decides: Option<Compare>,
     entries: Vec<Option<Mark>>,
     loaders: Vec<Option<Mark>>,
     load_all: Option<Mark>,
@@ -209,6 +229,20 @@ pub(super) fn slot_disp(operand: u32) -> i32 {
 pub(crate) fn compile(analysed: &Analysed, code: &Code) -> Option<Compiled> {
     let generated = Gen::new(analysed, code).ok()??;
     generated.run().ok()?
+}
+
+/// How often each register is read.
+fn uses(a: &Analysed) -> Vec<u32> {
+    let mut uses = vec![0; a.kernel.vregs.len()];
+    for block in &a.kernel.blocks {
+        for inst in &block.insts {
+            crate::analysis::live::reads(inst, |v| uses[v as usize] += 1);
+        }
+        if let Some(v) = block.term.operand() {
+            uses[v as usize] += 1;
+        }
+    }
+    uses
 }
 
 /// Loops around each block.
@@ -258,7 +292,11 @@ impl<'a> Gen<'a> {
             rotate,
             bases: Vec::new(),
             next_base: 0,
+            leads: Vec::new(),
+            folded: Vec::new(),
+            uses: uses(analysed),
             place_in_block: 0,
+            address: rax,
             distance: 0,
             read_as_bits: super::nan::read_as_bits(analysed),
             sources: Vec::new(),
@@ -266,6 +304,9 @@ impl<'a> Gen<'a> {
             spans: vec![(0, 0); sites],
             block: 0,
             held: Vec::new(),
+            kept: Vec::new(),
+            kept_result: false,
+            decides: None,
             entries: vec![None; code.ops.len()],
             loaders: vec![None; code.ops.len()],
             load_all: None,
@@ -294,7 +335,7 @@ impl<'a> Gen<'a> {
         for (b, block) in (0u32..).zip(&self.analysed.kernel.blocks) {
             self.block = b;
             self.bind(self.blocks[b as usize])?;
-            self.bases.clear();
+            self.forget_checks();
             self.next_base = 0;
             let body = block.insts.iter().map(Some).chain([None]);
             for (place, i) in body.enumerate() {
@@ -306,6 +347,10 @@ impl<'a> Gen<'a> {
                     Some(&op) => op,
                     None => u32::try_from(self.code.ops.len()).unwrap_or(0),
                 };
+                if !i.is_some_and(|i| super::bases::keeps(&i.what)) {
+                    self.close(from, place)?;
+                }
+                self.kept_result = false;
                 self.operations(i, from, to)?;
                 if let Some(i) = i {
                     self.forget_bases(i);
@@ -431,10 +476,12 @@ impl<'a> Gen<'a> {
                 call,
                 held,
                 copied,
+                kept,
             } => {
                 self.bind(from)?;
                 self.widen_operands(&copied)?;
                 self.call_handler(call, &held)?;
+                self.load_kept(&kept)?;
                 self.asm.jmp(back)
             }
             Stub::Entry { from, pc, body, held } => {
@@ -446,11 +493,31 @@ impl<'a> Gen<'a> {
                 self.load_masks()?;
                 self.asm.jmp(body)
             }
-            Stub::Unchecked { from, slow, at } => {
+            Stub::Stretch {
+                from,
+                end,
+                ops,
+                held: [before, after],
+                copied,
+            } => {
                 self.bind(from)?;
-                self.asm.mov(qword_ptr(STATE + at), 0)?;
-                self.asm.mov(qword_ptr(STATE + (at + 8)), 0)?;
-                self.asm.jmp(slow)
+                self.widen_operands(&copied)?;
+                for home in before {
+                    self.save(home)?;
+                }
+                self.asm.vzeroupper()?;
+                self.asm.mov(rdi, STATE)?;
+                self.asm.mov(esi, ops.0)?;
+                self.asm.mov(edx, ops.1)?;
+                self.asm
+                    .call(qword_ptr(STATE + disp(offset_of!(State, stretch))))?;
+                self.asm.test(eax, eax)?;
+                self.asm.je(self.leave)?;
+                for home in after {
+                    self.load(home)?;
+                }
+                self.load_masks()?;
+                self.asm.jmp(end)
             }
             Stub::Stop { from, pc } => {
                 self.bind(from)?;
@@ -502,16 +569,20 @@ impl<'a> Gen<'a> {
         }
         let mut at = from;
         while at < to {
+            let stubs = self.stubs.len();
             let op = self.code.ops[at as usize];
             match (self.code.roles[at as usize], inst) {
                 (Role::Guard, Some(inst)) => {
+                    // What is loaded for it is not there where it is passed by.
+                    self.kept.clear();
                     self.guarded(inst, at)?;
+                    self.kept.clear();
                     at += 2;
                     continue;
                 }
                 (Role::Poll, _) => {
+                    self.close(at, self.place_in_block)?;
                     self.entries[at as usize] = Some(self.asm.mark());
-                    self.bases.clear();
                     self.poll(&op, at)?;
                 }
                 (Role::End, _) | (_, None) => self.terminator(&op, at)?,
@@ -519,6 +590,11 @@ impl<'a> Gen<'a> {
                     if !self.native(inst, role, &op, at)? {
                         self.handler(at, inst)?;
                     }
+                }
+            }
+            for stub in &mut self.stubs[stubs..] {
+                if let Stub::Handler { kept, .. } = stub {
+                    kept.clone_from(&self.kept);
                 }
             }
             at += 1;
@@ -557,6 +633,7 @@ impl<'a> Gen<'a> {
         let access = Self::accesses(inst).then_some(at);
         let copied = self.copied(&inst.s);
         self.widen_operands(&copied)?;
+        self.kept.clear();
         self.call_handler(Call { number: at, access }, &held)
     }
 
@@ -598,6 +675,7 @@ impl<'a> Gen<'a> {
             call: Call { number, access },
             held,
             copied,
+            kept: Vec::new(),
         });
         from
     }

@@ -64,6 +64,9 @@ impl Gen<'_> {
         if let Some(value) = self.pool_constant(operand, class) {
             return Ok(Source::Constant(value));
         }
+        if let Some(folded) = self.folded_source(operand, c)? {
+            return Ok(folded);
+        }
         if operand & (POOL | FLAT) != 0 {
             return Ok(Source::Broadcast {
                 base: base_of(operand),

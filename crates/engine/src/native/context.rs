@@ -35,6 +35,8 @@ pub(super) struct Window {
     /// As `row`, for one lane.
     pub(super) one: u64,
     pub(super) delta: u64,
+    /// Where the last load of a row was, in the host's memory: what the next ones are guessed from.
+    pub(super) last: u64,
 }
 
 impl Window {
@@ -44,6 +46,7 @@ impl Window {
         row: 0,
         one: 0,
         delta: 0,
+        last: 0,
     };
 }
 
@@ -65,6 +68,7 @@ pub(crate) struct State {
     pub(super) shared: *mut u8,
     pub(super) call: unsafe extern "sysv64" fn(*mut State, u32) -> u32,
     pub(super) access: unsafe extern "sysv64" fn(*mut State, u32, u32) -> u32,
+    pub(super) stretch: unsafe extern "sysv64" fn(*mut State, u32, u32) -> u32,
     pub(super) control: unsafe extern "sysv64" fn(*mut State, u32) -> usize,
     pub(super) block: *mut Block,
     /// The warps of the block.
@@ -105,6 +109,7 @@ impl Default for State {
             shared: std::ptr::null_mut(),
             call,
             access,
+            stretch,
             control,
             block: std::ptr::null_mut(),
             seats: Seats::default(),
@@ -125,6 +130,34 @@ impl State {
         self.generation = generation;
         self.store.clear();
         self.store.resize(sites, Window::EMPTY);
+    }
+
+    /// Takes over what tier 0 has found for a site.
+    ///
+    /// # Safety
+    /// During [`run`](Self::run).
+    unsafe fn read_window(&mut self, number: u32) {
+        // SAFETY: the caller's promise; `store` has all sites.
+        unsafe {
+            let code = &*self.code;
+            let (row, one) = code.spans(number);
+            if row == 0 {
+                return;
+            }
+            let site = *(*self.cx).sites.add(number as usize);
+            let limit = |span: u64| (site.len + 1).saturating_sub(span);
+            *self.windows.add(number as usize) = if site.len == 0 {
+                Window::EMPTY
+            } else {
+                Window {
+                    lo: site.lo,
+                    row: limit(row),
+                    one: limit(one),
+                    delta: (site.host.addr() as u64).wrapping_sub(site.lo),
+                    last: 0,
+                }
+            };
+        }
     }
 
     fn wait_at(&mut self, place: u32, mask: u32) {
@@ -259,23 +292,38 @@ unsafe extern "sysv64" fn access(state: *mut State, number: u32, access: u32) ->
     // SAFETY: the caller's promise.
     unsafe {
         let more = call(state, number);
-        let cx = &mut *(*state).cx;
-        let code = &*(*state).code;
-        let op = *cx.ops.add(access as usize);
-        let site = *cx.sites.add(op.site as usize);
-        let (row, one) = code.spans(op.site);
-        let limit = |span: u64| (site.len + 1).saturating_sub(span);
-        *(*state).windows.add(op.site as usize) = if site.len == 0 {
-            Window::EMPTY
-        } else {
-            Window {
-                lo: site.lo,
-                row: limit(row),
-                one: limit(one),
-                delta: (site.host.addr() as u64).wrapping_sub(site.lo),
-            }
-        };
+        let op = (*state).cx.as_ref().map(|cx| *cx.ops.add(access as usize));
+        if let Some(op) = op {
+            (*state).read_window(op.site);
+        }
         more
+    }
+}
+
+/// Executes operations `from` to before `to`, which stand in one block, as tier 0 does, and reads their sites afterwards. 0: the
+/// run is over.
+///
+/// # Safety
+/// As [`call`], with all that any of them reads in the frame.
+unsafe extern "sysv64" fn stretch(state: *mut State, from: u32, to: u32) -> u32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let state = &mut *state;
+        let cx = &mut *state.cx;
+        cx.full = cx.mask[0] == u32::MAX;
+        let (first, end) = (cx.ops.add(from as usize), cx.ops.add(to as usize));
+        let mut op = first;
+        while op < end {
+            op = ((*op).f)(cx, op);
+            if op.is_null() {
+                return 0;
+            }
+        }
+        for number in from..to {
+            let site = (*state.cx).ops.add(number as usize);
+            state.read_window((*site).site);
+        }
+        1
     }
 }
 

@@ -166,18 +166,22 @@ impl Gen<'_> {
     /// A branch whose predicate is the same in all lanes that execute.
     fn branch_together(&mut self, op: &Op, taken: u32, other: u32) -> Result<(), IcedError> {
         let (then, next) = (self.asm.create_label(), self.block + 1);
-        self.predicate_word(ecx, op.a)?;
-        self.asm.test(cx(offset_of!(Cx, mask)), ecx)?;
         // The one that follows comes last.
         let (first, last, negated) = if taken == next {
             (other, taken, op.flags & NEGATED == 0)
         } else {
             (taken, other, op.flags & NEGATED != 0)
         };
-        if negated {
-            self.asm.jne(then)?;
+        if let Some(compare) = self.decides.take() {
+            self.jump_when(&compare, negated, then)?;
         } else {
-            self.asm.je(then)?;
+            self.predicate_word(ecx, op.a)?;
+            self.asm.test(cx(offset_of!(Cx, mask)), ecx)?;
+            if negated {
+                self.asm.jne(then)?;
+            } else {
+                self.asm.je(then)?;
+            }
         }
         self.goto(first, op.site, false)?;
         self.bind(then)?;

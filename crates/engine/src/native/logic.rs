@@ -56,8 +56,8 @@ fn reorder(table: u32, order: [usize; 3]) -> u32 {
     result
 }
 
-pub(super) fn lop3(e: &mut Emit<'_>) -> Result {
-    let table = e.x & 0xff;
+/// The operation that a table of three operands says.
+fn ternary(e: &mut Emit<'_>, table: u32) -> Result {
     let mut operands = [e.rm(0), e.rm(1), e.rm(2)];
     let mut order = [0, 1, 2];
     // The operand that the instruction overwrites goes first: the destination, if it is one and unmasked lanes are free.
@@ -481,7 +481,10 @@ pub(super) fn form(alu: Alu) -> Option<Form> {
         Not32 | Not64 => Form::Lanes(not),
         Cnot16 => Form::Lanes(|e| cnot(e, Some(0xffff))),
         Cnot32 | Cnot64 => Form::Lanes(|e| cnot(e, None)),
-        Lop3 => Form::Lanes(lop3),
+        Xor3 => Form::Lanes(|e| ternary(e, 0x96)),
+        Choose => Form::Lanes(|e| ternary(e, 0xca)),
+        Majority => Form::Lanes(|e| ternary(e, 0xe8)),
+        Lop3 => Form::Lanes(|e| ternary(e, e.x & 0xff)),
         Shl32 => Form::Lanes(|e| shift(e, ops::SHIFT_LEFT, ops::SHIFT_LEFT_BY, false)),
         ShrU32 => Form::Lanes(|e| shift(e, ops::SHIFT_RIGHT_U, ops::SHIFT_RIGHT_U_BY, false)),
         ShrS32 => Form::Lanes(|e| shift(e, ops::SHIFT_RIGHT_S, ops::SHIFT_RIGHT_S_BY, false)),

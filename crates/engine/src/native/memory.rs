@@ -13,6 +13,7 @@ use super::alu::Lanes;
 use super::compile::{FRAME, Gen, MASKS, STATE, WINDOWS, disp, slot_disp};
 use super::compute::{base_of, masked, masked_memory};
 use super::context::{State, Window};
+use super::kept::Place;
 use crate::exec::alu::Class;
 use crate::exec::memory::ORDERED;
 use crate::exec::{FLAT, LINE, Op, POOL, SCALAR, WIDE};
@@ -140,38 +141,41 @@ impl Gen<'_> {
             return Ok(false);
         };
         self.spans[op.site as usize] = (u64::from(form.bytes) * 16, u64::from(form.lane()));
+        let base = match self.base(inst, op, &form, load) {
+            Some(base) => Some(base),
+            None => self.lead(inst, op, &form, (load, at))?,
+        };
+        if let Some(base) = base
+            && load
+            && self.fold(inst, op, &form, at, base)
+        {
+            return Ok(true);
+        }
         let back = self.asm.create_label();
         // With a guard in front it is the guard's handler that runs the access.
-        let slow = self.handler_stub(self.guard.unwrap_or(at), Some(at), back);
-        let known = self.base(op, &form, load);
-        let led = known.is_none();
-        let base = match known {
-            Some(base) => Some(base),
-            None => self.lead(op, &form, load, slow)?,
+        let slow = match base {
+            Some(_) => None,
+            None => Some(self.handler_stub(self.guard.unwrap_or(at), Some(at), back)),
         };
         let chunks = if op.flags & SCALAR != 0 { 1 } else { 2 };
         for c in 0..chunks {
-            if form.pattern == Pattern::Any {
-                self.scattered(op, &form, c, slow, load)?;
-                continue;
-            }
-            match base {
-                Some(base) => {
+            match (base, slow) {
+                (Some((base, distance)), _) => {
                     // Lanes of a uniform address share one.
                     let c = if op.flags & LINE == 0 { 0 } else { c };
-                    self.asm
-                        .mov(rax, qword_ptr(STATE + (base.at + 8 * i32::from(c))))?;
-                    if !led {
-                        self.asm.test(rax, rax)?;
-                        self.asm.je(slow)?;
-                    }
-                    self.distance = base.distance(op);
+                    self.address = self.kept_address(base.at + 8 * i32::from(c))?;
+                    self.distance = distance;
                 }
-                None => {
+                (None, Some(slow)) if form.pattern == Pattern::Any => {
+                    self.scattered(op, &form, c, slow, load)?;
+                    continue;
+                }
+                (None, Some(slow)) => {
                     self.line_address(op, op.imm, c)?;
                     self.host_address(op, &form, slow)?;
-                    self.distance = 0;
+                    (self.address, self.distance) = (rax, 0);
                 }
+                (None, None) => {}
             }
             match (load, form.pattern) {
                 (true, Pattern::Row) => self.load_row(op, &form, c)?,
@@ -192,14 +196,27 @@ impl Gen<'_> {
         } else {
             4
         };
-        let at = base_of(op.a) + (slot_disp(op.a) + step * i32::from(c));
-        if op.flags & WIDE != 0 {
-            self.asm.mov(rax, qword_ptr(at))?;
+        let wide = op.flags & WIDE != 0;
+        let at = slot_disp(op.a) + step * i32::from(c);
+        let kept = if op.a & POOL == 0 {
+            self.kept(Place::Frame(at), wide)
+        } else {
+            None
+        };
+        let at = base_of(op.a) + at;
+        if wide {
+            match kept {
+                Some(register) => self.asm.mov(rax, super::kept::WIDE[register])?,
+                None => self.asm.mov(rax, qword_ptr(at))?,
+            }
             if imm != 0 {
                 self.asm.add(rax, imm)?;
             }
         } else {
-            self.asm.mov(eax, dword_ptr(at))?;
+            match kept {
+                Some(register) => self.asm.mov(eax, super::kept::NARROW[register])?,
+                None => self.asm.mov(eax, dword_ptr(at))?,
+            }
             if imm != 0 {
                 self.asm.add(eax, imm)?;
             }
@@ -208,7 +225,7 @@ impl Gen<'_> {
     }
 
     /// From the address in `rax` to the host's, or to `slow`.
-    fn host_address(&mut self, op: &Op, form: &Form, slow: CodeLabel) -> Result<(), IcedError> {
+    pub(super) fn host_address(&mut self, op: &Op, form: &Form, slow: CodeLabel) -> Result<(), IcedError> {
         let (align, span) = (form.align(), form.span());
         if align > 1 {
             self.asm.test(al, i32::try_from(align - 1).unwrap_or(0))?;
@@ -243,8 +260,28 @@ impl Gen<'_> {
             .add(rax, qword_ptr(window + disp(offset_of!(Window, delta))))
     }
 
-    /// Sixteen elements from `rax`.
-    fn load_row(&mut self, op: &Op, form: &Form, c: u8) -> Result<(), IcedError> {
+    /// Asks for what the site loads next but three, if it goes on as from its last access to this one. The processor sees no such
+    /// pattern where warps take turns, or rows are further apart than pages.
+    fn prefetch(&mut self, op: &Op, c: u8) -> Result<(), IcedError> {
+        let here = qword_ptr(self.address + self.distance);
+        if c == 0 {
+            let last =
+                WINDOWS + (disp(op.site as usize * size_of::<Window>()) + disp(offset_of!(Window, last)));
+            self.asm.lea(rcx, here)?;
+            self.asm.mov(rdx, rcx)?;
+            self.asm.sub(rdx, qword_ptr(last))?;
+            self.asm.mov(qword_ptr(last), rcx)?;
+        }
+        // The second chunk goes the way of the first.
+        self.asm
+            .prefetcht1(byte_ptr(self.address + rdx * 4 + self.distance))
+    }
+
+    /// Sixteen elements from the address.
+    pub(super) fn load_row(&mut self, op: &Op, form: &Form, c: u8) -> Result<(), IcedError> {
+        if !form.shared {
+            self.prefetch(op, c)?;
+        }
         let mask = Self::mask(op.flags, c);
         let (d, store) = self.target(op.d, form.class, c);
         let k = if store { None } else { mask };
@@ -252,17 +289,17 @@ impl Gen<'_> {
             Lanes::W32(d) => {
                 let d = masked(d, k);
                 match form.ty {
-                    MemType::U8 => self.asm.vpmovzxbd(d, xmmword_ptr(rax + self.distance))?,
-                    MemType::S8 => self.asm.vpmovsxbd(d, xmmword_ptr(rax + self.distance))?,
-                    MemType::U16 => self.asm.vpmovzxwd(d, ymmword_ptr(rax + self.distance))?,
-                    MemType::S16 => self.asm.vpmovsxwd(d, ymmword_ptr(rax + self.distance))?,
-                    _ => self.asm.vmovdqu32(d, zmmword_ptr(rax + self.distance))?,
+                    MemType::U8 => self.asm.vpmovzxbd(d, xmmword_ptr(self.address + self.distance))?,
+                    MemType::S8 => self.asm.vpmovsxbd(d, xmmword_ptr(self.address + self.distance))?,
+                    MemType::U16 => self.asm.vpmovzxwd(d, ymmword_ptr(self.address + self.distance))?,
+                    MemType::S16 => self.asm.vpmovsxwd(d, ymmword_ptr(self.address + self.distance))?,
+                    _ => self.asm.vmovdqu32(d, zmmword_ptr(self.address + self.distance))?,
                 }
             }
             Lanes::W64(halves) => {
                 for (h, d) in halves.into_iter().enumerate() {
                     let d = masked(d, self.half(k, h)?);
-                    let at = rax + (self.distance + disp(h * 8 * form.bytes as usize));
+                    let at = self.address + (self.distance + disp(h * 8 * form.bytes as usize));
                     match form.ty {
                         MemType::U8 => self.asm.vpmovzxbq(d, qword_ptr(at))?,
                         MemType::S8 => self.asm.vpmovsxbq(d, qword_ptr(at))?,
@@ -286,7 +323,7 @@ impl Gen<'_> {
     fn load_one(&mut self, op: &Op, form: &Form, c: u8) -> Result<(), IcedError> {
         let scalar = op.flags & SCALAR != 0;
         for (i, operand) in (0..form.n).zip([op.d, op.b, op.c, op.g]) {
-            let at = rax + (self.distance + i32::try_from(i * form.bytes).unwrap_or(0));
+            let at = self.address + (self.distance + i32::try_from(i * form.bytes).unwrap_or(0));
             let wide = form.class == Class::W64;
             match form.ty {
                 MemType::U8 => self.asm.movzx(ecx, byte_ptr(at))?,
@@ -364,23 +401,23 @@ impl Gen<'_> {
     }
 
     /// Sixteen elements to `rax`, of the lanes that execute.
-    fn store_row(&mut self, op: &Op, form: &Form, c: u8) -> Result<(), IcedError> {
+    pub(super) fn store_row(&mut self, op: &Op, form: &Form, c: u8) -> Result<(), IcedError> {
         let [low, high] = self.value(op.d, form.class, c, zmm26)?;
         let k = MASKS[usize::from(c)];
         match form.ty {
             MemType::U8 | MemType::S8 => self
                 .asm
-                .vpmovdb(masked_memory(xmmword_ptr(rax + self.distance), k), low),
+                .vpmovdb(masked_memory(xmmword_ptr(self.address + self.distance), k), low),
             MemType::U16 | MemType::S16 => self
                 .asm
-                .vpmovdw(masked_memory(ymmword_ptr(rax + self.distance), k), low),
+                .vpmovdw(masked_memory(ymmword_ptr(self.address + self.distance), k), low),
             MemType::B32 | MemType::S32 => self
                 .asm
-                .vmovdqu32(masked_memory(zmmword_ptr(rax + self.distance), k), low),
+                .vmovdqu32(masked_memory(zmmword_ptr(self.address + self.distance), k), low),
             MemType::B64 => {
                 self.asm.kshiftrw(k3, k, 8)?;
                 self.asm
-                    .vmovdqu64(masked_memory(zmmword_ptr(rax + self.distance), k), low)?;
+                    .vmovdqu64(masked_memory(zmmword_ptr(self.address + self.distance), k), low)?;
                 self.asm
                     .vmovdqu64(masked_memory(zmmword_ptr(rax + (self.distance + 64)), k3), high)
             }

@@ -26,6 +26,7 @@ mod divide;
 mod float;
 mod half;
 mod int;
+mod kept;
 mod logic;
 mod memory;
 mod moves;

@@ -11,16 +11,58 @@ use iced_x86::code_asm::*;
 
 use super::compile::{CX, FRAME, Gen, disp, slot_disp};
 use super::compute::base_of;
+use super::kept::{NARROW, Place, WIDE};
 use crate::analysis::shape::Shape;
+use crate::decode::Role;
 use crate::exec::alu::{Alu, Class};
-use crate::exec::{Cx, Op};
-use crate::lir::{Inst, V};
+use crate::exec::{Cx, Op, POOL};
+use crate::lir::{Inst, Term, V};
 
 /// An operand of 32 or 64 bits.
 #[derive(Clone, Copy)]
 enum Value {
     Imm(u64),
     At(AsmMemoryOperand),
+    /// Index in [`WIDE`].
+    In(usize),
+}
+
+impl Value {
+    const fn register(self) -> Option<usize> {
+        match self {
+            Self::In(r) => Some(r),
+            _ => None,
+        }
+    }
+}
+
+/// Places of `rax` and `rcx` in [`WIDE`].
+const RAX: usize = 7;
+const RCX: usize = 8;
+
+/// An instruction of two operands, the second of which may be anything but a large immediate.
+macro_rules! two {
+    ($gen:ident.$name:ident($wide:expr, $r:expr, $b:expr)) => {
+        match ($b, $wide) {
+            (Value::In(b), true) => $gen.asm.$name(WIDE[$r], WIDE[b]),
+            (Value::In(b), false) => $gen.asm.$name(NARROW[$r], NARROW[b]),
+            (Value::At(b), true) => $gen.asm.$name(WIDE[$r], qword_ptr(b)),
+            (Value::At(b), false) => $gen.asm.$name(NARROW[$r], dword_ptr(b)),
+            (Value::Imm(b), true) => $gen.asm.$name(WIDE[$r], short(b)),
+            (Value::Imm(b), false) => $gen.asm.$name(NARROW[$r], short(b)),
+        }
+    };
+}
+
+/// The low half of an immediate.
+#[allow(clippy::cast_possible_truncation, reason = "that is what it is for")]
+const fn short(value: u64) -> i32 {
+    value as i32
+}
+
+/// Whether an instruction's immediate of 32 bits can say this.
+fn fits(value: u64, wide: bool) -> bool {
+    !wide || i64::from(short(value)).cast_unsigned() == value
 }
 
 /// What an operation does with the accumulator.
@@ -71,8 +113,18 @@ const fn simple(alu: Alu) -> Option<(Act, bool)> {
     })
 }
 
+/// A comparison of shared values.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Compare {
+    test: Test,
+    signed: bool,
+    wide: bool,
+    /// Registers and their operands.
+    sources: [(V, u32); 2],
+}
+
 /// The comparison of a predicate: its name, signedness, width.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 enum Test {
     Eq,
     Ne,
@@ -121,38 +173,47 @@ impl Gen<'_> {
     }
 
     /// Element `c` of a shared value. The result may take the place of an operand, so no other element is read for it.
-    fn element(&self, v: V, operand: u32, c: i32) -> Value {
+    fn element(&mut self, v: V, operand: u32, c: i32) -> Value {
         if let Some(value) = self.constant(v) {
-            return Value::Imm(value);
+            return Value::Imm(if self.class(v) == Class::W64 {
+                value
+            } else {
+                value & 0xffff_ffff
+            });
         }
-        let at = base_of(operand) + slot_disp(operand);
-        Value::At(if self.class(v) == Class::W64 {
-            qword_ptr(at + 8 * c)
-        } else {
-            dword_ptr(at + 4 * c)
-        })
+        let wide = self.class(v) == Class::W64;
+        let at = slot_disp(operand) + if wide { 8 } else { 4 } * c;
+        if operand & POOL == 0
+            && let Some(register) = self.kept(Place::Frame(at), wide)
+        {
+            return Value::In(register);
+        }
+        let at = base_of(operand) + at;
+        Value::At(if wide { qword_ptr(at) } else { dword_ptr(at) })
     }
 
-    /// Loads 32 or 64 bits into `rax` or `rcx`.
-    fn load_value(&mut self, second: bool, wide: bool, value: Value) -> Result<(), IcedError> {
-        let (narrow_to, wide_to) = if second { (ecx, rcx) } else { (eax, rax) };
+    /// Loads 32 or 64 bits.
+    fn load_value(&mut self, r: usize, wide: bool, value: Value) -> Result<(), IcedError> {
         match (value, wide) {
-            (Value::Imm(i), true) => self.asm.mov(wide_to, i),
-            #[allow(clippy::cast_possible_truncation, reason = "the operand has 32 bits")]
-            (Value::Imm(i), false) => self.asm.mov(narrow_to, i as u32),
-            (Value::At(m), true) => self.asm.mov(wide_to, qword_ptr(m)),
-            (Value::At(m), false) => self.asm.mov(narrow_to, dword_ptr(m)),
+            (Value::Imm(i), _) => match u32::try_from(i) {
+                Ok(i) => self.asm.mov(NARROW[r], i),
+                Err(_) => self.asm.mov(WIDE[r], i),
+            },
+            (Value::In(from), true) => self.asm.mov(WIDE[r], WIDE[from]),
+            (Value::In(from), false) => self.asm.mov(NARROW[r], NARROW[from]),
+            (Value::At(m), true) => self.asm.mov(WIDE[r], qword_ptr(m)),
+            (Value::At(m), false) => self.asm.mov(NARROW[r], dword_ptr(m)),
         }
     }
 
-    /// Applies an operation to `rax`, with `rcx` as the other operand.
-    fn act(&mut self, act: Act, wide: bool, b: Option<Value>) -> Result<(), IcedError> {
+    /// Applies an operation to register `r`.
+    fn act(&mut self, act: Act, wide: bool, r: usize, b: Option<Value>) -> Result<(), IcedError> {
         let Some(b) = b else {
             return match (act, wide) {
-                (Act::Not, true) => self.asm.not(rax),
-                (Act::Not, false) => self.asm.not(eax),
-                (Act::Neg, true) => self.asm.neg(rax),
-                (Act::Neg, false) => self.asm.neg(eax),
+                (Act::Not, true) => self.asm.not(WIDE[r]),
+                (Act::Not, false) => self.asm.not(NARROW[r]),
+                (Act::Neg, true) => self.asm.neg(WIDE[r]),
+                (Act::Neg, false) => self.asm.neg(NARROW[r]),
                 _ => Ok(()),
             };
         };
@@ -160,45 +221,65 @@ impl Gen<'_> {
             let Value::Imm(by) = b else { return Ok(()) };
             let by = u32::try_from(by).unwrap_or(0);
             return match (act, wide) {
-                (Act::Shl, true) => self.asm.shl(rax, by),
-                (Act::Shl, false) => self.asm.shl(eax, by),
-                (Act::ShrU, true) => self.asm.shr(rax, by),
-                (Act::ShrU, false) => self.asm.shr(eax, by),
-                (_, true) => self.asm.sar(rax, by),
-                (_, false) => self.asm.sar(eax, by),
+                (Act::Shl, true) => self.asm.shl(WIDE[r], by),
+                (Act::Shl, false) => self.asm.shl(NARROW[r], by),
+                (Act::ShrU, true) => self.asm.shr(WIDE[r], by),
+                (Act::ShrU, false) => self.asm.shr(NARROW[r], by),
+                (_, true) => self.asm.sar(WIDE[r], by),
+                (_, false) => self.asm.sar(NARROW[r], by),
             };
         }
-        self.load_value(true, wide, b)?;
-        match (act, wide) {
-            (Act::Add, true) => self.asm.add(rax, rcx),
-            (Act::Add, false) => self.asm.add(eax, ecx),
-            (Act::Sub, true) => self.asm.sub(rax, rcx),
-            (Act::Sub, false) => self.asm.sub(eax, ecx),
-            (Act::Mul, true) => self.asm.imul_2(rax, rcx),
-            (Act::Mul, false) => self.asm.imul_2(eax, ecx),
-            (Act::And, true) => self.asm.and(rax, rcx),
-            (Act::And, false) => self.asm.and(eax, ecx),
-            (Act::Or, true) => self.asm.or(rax, rcx),
-            (Act::Or, false) => self.asm.or(eax, ecx),
-            (_, true) => self.asm.xor(rax, rcx),
-            (_, false) => self.asm.xor(eax, ecx),
+        let b = match b {
+            Value::Imm(i) if act == Act::Mul && i.is_power_of_two() => {
+                return self.act(Act::Shl, wide, r, Some(Value::Imm(u64::from(i.trailing_zeros()))));
+            }
+            Value::Imm(i) if act == Act::Mul || !fits(i, wide) => {
+                self.load_value(RCX, wide, b)?;
+                Value::In(RCX)
+            }
+            b => b,
+        };
+        match act {
+            Act::Add => two!(self.add(wide, r, b)),
+            Act::Sub => two!(self.sub(wide, r, b)),
+            Act::And => two!(self.and(wide, r, b)),
+            Act::Or => two!(self.or(wide, r, b)),
+            Act::Mul => match (b, wide) {
+                (Value::At(b), true) => self.asm.imul_2(WIDE[r], qword_ptr(b)),
+                (Value::At(b), false) => self.asm.imul_2(NARROW[r], dword_ptr(b)),
+                (Value::In(b), true) => self.asm.imul_2(WIDE[r], WIDE[b]),
+                (Value::In(b), false) => self.asm.imul_2(NARROW[r], NARROW[b]),
+                (Value::Imm(_), _) => Ok(()),
+            },
+            _ => two!(self.xor(wide, r, b)),
+        }
+    }
+
+    /// Loads 32 bits, extended to 64.
+    fn load_extended(&mut self, signed: bool, r: usize, value: Value) -> Result<(), IcedError> {
+        match value {
+            Value::Imm(i) if signed => {
+                let wide = i64::from(short(i)).cast_unsigned();
+                self.load_value(r, true, Value::Imm(wide))
+            }
+            Value::At(m) if signed => self.asm.movsxd(WIDE[r], dword_ptr(m)),
+            Value::In(from) if signed => self.asm.movsxd(WIDE[r], NARROW[from]),
+            value => self.load_value(r, false, value),
         }
     }
 
     /// Loads the product of two 32-bit values in 64 bits.
-    fn wide_product(&mut self, signed: bool, a: Value, b: Value) -> Result<(), IcedError> {
-        for (second, value) in [(false, a), (true, b)] {
-            let (narrow_to, wide_to) = if second { (ecx, rcx) } else { (eax, rax) };
-            match value {
-                #[allow(clippy::cast_possible_truncation, reason = "the operand has 32 bits")]
-                Value::Imm(i) if signed => self.asm.mov(wide_to, i64::from((i as u32).cast_signed()))?,
-                #[allow(clippy::cast_possible_truncation, reason = "the operand has 32 bits")]
-                Value::Imm(i) => self.asm.mov(narrow_to, i as u32)?,
-                Value::At(m) if signed => self.asm.movsxd(wide_to, dword_ptr(m))?,
-                Value::At(m) => self.asm.mov(narrow_to, dword_ptr(m))?,
+    fn wide_product(&mut self, signed: bool, r: usize, a: Value, b: Value) -> Result<(), IcedError> {
+        self.load_extended(signed, r, a)?;
+        let b = match b {
+            Value::Imm(i) if signed => Value::Imm(i64::from(short(i)).cast_unsigned()),
+            Value::Imm(i) => Value::Imm(i & 0xffff_ffff),
+            b => {
+                self.load_extended(signed, RCX, b)?;
+                Value::In(RCX)
             }
-        }
-        self.asm.imul_2(rax, rcx)
+        };
+        self.act(Act::Mul, true, r, Some(b))
     }
 
     /// Whether [`scalar_integer`](Self::scalar_integer) has the operation.
@@ -236,68 +317,146 @@ impl Gen<'_> {
         }
         let operands = [op.a, op.b, op.c];
         if let Some((test, signed, wide)) = comparison(alu) {
-            let [a, b] = [0, 1].map(|i| self.element(inst.s[i], operands[i], 0));
-            self.load_value(false, wide, a)?;
-            self.load_value(true, wide, b)?;
-            self.compare(test, signed, wide)?;
+            let compare = Compare {
+                test,
+                signed,
+                wide,
+                sources: [0, 1].map(|i| (inst.s[i], operands[i])),
+            };
+            if self.decides_branch(inst) {
+                self.decides = Some(compare);
+                return Ok(true);
+            }
+            self.compare(&compare)?;
             self.put_uniform_predicate(op.d)?;
             return Ok(true);
         }
         let uniform = self.shape(inst.d[0]) == Shape::Uniform;
         let to = slot_disp(op.d);
-        let out_wide = self.class(inst.d[0]) == Class::W64;
-        for c in 0..2 {
-            if c == 0 || !uniform {
-                let s = |g: &Self, i: usize| g.element(inst.s[i], operands[i], c);
-                match (simple(alu), alu) {
-                    (Some((act, wide)), _) => {
-                        let a = s(self, 0);
-                        let b = (inst.s.len() > 1).then(|| s(self, 1));
-                        self.load_value(false, wide, a)?;
-                        self.act(act, wide, b)?;
-                    }
-                    (None, Alu::MadLo32 | Alu::MadLo64) => {
-                        let (a, b, e) = (s(self, 0), s(self, 1), s(self, 2));
-                        self.load_value(false, out_wide, a)?;
-                        self.act(Act::Mul, out_wide, Some(b))?;
-                        self.act(Act::Add, out_wide, Some(e))?;
-                    }
-                    (None, Alu::Zx32To64) => {
-                        let a = s(self, 0);
-                        self.load_value(false, false, a)?;
-                    }
-                    (None, Alu::Sx32To64) => {
-                        let a = s(self, 0);
-                        self.load_value(false, false, a)?;
-                        self.asm.movsxd(rax, eax)?;
-                    }
-                    (None, _) => {
-                        let signed = matches!(alu, Alu::MulWideS32 | Alu::MadWideS32);
-                        let (a, b) = (s(self, 0), s(self, 1));
-                        self.wide_product(signed, a, b)?;
-                        if inst.s.len() > 2 {
-                            let e = s(self, 2);
-                            self.act(Act::Add, true, Some(e))?;
-                        }
-                    }
-                }
+        let wide = self.class(inst.d[0]) == Class::W64;
+        let mut made = Vec::new();
+        for c in 0..if uniform { 1 } else { 2 } {
+            let mut s = [Value::Imm(0); 3];
+            for (i, &v) in inst.s.iter().enumerate().take(3) {
+                s[i] = self.element(v, operands[i], c);
             }
-            if out_wide {
-                self.asm.mov(qword_ptr(FRAME + (to + 8 * c)), rax)?;
+            let mut busy: Vec<usize> = s.iter().filter_map(|v| v.register()).collect();
+            busy.extend(&made);
+            let r = self.keeper(&busy);
+            made.push(r);
+            self.compute(alu, wide, r, &s[..inst.s.len()])?;
+        }
+        for c in 0..2 {
+            let r = made[if uniform { 0 } else { usize::from(c != 0) }];
+            let at = to + if wide { 8 } else { 4 } * c;
+            if wide {
+                self.asm.mov(qword_ptr(FRAME + at), WIDE[r])?;
             } else {
-                self.asm.mov(dword_ptr(FRAME + (to + 4 * c)), eax)?;
+                self.asm.mov(dword_ptr(FRAME + at), NARROW[r])?;
             }
         }
+        self.forget_slot(to);
+        for c in 0..2 {
+            let r = made[if uniform { 0 } else { usize::from(c != 0) }];
+            self.keep(Place::Frame(to + if wide { 8 } else { 4 } * c), wide, r);
+        }
+        self.kept_result = true;
         Ok(true)
     }
 
-    /// Compares `rax` with `rcx` and writes the predicate for all lanes.
-    fn compare(&mut self, test: Test, signed: bool, wide: bool) -> Result<(), IcedError> {
-        if wide {
-            self.asm.cmp(rax, rcx)?;
-        } else {
-            self.asm.cmp(eax, ecx)?;
+    /// Makes a result in register `r`, which none of the operands is in.
+    fn compute(&mut self, alu: Alu, out_wide: bool, r: usize, s: &[Value]) -> Result<(), IcedError> {
+        match (simple(alu), alu) {
+            (Some((act, wide)), _) => {
+                self.load_value(r, wide, s[0])?;
+                self.act(act, wide, r, s.get(1).copied())
+            }
+            (None, Alu::MadLo32 | Alu::MadLo64) => {
+                self.load_value(r, out_wide, s[0])?;
+                self.act(Act::Mul, out_wide, r, Some(s[1]))?;
+                self.act(Act::Add, out_wide, r, Some(s[2]))
+            }
+            (None, Alu::Zx32To64) => self.load_extended(false, r, s[0]),
+            (None, Alu::Sx32To64) => self.load_extended(true, r, s[0]),
+            (None, _) => {
+                let signed = matches!(alu, Alu::MulWideS32 | Alu::MadWideS32);
+                self.wide_product(signed, r, s[0], s[1])?;
+                match s.get(2) {
+                    Some(&e) => self.act(Act::Add, true, r, Some(e)),
+                    None => Ok(()),
+                }
+            }
         }
+    }
+
+    /// Whether the only thing that a comparison of shared values is for is the branch right behind it.
+    fn decides_branch(&self, inst: &Inst) -> bool {
+        let block = &self.analysed.kernel.blocks[self.block as usize];
+        let next = self.analysed.first[self.block as usize] as usize + self.place_in_block + 1;
+        let d = inst.d[0];
+        self.place_in_block + 1 == block.insts.len()
+            && self.guard.is_none()
+            && matches!(block.term, Term::Branch { pred, taken, other, .. } if pred == d && taken != other)
+            && self.uses[d as usize] == 1
+            && self.code.roles[self.code.op_of_inst[next] as usize] == Role::End
+            && self.shape(d) == Shape::Uniform
+    }
+
+    /// Sets the processor's flags as a comparison says.
+    fn flags(&mut self, compare: &Compare) -> Result<(), IcedError> {
+        let wide = compare.wide;
+        let [a, b] = compare.sources.map(|(v, operand)| self.element(v, operand, 0));
+        let a = if let Some(r) = a.register() {
+            r
+        } else {
+            self.load_value(RAX, wide, a)?;
+            RAX
+        };
+        let b = match b {
+            Value::Imm(i) if !fits(i, wide) => {
+                self.load_value(RCX, wide, b)?;
+                Value::In(RCX)
+            }
+            b => b,
+        };
+        two!(self.cmp(wide, a, b))
+    }
+
+    /// Goes to a label when a comparison holds, or when it does not.
+    pub(super) fn jump_when(
+        &mut self,
+        compare: &Compare,
+        holds: bool,
+        to: CodeLabel,
+    ) -> Result<(), IcedError> {
+        self.flags(compare)?;
+        let test = match (compare.test, holds) {
+            (test, true) => test,
+            (Test::Eq, false) => Test::Ne,
+            (Test::Ne, false) => Test::Eq,
+            (Test::Lt, false) => Test::Ge,
+            (Test::Le, false) => Test::Gt,
+            (Test::Gt, false) => Test::Le,
+            (Test::Ge, false) => Test::Lt,
+        };
+        match (test, compare.signed) {
+            (Test::Eq, _) => self.asm.je(to),
+            (Test::Ne, _) => self.asm.jne(to),
+            (Test::Lt, true) => self.asm.jl(to),
+            (Test::Le, true) => self.asm.jle(to),
+            (Test::Gt, true) => self.asm.jg(to),
+            (Test::Ge, true) => self.asm.jge(to),
+            (Test::Lt, false) => self.asm.jb(to),
+            (Test::Le, false) => self.asm.jbe(to),
+            (Test::Gt, false) => self.asm.ja(to),
+            (Test::Ge, false) => self.asm.jae(to),
+        }
+    }
+
+    /// Compares two values and leaves all ones or zeros in `eax`.
+    fn compare(&mut self, compare: &Compare) -> Result<(), IcedError> {
+        self.flags(compare)?;
+        let (test, signed) = (compare.test, compare.signed);
         match (test, signed) {
             (Test::Eq, _) => self.asm.sete(al)?,
             (Test::Ne, _) => self.asm.setne(al)?,

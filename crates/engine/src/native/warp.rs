@@ -133,6 +133,16 @@ impl Gen<'_> {
         let (bound, segment) = (clamp as u32 & 31, clamp as u32 >> 8 & 31);
         let min = |lane: u32| lane & segment;
         let max = |lane: u32| min(lane) | bound & !segment;
+        if let Some(by) = self.constant(inst.s[1]) {
+            #[allow(clippy::cast_possible_truncation, reason = "the operand has 32 bits")]
+            let route = Route {
+                mode,
+                by: by as u32 & 31,
+                bound,
+                segment,
+            };
+            return self.shuffle_known(&route, inst, op, at);
+        }
         let back = self.asm.create_label();
         self.all_here(at, back)?;
         let low = self.value(op.a, Class::W32, 0, zmm28)?[0];
@@ -159,6 +169,42 @@ impl Gen<'_> {
         self.result32(op.d, 1, zmm30, free)?;
         if op.e != NO_OPERAND {
             self.asm.kunpckwd(k6, k4, k3)?;
+            let free = self.free(inst, inst.d[1]);
+            self.set_predicate(op.e, free)?;
+        }
+        self.bind(back)?;
+        Ok(true)
+    }
+
+    /// A shuffle by a known number: every lane's source is known.
+    fn shuffle_known(&mut self, route: &Route, inst: &Inst, op: &Op, at: u32) -> Result<bool, IcedError> {
+        let back = self.asm.create_label();
+        self.all_here(at, back)?;
+        let low = self.value(op.a, Class::W32, 0, zmm28)?[0];
+        let high = self.value(op.a, Class::W32, 1, zmm27)?[0];
+        for (c, made) in [(0, zmm24), (16, zmm30)] {
+            let from: [u32; 16] = std::array::from_fn(|i| route.source(c + super::vector::lane(i)).0);
+            let halves = [from.iter().any(|j| *j < 16), from.iter().any(|j| *j >= 16)];
+            let half = if halves[0] { low } else { high };
+            let places = self.vector_of(|i| from[i as usize]);
+            if halves == [true, true] {
+                self.asm.vmovdqa64(made, places)?;
+                self.asm.vpermi2d(made, low, high)?;
+            } else if (0u32..).zip(from).all(|(i, j)| i == j % 16) {
+                self.asm.vmovdqa64(made, half)?;
+            } else {
+                self.asm.vmovdqa64(zmm29, places)?;
+                self.asm.vpermd(made, zmm29, half)?;
+            }
+        }
+        // The result may take the place of the value, so both halves come first.
+        let free = self.free(inst, inst.d[0]);
+        self.result32(op.d, 0, zmm24, free)?;
+        self.result32(op.d, 1, zmm30, free)?;
+        if op.e != NO_OPERAND {
+            let inside = (0..32).fold(0, |bits, i| bits | u32::from(route.source(i).1) << i);
+            self.asm.mov(ecx, inside)?;
+            self.asm.kmovd(k6, ecx)?;
             let free = self.free(inst, inst.d[1]);
             self.set_predicate(op.e, free)?;
         }
@@ -254,6 +300,35 @@ impl Gen<'_> {
             self.result32(op.d, c, zmm26, scalar)?;
         }
         Ok(true)
+    }
+}
+
+/// A shuffle whose operands but the value are known.
+struct Route {
+    mode: Shfl,
+    by: u32,
+    bound: u32,
+    segment: u32,
+}
+
+impl Route {
+    /// The lane that gives lane `lane` its value, and whether that is the one asked for.
+    const fn source(&self, lane: u32) -> (u32, bool) {
+        let min = lane & self.segment;
+        let max = min | self.bound & !self.segment;
+        let (other, inside) = match self.mode {
+            Shfl::Up => {
+                let inside = lane >= max + self.by;
+                (if inside { lane - self.by } else { lane }, inside)
+            }
+            Shfl::Down => (lane + self.by, lane + self.by <= max),
+            Shfl::Bfly => (lane ^ self.by, lane ^ self.by <= max),
+            Shfl::Idx => (
+                self.by & !self.segment | min,
+                self.by & !self.segment | min <= max,
+            ),
+        };
+        (if inside { other } else { lane }, inside)
     }
 }
 
