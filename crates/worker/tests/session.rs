@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Guest, SCALE, Worker, function, load, scale};
+use common::{Guest, SCALE, Worker, function, load, post_scale, scale};
 use tessera_channel::{CallError, Carrier, ChannelError, Client, UnixCarrier};
 use tessera_wire::messages::{
     ContextFault, ContextSetLimit, CopyIn, CopyOut, CopyWithin, EventCreate, EventRecord, Fill, FunctionGet,
@@ -190,6 +190,30 @@ fn a_guest_that_goes_frees_what_it_held() {
     // As the end of the process does: the socket closes, nothing is destroyed in order.
     drop(guest);
     worker.until(|status| status.sessions.is_empty() && status.frame_buffer_used == empty);
+}
+
+#[test]
+fn what_was_freed_while_work_ran_is_no_leak() {
+    const COUNT: u32 = 1 << 20;
+    let worker = Worker::checking(64 << 20, Some("leak"));
+    let guest = Guest::new(&worker);
+    load(&guest, 5, SCALE).unwrap();
+    function(&guest, 5, 6, "scale");
+    let (used, kept) = (guest.alloc(u64::from(COUNT) * 4), guest.alloc(4096));
+    // The worker frees when the kernel is done; nothing is asked of it after that.
+    let last = post_scale(&guest, 6, used, 3, COUNT);
+    let free = MemFree {
+        context: guest.context,
+        address: used,
+    };
+    guest.client.post(&free, &[]).unwrap();
+    assert_eq!(guest.wait(last).error_seq, 0);
+    drop(guest);
+    worker.until(|status| status.sessions.is_empty());
+    // The other one is.
+    let findings = worker.findings();
+    assert_eq!(findings.lines().count(), 1, "{findings}");
+    assert!(findings.contains(&format!("{kept:#x}")), "{findings}");
 }
 
 #[test]

@@ -93,6 +93,7 @@ impl Guest {
     }
 
     pub(super) fn context_destroy(&mut self, handle: u64) {
+        self.settle_frees();
         if let Some(Object::Context(context)) = self.objects.remove(handle, Kind::Context) {
             self.info.remember(context.device.counters());
             self.host.forget_context(handle);

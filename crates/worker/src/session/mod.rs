@@ -254,6 +254,8 @@ impl Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
+        // Nobody else comes to free what work has let go of since, and it would count as lost.
+        self.settle_frees();
         self.objects.remember_counters(&self.info);
     }
 }

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tessera_channel::{CallError, ChannelError, Client, ClientOptions, Completion, Progress, Records};
-use tessera_control::{CONTROL_SOCKET, GUEST_SOCKET, Request, Response, WorkerConfig, WorkerStatus};
+use tessera_control::{
+    CONTROL_SOCKET, FINDINGS, GUEST_SOCKET, Request, Response, WorkerConfig, WorkerStatus,
+};
 use tessera_wire::messages::{
     ContextCreate, CopyIn, CopyOut, FunctionGet, Launch, MemAlloc, ModuleLoad, StreamCreate,
 };
@@ -40,8 +42,17 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub(crate) fn start(frame_buffer_bytes: u64) -> Self {
+        Self::checking(frame_buffer_bytes, None)
+    }
+
+    /// A worker that looks for mistakes of kernels.
+    pub(crate) fn checking(frame_buffer_bytes: u64, checks: Option<&str>) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let running = tessera_worker::run_unconfined(config(directory.path(), frame_buffer_bytes)).unwrap();
+        let config = WorkerConfig {
+            check: checks.map(str::to_owned),
+            ..config(directory.path(), frame_buffer_bytes)
+        };
+        let running = tessera_worker::run_unconfined(config).unwrap();
         Self {
             directory,
             running: Mutex::new(Some(running)),
@@ -50,6 +61,11 @@ impl Worker {
 
     pub(crate) fn socket(&self) -> PathBuf {
         self.directory.path().join(GUEST_SOCKET)
+    }
+
+    /// What the checking mode found, a line of JSON each.
+    pub(crate) fn findings(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join(FINDINGS)).unwrap()
     }
 
     pub(crate) fn client(&self, kind: u32) -> Result<Client, ChannelError> {
@@ -282,10 +298,15 @@ pub(crate) fn load(guest: &Guest, module: u64, text: &str) -> Result<(), CallErr
 }
 
 pub(crate) fn scale(guest: &Guest, function: u64, address: u64, factor: u32, count: u32) -> Progress {
+    guest.wait(post_scale(guest, function, address, factor, count))
+}
+
+/// As [`scale`], and does not wait for it.
+pub(crate) fn post_scale(guest: &Guest, function: u64, address: u64, factor: u32, count: u32) -> u64 {
     let mut parameters = address.to_le_bytes().to_vec();
     parameters.extend_from_slice(&factor.to_le_bytes());
     parameters.extend_from_slice(&count.to_le_bytes());
-    let last = guest
+    guest
         .client
         .post_with(&parameters, |seq| Launch {
             stream: guest.stream,
@@ -295,8 +316,7 @@ pub(crate) fn scale(guest: &Guest, function: u64, address: u64, factor: u32, cou
             block: [128, 1, 1],
             ..Launch::default()
         })
-        .unwrap();
-    guest.wait(last)
+        .unwrap()
 }
 
 pub(crate) fn function(guest: &Guest, module: u64, function: u64, name: &str) {
