@@ -103,7 +103,11 @@ unsafe fn checked(cx: &mut Cx, op: *const Op) -> *const Op {
             cx.full = full && cx.mask == mask;
         }
         let inner = op.add(1);
-        with_state(cx, op, |cx, check, step| before(cx, inner, check, step));
+        let mut named = None;
+        with_state(cx, op, |cx, check, step| {
+            before(cx, inner, check, step);
+            named = members(cx, inner, step);
+        });
         let acted = cx.mask;
         let next = ((*inner).f)(cx, inner);
         if next.is_null() && cx.event == Event::Sync {
@@ -113,7 +117,7 @@ unsafe fn checked(cx: &mut Cx, op: *const Op) -> *const Op {
         // What gives way goes on behind the operation.
         let passed = !next.is_null() || cx.event == Event::Idle;
         with_state(cx, op, |cx, check, step| {
-            after(cx, inner, check, step, &acted, passed);
+            after(cx, inner, check, step, &acted, named.as_deref(), passed);
         });
         if o.flags & GUARDED != 0 {
             (cx.mask, cx.full) = (mask, full);
@@ -380,14 +384,37 @@ pub(super) fn lanes(mask: &Mask) -> impl Iterator<Item = usize> + use<> {
     (0..WARPS * 32).filter(move |lane| mask[lane / 32] >> (lane % 32) & 1 != 0)
 }
 
+/// The member mask of each lane, of an operation that has one: taken before it runs, since its result may go where the mask was.
+///
 /// # Safety
-/// As [`before`]. The operation was executed in the lanes of `acted`; `passed` when it did not stop.
+/// As [`before`].
+unsafe fn members(cx: &Cx, inner: *const Op, step: &Step<'_>) -> Option<Box<[u32; WARPS * 32]>> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let operand = match step.looked().what {
+            Some(What::Shfl(_)) => (*inner).g,
+            Some(What::BarWarp | What::Vote(_) | What::Match { .. } | What::Redux(_) | What::Elect) => {
+                (*inner).b
+            }
+            _ => return None,
+        };
+        let mut named = Box::new([0; WARPS * 32]);
+        for lane in lanes(&cx.mask) {
+            named[lane] = lane32(cx, operand, lane);
+        }
+        Some(named)
+    }
+}
+
+/// # Safety
+/// As [`before`]. The operation was executed in the lanes of `acted`, which named the lanes in `named`; `passed` when it did not stop.
 unsafe fn after(
     cx: &mut Cx,
     inner: *const Op,
     check: &mut BlockState,
     step: &Step<'_>,
     acted: &Mask,
+    named: Option<&[u32; WARPS * 32]>,
     passed: bool,
 ) {
     if !passed {
@@ -395,23 +422,20 @@ unsafe fn after(
     }
     // SAFETY: the caller's promise; operands outlive results where the operation is not lane by lane.
     unsafe {
-        let o = *inner;
         let (all, live) = ((*cx.group).all, (*cx.group).live);
         let masks = (acted, &all, &live);
+        if matches!(step.looked().what, Some(What::BarWarp)) {
+            check.warp_barrier(step, acted);
+        }
+        if let Some(named) = named {
+            check.members(step, masks, |lane| named[lane]);
+        }
         match step.looked().what {
             Some(What::Bar { arrive: false, .. }) => check.passed(step, &*cx.cta, acted, &all),
-            Some(What::BarWarp) => {
-                check.warp_barrier(step, acted);
-                check.members(step, masks, |lane| lane32(cx, o.b, lane));
-            }
-            Some(What::Shfl(_)) => check.members(step, masks, |lane| lane32(cx, o.g, lane)),
-            Some(What::Vote(_) | What::Match { .. } | What::Redux(_) | What::Elect) => {
-                check.members(step, masks, |lane| lane32(cx, o.b, lane));
-            }
             Some(What::Thread(thread)) => checked_thread::after(cx, inner, check, step, thread, acted),
             Some(What::Hook(Hook::Malloc)) => {
                 for lane in lanes(acted) {
-                    let (base, bytes) = (lane64(cx, o.d, lane), lane64(cx, o.a, lane));
+                    let (base, bytes) = (lane64(cx, (*inner).d, lane), lane64(cx, (*inner).a, lane));
                     if base != 0 {
                         check.heap_allocated(step, lane, base, bytes);
                     }
