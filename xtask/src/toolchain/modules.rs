@@ -12,6 +12,7 @@
 
 use super::environment::{Environment, PYTHON, TRITON, done, is_done, remove};
 use super::nvcc::Nvcc;
+use super::sources::crates;
 use crate::dist::Layout;
 use crate::host::Host;
 use crate::sh;
@@ -173,7 +174,11 @@ fn cutlass(_: &Layout, into: &Path) -> Result<()> {
 }
 
 fn llama(_: &Layout, into: &Path) -> Result<()> {
-    let ggml = crate_source("llama-cpp-sys-2")?.join("llama.cpp/ggml");
+    let packages = crates(&directory())?;
+    let package = packages
+        .get("llama-cpp-sys-2")
+        .context("llama.cpp is not among the packages")?;
+    let ggml = package.root.join("llama.cpp/ggml");
     let cuda = ggml.join("src/ggml-cuda");
     let include = [
         directory().join("stub"),
@@ -205,24 +210,6 @@ fn compile(sources: &[PathBuf], include: &[PathBuf], into: &Path) -> Result<()> 
         nvcc.text(source, include, &out)?;
     }
     Ok(())
-}
-
-/// Where the sources of a package of `tests/modules/Cargo.toml` lie.
-fn crate_source(name: &str) -> Result<PathBuf> {
-    let mut cargo = sh::cargo();
-    cargo
-        .args(["metadata", "--format-version", "1", "--locked", "--manifest-path"])
-        .arg(directory().join("Cargo.toml"));
-    let metadata: Value = serde_json::from_str(&sh::text(&mut cargo)?)?;
-    let packages = metadata["packages"]
-        .as_array()
-        .context("cargo names no packages")?;
-    let found = packages.iter().find(|p| p["name"] == name);
-    let manifest = found.and_then(|p| p["manifest_path"].as_str());
-    let root = manifest.and_then(|m| Path::new(m).parent());
-    Ok(root
-        .with_context(|| format!("{name} is not among the packages"))?
-        .to_owned())
 }
 
 /// What a collection depends on: the versions of everything, and our own files.
