@@ -74,6 +74,16 @@ const STAGES: &[Stage] = &[
         run: clients,
     },
     Stage {
+        name: "checks",
+        about: "the checking mode on programs of the vendor's nvcc",
+        run: checks,
+    },
+    Stage {
+        name: "modules",
+        about: "modules of real software, loaded whole",
+        run: modules,
+    },
+    Stage {
         name: "fuzz",
         about: "each fuzz target for --fuzz-seconds",
         run: fuzz,
@@ -206,6 +216,14 @@ fn apps(options: &Options) -> Result<()> {
 
 fn clients(options: &Options) -> Result<()> {
     toolchain::clients(&layout(options)?)
+}
+
+fn checks(options: &Options) -> Result<()> {
+    toolchain::checks(&layout(options)?)
+}
+
+fn modules(options: &Options) -> Result<()> {
+    toolchain::modules(&layout(options)?)
 }
 
 /// Coverage instrumentation without a nightly compiler: the flags that cargo-fuzz passes, all of them stable ones.

@@ -69,6 +69,9 @@ pub(crate) enum Command {
         after_long_help = "Example:\n  tessera events --follow      what died, when and why, as it happens"
     )]
     Events(EventsOptions),
+    /// Look at PTX without running it
+    #[command(subcommand)]
+    Ptx(PtxCommand),
     /// Print completions for a shell
     #[command(
         after_long_help = "Example:\n  tessera completions bash > ~/.local/share/bash-completion/completions/tessera"
@@ -284,6 +287,33 @@ pub(crate) struct EventsOptions {
     /// Only events with a higher number
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     pub(crate) after: u64,
+}
+
+const PTX_CHECK_HELP: &str = "\
+Files are PTX texts, or anything that holds fatbins: programs, libraries, object files, archives.
+Every kernel is parsed, verified, compiled, decoded and made machine code, as for launches on a
+software GPU; nothing is run. What is refused is shown with its line and makes the exit code 1.
+
+Examples:
+  tessera ptx check kernels.ptx
+  tessera ptx check --compute-capability 9.0 ./my_cuda_program libkernels.so
+  tessera ptx check --json kernels.ptx";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PtxCommand {
+    /// Load every kernel of files and say what is refused
+    #[command(after_long_help = PTX_CHECK_HELP)]
+    Check(PtxCheckOptions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PtxCheckOptions {
+    /// Of each fatbin only the PTX that a device of this compute capability takes, like 9.0 [all of it]
+    #[arg(long, value_name = "X.Y")]
+    pub(crate) compute_capability: Option<ComputeCapability>,
+    /// Files with PTX
+    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) files: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,6 @@
 //! The command line of Tessera: `tessera`.
 //!
-//! Every command but `run`, `manager` and the generators is a client of the manager's API and of nothing else. What users type is in
+//! Every command but `run`, `manager`, `ptx` and the generators is a client of the manager's API and of nothing else. What users type is in
 //! [`args`], one module per command family does it, [`table`] shows it.
 //!
 //! The same binary is the worker (`tessera worker`, started by the manager) and, when called `ptxas`, the pass-through that lets
@@ -57,6 +57,7 @@ fn execute(arguments: Arguments) -> Result<ExitCode, CliError> {
         Command::Gpu(command) => on_runtime(commands::gpu::run(command, json)),
         Command::Types(options) => on_runtime(commands::types::run(options, json)),
         Command::Vgpu(command) => on_runtime(commands::vgpu::run(command, json)),
+        Command::Ptx(command) => commands::ptx::run(&command, json),
         Command::Events(options) => on_runtime(commands::events::run(options, json)),
     }
 }

@@ -1,6 +1,7 @@
 //! Speed of the engine on a few kernels, beside the same work in plain Rust: `cargo run --release --example speed -p tessera-engine`.
 //!
-//! Every figure is processor time of this thread, the median of five runs; the last column is the ratio to Rust.
+//! Every figure is processor time of this thread, the median of five runs. The last column is the checking mode with its usual checks, and how
+//! many times slower it is than the first one.
 #![allow(clippy::print_stdout, reason = "a program that prints a table")]
 
 use std::cell::UnsafeCell;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use tessera_engine::check::{Allocation, Checker, Checks};
 use tessera_engine::{
     Access, Cta, Env, Exit, Geometry, HookError, Launch, Level, Memory, Options, Pool, Program, Runtime,
     Span, Symbols, ThreadView, Tier, Worker, compile,
@@ -40,7 +42,35 @@ unsafe impl Memory for Device {
     }
 }
 
+/// The same for launches that are checked.
+struct Watched<'a>(&'a Device, Arc<Checker>);
+
+// SAFETY: as for the device.
+unsafe impl Memory for Watched<'_> {
+    fn lookup(&self, address: u64, access: Access) -> Option<Span> {
+        self.0.lookup(address, access)
+    }
+    fn generation(&self) -> u64 {
+        1
+    }
+    fn checker(&self) -> Option<Arc<Checker>> {
+        Some(Arc::clone(&self.1))
+    }
+}
+
 impl Device {
+    /// Everything is known to the checks, and written.
+    fn watched(&self) -> Watched<'_> {
+        let checker = Checker::new(Checks::usual());
+        for (i, a) in self.0.iter().enumerate() {
+            checker.allocated(Allocation {
+                initialised: true,
+                ..Allocation::host(BASE + i as u64 * STEP, a.len() as u64 * 8)
+            });
+        }
+        Watched(self, checker)
+    }
+
     fn alloc(&mut self, bytes: usize) -> u64 {
         self.0
             .push((0..bytes.div_ceil(8)).map(|_| UnsafeCell::new(0)).collect());
@@ -123,7 +153,7 @@ fn program(params: &str, body: &str) -> Arc<Program> {
 
 /// Runs a launch; returns the operations executed.
 fn launch(
-    device: &Device,
+    device: &dyn Memory,
     program: &Arc<Program>,
     geometry: Geometry,
     params: &[u64],
@@ -158,6 +188,7 @@ fn launch(
 /// One case: the kernel in several ways, and Rust.
 fn case(name: &str, device: &Device, p: &Arc<Program>, g: Geometry, params: &[u64], native: impl FnMut()) {
     let native = median(native);
+    let mut first = None;
     print!("{name:<14} {native:>9.3}");
     let best = Level::best();
     for options in [
@@ -200,8 +231,20 @@ fn case(name: &str, device: &Device, p: &Arc<Program>, g: Geometry, params: &[u6
         if options.level == best && options.warps == 8 && !options.plain {
             print!(" {:>6.2}x", ms / native);
         }
+        first.get_or_insert(ms);
     }
-    println!();
+    let checked = Options {
+        check: true,
+        tier: Tier::Interpreter,
+        ..Options::default()
+    };
+    let watched = device.watched();
+    let ms = median(|| {
+        launch(&watched, p, g, params, checked);
+    });
+    let found = watched.1.findings().len();
+    assert_eq!(found, 0, "{name} has findings");
+    println!(" {ms:>9.3} {:>5.1}x", ms / first.unwrap_or(ms));
 }
 
 const INDEX: &str =
@@ -581,8 +624,8 @@ fn main() {
         return atomics();
     }
     println!(
-        "{:<14} {:>9} {:>27} {:>31} {:>23} {:>20}",
-        "ms", "Rust", "best unit, 8 warps, ratio", "all-vector", "1 warp", "AVX2"
+        "{:<14} {:>9} {:>27} {:>31} {:>23} {:>20} {:>23} {:>16}",
+        "ms", "Rust", "best unit, 8 warps, ratio", "all-vector", "1 warp", "AVX2", "machine code", "checked"
     );
     tiny();
     saxpy(1 << 22, "saxpy 4M");

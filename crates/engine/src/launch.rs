@@ -379,12 +379,7 @@ impl Launch {
 
 /// The decodings of a launch, and whether it runs as machine code.
 fn choose(program: &Program, threads: u32, geometry: &Geometry, options: Options) -> (Arc<Variant>, bool) {
-    let able = options.tier != Tier::Interpreter
-        && !options.plain
-        && !options.check
-        && options.level == Level::Avx512
-        && Level::Avx512.available();
-    if able && (options.tier == Tier::Native || worth(program, threads, geometry)) {
+    if able(options) && (options.tier == Tier::Native || worth(program, threads, geometry)) {
         let variant = program.variant(key(
             threads,
             geometry.block,
@@ -400,6 +395,52 @@ fn choose(program: &Program, threads: u32, geometry: &Geometry, options: Options
         program.variant(key(threads, geometry.block, options, false)),
         false,
     )
+}
+
+/// Whether launches with these options may run as machine code on this processor.
+fn able(options: Options) -> bool {
+    options.tier != Tier::Interpreter
+        && !options.plain
+        && !options.check
+        && options.level == Level::Avx512
+        && Level::Avx512.available()
+}
+
+/// What [`Program::make`] made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Made {
+    /// Operations of the decoding that shares values between lanes; none where the kernel's control flow does not allow it.
+    pub fast: Option<usize>,
+    /// Operations of the decoding that shares none.
+    pub vector: usize,
+    /// Bytes of machine code; none where the processor or the kernel does not allow any.
+    pub machine: Option<usize>,
+}
+
+impl Program {
+    /// Makes all that launches with blocks of this shape may use, which they otherwise make when they first need it.
+    #[must_use]
+    pub fn make(&self, block: [u32; 3]) -> Made {
+        let options = Options::default();
+        let threads = block.iter().product();
+        let of_groups = self.variant(key(threads, block, options, false));
+        let machine = able(options).then(|| {
+            let alone = Options { warps: 1, ..options };
+            let variant = self.variant(key(threads, block, alone, true));
+            variant.native(&self.analysed).map(|code| code.bytes)
+        });
+        Made {
+            fast: of_groups.fast.as_ref().map(|code| code.ops.len()),
+            vector: of_groups.vector(&self.analysed).ops.len(),
+            machine: machine.flatten(),
+        }
+    }
+
+    /// Instructions of the kernel as it is carried out: calls inlined, addresses of variables resolved.
+    #[must_use]
+    pub fn instructions(&self) -> usize {
+        self.analysed.insts.len()
+    }
 }
 
 /// Whether a launch is worth machine code: the kernel has proved hot, or so many threads run it that it will.

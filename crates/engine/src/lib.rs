@@ -50,8 +50,8 @@ pub use cta::{Cta, Exit, Pool, Why, Worker};
 pub use env::{Access, Env, HookError, Memory, NextBlock, Runtime, Span, ThreadMemory, ThreadView};
 pub use error::{CompileError, Fault, FaultKind, LaunchError};
 pub use exec::isa::Level;
-pub use launch::{Geometry, Launch, Options, Tier};
-pub use program::{Param, Program, Resources, Symbols, compile};
+pub use launch::{Geometry, Launch, Made, Options, Tier};
+pub use program::{Param, Program, Resources, SUPPLIED, Symbols, compile};
 
 /// First generic address of the shared window: `SHARED_WINDOW + offset` is byte `offset` of the block's shared memory.
 ///

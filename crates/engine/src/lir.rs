@@ -420,6 +420,8 @@ pub(crate) struct Kernel {
     pub(crate) objects: Vec<Object>,
     /// Constants that are the address of a variable: an index into `objects`, or [`DYNAMIC`].
     pub(crate) addresses: HashMap<V, u32>,
+    /// Registers that carry parameters and results of functions that are called. The padding of a struct is never written there.
+    pub(crate) carriers: HashSet<V>,
     /// Places of warp-wide instructions and barriers that do not ask whole warps to come together.
     pub(crate) loose: HashSet<u32>,
     /// An atomic with acquire or release semantics is there.

@@ -20,16 +20,6 @@ use tessera_ptx::{
 /// Code handles of functions (what `mov.u64 %rd, function` gives) are their numbers behind this; nothing is mapped there.
 const CODE_BASE: u64 = 0x0000_0300_0000_0000;
 
-/// Functions without a body that the engine supplies.
-const SUPPLIED: &[&str] = &[
-    "vprintf",
-    "__assertfail",
-    "malloc",
-    "free",
-    "cudaCGGetIntrinsicHandle",
-    "cudaCGSynchronize",
-];
-
 /// Addresses of a module's symbols.
 struct Layout {
     /// By number of the variable: where it lies in the module's block.
@@ -139,7 +129,7 @@ pub(crate) fn load(
         check_target(context, text.name, &parsed)?;
         modules.push(parsed);
     }
-    let module = tessera_ptx::link(modules, SUPPLIED).map_err(|error| match error {
+    let module = tessera_ptx::link(modules, tessera_engine::SUPPLIED).map_err(|error| match error {
         LinkError::Body(error) => DeviceError::InvalidPtx(error.to_string()),
         _ => DeviceError::Link(error.to_string()),
     })?;

@@ -3,7 +3,8 @@
 //!
 //! Each test runs many times in one launch, in every placement of its threads: lanes of a warp, warps of a block, and blocks
 //! on two executor threads. An outcome that the model forbids must never come. One that it allows but that programs do not
-//! expect is counted, and the counts are printed; whether it comes is a matter of timing.
+//! expect is counted, and the counts are printed; whether it comes is a matter of timing. All of it runs in the interpreter and as
+//! machine code.
 
 mod common;
 #[path = "litmus/kernel.rs"]
@@ -19,6 +20,7 @@ use common::{TestStream, gpu, launch, load, read_words, upload};
 use kernel::{Place, Shape};
 use parse::Test;
 use tessera_device::Context;
+use tessera_softgpu::{Execution, Tier};
 
 /// Meetings of the threads in one launch.
 const ROUNDS: u32 = 300;
@@ -146,10 +148,14 @@ fn files() -> Vec<PathBuf> {
     files
 }
 
-#[test]
-fn every_file() {
+/// Runs every file on a device that carries kernels out in this way.
+fn every_file(tier: Tier) {
     let wanted = std::env::var("TESSERA_LITMUS").unwrap_or_default();
-    let gpu = gpu();
+    let execution = Execution {
+        tier,
+        ..Execution::default()
+    };
+    let gpu = common::gpu_that(1 << 30, 2, execution);
     let context = common::context(&gpu);
     let mut wrong = Vec::new();
     let mut count = 0;
@@ -163,6 +169,17 @@ fn every_file() {
     }
     assert!(count > 0, "no file is called like `{wanted}`");
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn every_file_in_the_interpreter() {
+    every_file(Tier::Interpreter);
+}
+
+/// Where the processor is not one that machine code is made for, this is the interpreter once more.
+#[test]
+fn every_file_as_machine_code() {
+    every_file(Tier::Native);
 }
 
 /// An outcome that does come is found when it is forbidden, in every placement; so are a torn value and a bad file.

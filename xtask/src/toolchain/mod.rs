@@ -10,21 +10,27 @@
 //!  .cache/toolchain/triton/    Python environment for Triton, whose package is large    305 MB
 //!  .cache/toolchain/pip/       pip in the version that fetches sources                   2 MB
 //!  .cache/apps/                sources of applications that others wrote               20 MB
+//!  .cache/toolchain/modules/   Python environment with libraries that are looked at      80 MB
+//!  .cache/modules/             PTX that these make or carry
 //!  .cache/programs/            what the compilers made, by the hash of source and flags
 //! ```
 
 mod apps;
+mod checks;
 mod clients;
 mod cuda12;
 mod cudart;
 mod environment;
+mod modules;
 mod nvcc;
 mod programs;
 mod sources;
 
 pub(crate) use apps::apps;
+pub(crate) use checks::checks;
 pub(crate) use clients::clients;
 pub(crate) use cudart::link_cudart;
+pub(crate) use modules::modules;
 pub(crate) use nvcc::ptx;
 pub(crate) use programs::{demo_programs, programs};
 

@@ -79,6 +79,17 @@ impl Nvcc {
         Ok(program)
     }
 
+    /// Compiles a source of others to PTX.
+    pub(super) fn text(&self, source: &Path, include: &[PathBuf], out: &Path) -> Result<()> {
+        let mut command = self.command();
+        command.args(["-ptx", "-w", "-std=c++17", "-arch=compute_80"]);
+        for directory in include {
+            command.arg("-I").arg(directory);
+        }
+        sh::text(command.arg(source).arg("-o").arg(out))?;
+        Ok(())
+    }
+
     /// Directory for the result of a compilation, by the hash of all that goes into it.
     fn result(&self, name: &str, sources: &[PathBuf], flags: &[&str]) -> Result<PathBuf> {
         let mut hasher = DefaultHasher::new();

@@ -117,6 +117,12 @@ fn all() -> Result<Vec<Program>> {
     Ok(programs)
 }
 
+/// Name and sources of every program.
+pub(super) fn sources() -> Result<Vec<(String, Vec<PathBuf>)>> {
+    let programs = all()?.into_iter();
+    Ok(programs.map(|program| (program.name, program.sources)).collect())
+}
+
 fn cuda_files(directory: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory)? {

@@ -28,7 +28,7 @@ pub(super) fn packages(directory: &Path) -> Result<HashMap<String, Package>> {
 }
 
 /// Crates, and all that they need, as cargo takes no less.
-fn crates(directory: &Path) -> Result<HashMap<String, Package>> {
+pub(super) fn crates(directory: &Path) -> Result<HashMap<String, Package>> {
     let mut cargo = sh::cargo();
     cargo
         .args(["metadata", "--format-version", "1", "--locked", "--manifest-path"])

@@ -3,6 +3,7 @@
 pub(crate) mod events;
 pub(crate) mod gpu;
 pub(crate) mod manager;
+pub(crate) mod ptx;
 pub(crate) mod run;
 pub(crate) mod types;
 pub(crate) mod vgpu;

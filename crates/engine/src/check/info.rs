@@ -144,8 +144,9 @@ fn tracked(kernel: &Kernel, live: &Live) -> (Vec<u32>, usize) {
         }
     };
     if let Some(entry) = live.live_in.first() {
-        for i in entry.iter() {
-            take(&mut number, live.shared[i]);
+        let unwritten = entry.iter().map(|i| live.shared[i]);
+        for v in unwritten.filter(|v| !kernel.carriers.contains(v)) {
+            take(&mut number, v);
         }
     }
     if number.iter().all(|&n| n == NONE) {

@@ -419,6 +419,7 @@ impl Lower<'_> {
         if !cells.iter().any(|c| c.0 < end && start < c.0.saturating_add(c.1)) {
             // Nothing there yet: what is read is what a later store on another path may put there.
             let v = self.temp(if bytes == 8 { Class::W64 } else { Class::W32 });
+            self.kernel.carriers.insert(v);
             self.param_vars[var].cells.push((start, bytes, v));
             return Ok(v);
         }

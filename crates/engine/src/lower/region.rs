@@ -110,9 +110,11 @@ const fn class_of_bytes(bytes: u32) -> Class {
 impl Lower<'_> {
     fn cells(&mut self, size: u32) -> Vec<Cell> {
         let parts = parts(size).into_iter();
-        parts
+        let cells: Vec<Cell> = parts
             .map(|(at, bytes)| (at, bytes, self.temp(class_of_bytes(bytes))))
-            .collect()
+            .collect();
+        self.kernel.carriers.extend(cells.iter().map(|cell| cell.2));
+        cells
     }
 
     fn convention(&mut self, signature: Signature) -> usize {

@@ -1,6 +1,6 @@
-//! What of the instruction table is not executed, with reasons, and which executed rows have no file of `tests/ptx` yet.
+//! What of the instruction table is not executed, with reasons.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -15,8 +15,6 @@ pub(crate) struct Manual {
     families: Vec<(String, String)>,
     /// Spellings that are not executed, with the name of the reason.
     refused: BTreeMap<String, String>,
-    /// Rows that no file has.
-    untested: BTreeSet<String>,
 }
 
 fn file() -> PathBuf {
@@ -44,7 +42,6 @@ impl Manual {
             reasons: BTreeMap::new(),
             families: Vec::new(),
             refused: BTreeMap::new(),
-            untested: BTreeSet::new(),
         };
         let content = std::fs::read_to_string(file()).expect("the list is there");
         for line in content.lines().filter(|line| !line.is_empty()) {
@@ -52,8 +49,6 @@ impl Manual {
                 let _ = writeln!(manual.head, "{line}");
             } else if let Some((name, sentence)) = line.strip_prefix('@').and_then(|l| l.split_once(' ')) {
                 manual.reasons.insert(name.into(), sentence.into());
-            } else if let Some(row) = line.strip_prefix("untested ") {
-                manual.untested.insert(row.into());
             } else {
                 let (spelling, reason) = line.split_once(' ').expect("a spelling and a reason");
                 assert!(manual.reasons.contains_key(reason), "`{line}`: no such reason");
@@ -77,9 +72,6 @@ impl Manual {
         for (spelling, reason) in &self.refused {
             let _ = writeln!(text, "{spelling} {reason}");
         }
-        for row in &self.untested {
-            let _ = writeln!(text, "untested {row}");
-        }
         std::fs::write(file(), text).expect("the list can be written");
     }
 
@@ -100,10 +92,5 @@ impl Manual {
             known,
             "`{spelling}` is executed, though its family is listed as not"
         );
-    }
-
-    /// Whether a row is listed as having no file.
-    pub(crate) fn untested(&self, form: &Form) -> bool {
-        self.untested.contains(&text(form))
     }
 }

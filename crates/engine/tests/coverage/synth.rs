@@ -236,6 +236,8 @@ impl Synth<'_> {
             Role::DestVector | Role::SourceVector => list(ty, 0, vector_width(self.mods)),
             Role::PredDest | Role::Pred => format!("%p{n}"),
             Role::PredOrNot => format!("!%p{n}"),
+            Role::Memory if self.form.op == O::Txq => "[texture]".into(),
+            Role::Memory if self.form.op == O::Suq => "[surface]".into(),
             Role::Memory => self.address(memory),
             Role::Constant => "1".into(),
             Role::Fragment(_) => {
@@ -266,6 +268,7 @@ impl Synth<'_> {
             Role::Select if self.form.op.as_str().ends_with(['2', '4']) => format!("%r{n}"),
             Role::Select => format!("%r{n}.b0"),
             Role::DestSelect => "%r0".into(),
+            Role::Any if self.has(Flag::Grad) && n < 4 => "{%f4, %f5, %f6, %f7}".into(),
             Role::Any => "%rd3".into(),
         };
         if spec.second == Second::None {
@@ -463,7 +466,7 @@ pub(crate) fn cases(spelling: &str) -> Result<Vec<Case>, String> {
             O::Ld | O::St | O::Atom | O::Red if hinted => vec![all],
             O::Ld | O::St | O::Atom | O::Red => vec![fewest],
             // What may follow, offsets and a depth, fits only some geometries.
-            O::Tex => vec![fewest],
+            O::Tex | O::Tld4 => vec![fewest],
             // A second operation wants its operand; a scale comes with its modifier.
             op if op.as_str().starts_with('v') && decoded.mods.iter().any(|m| matches!(m, Mod::Atom(_))) => {
                 vec![all]
@@ -554,14 +557,9 @@ fn sensible(op: O, mods: &[Mod]) -> bool {
         (op, types.as_slice()),
         (O::Set, [Type::F16x2, Type::Bf16x2] | [Type::Bf16x2, Type::F16x2])
     );
-    // These want an image of their kind, bound with a format of theirs: tests of their own do that.
-    let image = matches!(
-        op,
-        O::Tex | O::Tld4 | O::Txq | O::Suld | O::Sust | O::Sured | O::Suq | O::Istypep
-    );
     // The general conversions have a list of their own.
     let general = op == O::Cvt && types.iter().all(|t| CONVERTED.contains(t));
-    flushed && fits && !flushes_bf16 && pairs && !general && !image
+    flushed && fits && !flushes_bf16 && pairs && !general
 }
 
 const CONVERTED: [Type; 12] = [

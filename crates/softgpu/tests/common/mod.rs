@@ -19,6 +19,11 @@ pub(crate) fn gpu() -> SoftGpu {
 }
 
 pub(crate) fn gpu_with(memory_bytes: u64, executors: u32) -> SoftGpu {
+    gpu_that(memory_bytes, executors, tessera_softgpu::Execution::default())
+}
+
+/// A device that carries kernels out in one way.
+pub(crate) fn gpu_that(memory_bytes: u64, executors: u32, execution: tessera_softgpu::Execution) -> SoftGpu {
     SoftGpu::open(&Options {
         name: "Test GPU".to_owned(),
         compute_capability: (9, 0),
@@ -27,7 +32,7 @@ pub(crate) fn gpu_with(memory_bytes: u64, executors: u32) -> SoftGpu {
         executors: Some(executors),
         pci_address: PciAddress::default(),
         pci_id: None,
-        execution: tessera_softgpu::Execution::default(),
+        execution,
         check: None,
     })
     .expect("device")
