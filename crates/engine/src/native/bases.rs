@@ -13,6 +13,7 @@
 //! A value that is loaded this way and wanted once, by arithmetic soon after, is not loaded at all: the instruction reads it
 //! where it is.
 
+use std::collections::HashSet;
 use std::mem::offset_of;
 
 use iced_x86::IcedError;
@@ -332,11 +333,11 @@ impl Gen<'_> {
 
     /// The uniform values from before instruction `from` of the block that those before `to` read.
     fn read_between(&self, from: usize, to: usize) -> Vec<(u32, Class)> {
-        let (mut read, mut written) = (Vec::new(), Vec::new());
+        let (mut read, mut seen) = (Vec::new(), HashSet::new());
         let block = &self.analysed.kernel.blocks[self.block as usize];
         for inst in &block.insts[from..to] {
-            read.extend(inst.s.iter().filter(|v| !written.contains(*v)));
-            written.extend(&inst.d);
+            read.extend(inst.s.iter().filter(|v| seen.insert(**v)));
+            seen.extend(&inst.d);
         }
         self.copied(&read)
     }
@@ -374,31 +375,34 @@ impl Gen<'_> {
         for (j, inst) in (1..).zip(block.insts.iter().skip(self.place_in_block + 1).take(FOLD)) {
             let mut read = false;
             reads(inst, |s| read |= s == v);
+            let [from, to] = [first + j, first + j + 1].map(|i| self.code.op_of_inst[i]);
+            let roles = &self.code.roles[at as usize + 1..to as usize];
+            if roles.iter().any(|r| matches!(r, Role::Poll | Role::Widen)) || inst.d.contains(&v) {
+                return false;
+            }
             if read {
-                let [from, to] = [first + j, first + j + 1].map(|i| self.code.op_of_inst[i]);
-                let roles = &self.code.roles[at as usize + 1..to as usize];
                 return matches!(inst.what, What::Alu(alu, x) if super::alu::has_native(alu, x))
                     && inst.guard.is_none()
                     && to == from + 1
-                    && self.code.ops[from as usize].flags & SCALAR == 0
-                    && !roles.contains(&Role::Poll);
+                    && self.code.ops[from as usize].flags & SCALAR == 0;
             }
-            if !keeps(&inst.what) || inst.d.contains(&v) || !self.checks_nothing(inst, first + j) {
+            if !self.passes(inst, first + j) {
                 return false;
             }
         }
         false
     }
 
-    /// Whether an instruction, whose number this is, is no store and no load that still has to be checked.
-    fn checks_nothing(&self, inst: &Inst, number: usize) -> bool {
+    /// Whether an instruction, whose number this is, neither writes memory nor can end the run: what was not loaded would be
+    /// missing there.
+    fn passes(&self, inst: &Inst, number: usize) -> bool {
         let op = &self.code.ops[self.code.op_of_inst[number] as usize + usize::from(inst.guard.is_some())];
         match inst.what {
-            What::Store(_) => false,
+            What::Alu(..) | What::Pred(_) | What::Special(_) => true,
             What::Load(access) => self
                 .form(&access, inst, op, true)
                 .is_some_and(|form| self.base(inst, op, &form, true).is_some()),
-            _ => true,
+            _ => false,
         }
     }
 
