@@ -88,9 +88,8 @@ impl Block {
             check::sync::opens(groups, state, id, barrier.expected != 0);
         }
         let all = barrier.ones == waiting;
-        let launch = &state.launch;
         for group in groups.iter_mut() {
-            let code = launch.code(group.vector);
+            let code = state.code(group.vector);
             for split in &mut group.splits {
                 if split.wait != Wait::Barrier(u8::try_from(id).unwrap_or(0)) {
                     continue;

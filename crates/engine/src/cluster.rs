@@ -40,6 +40,24 @@ pub(crate) struct Arrived {
     gone: Mask,
 }
 
+impl Arrived {
+    /// Those of one warp of the group, as of a group of its own.
+    pub(crate) fn of_warp(&self, warp: usize) -> Self {
+        Self {
+            phase: self.phase,
+            lanes: of_warp(&self.lanes, warp),
+            gone: of_warp(&self.gone, warp),
+        }
+    }
+}
+
+/// The lanes of one warp, as of a group of its own.
+pub(crate) fn of_warp(lanes: &Mask, warp: usize) -> Mask {
+    let mut own = [0; WARPS];
+    own[0] = lanes[warp];
+    own
+}
+
 fn count(mask: &Mask) -> u32 {
     mask.iter().map(|w| w.count_ones()).sum()
 }

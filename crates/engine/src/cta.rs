@@ -21,7 +21,7 @@ use crate::exec::control::refresh;
 use crate::exec::warp::lane32;
 use crate::exec::{Cx, Event, Mask, NUMBER, RawFault, Site, WARPS};
 use crate::frame::{BARRIERS, Barrier, Buf, GRID_BARRIER, Group, Shared, Split, Wait};
-use crate::launch::Launch;
+use crate::launch::{Launch, Tier};
 use crate::native::State;
 use crate::{FaultKind, WARP};
 
@@ -207,8 +207,8 @@ fn quantum(native: bool, rotating: bool, fuel: i64) -> (i64, i64) {
 }
 
 /// Whether blocks of a launch start in the all-vector decoding.
-fn starts_in_vectors(launch: &Launch) -> bool {
-    launch.variant().fast.is_none() || launch.program().contended.load(Ordering::Relaxed)
+fn starts_in_vectors(launch: &Launch, later: bool) -> bool {
+    launch.build(later).variant.fast.is_none() || launch.program().contended.load(Ordering::Relaxed)
 }
 
 impl Cta {
@@ -218,8 +218,9 @@ impl Cta {
         if let Some(last) = pool.blocks.last()
             && Arc::ptr_eq(&last.state.launch, launch)
             && let Some(mut old) = pool.blocks.pop()
-            && old.restart(block)
+            && old.is_current()
         {
+            old.restart(block);
             return Self(old);
         }
         pool.take_apart();
@@ -259,6 +260,16 @@ impl Cta {
         &self.0.state.launch
     }
 
+    /// The engine that it runs in: never [`Tier::Auto`].
+    #[must_use]
+    pub fn tier(&self) -> Tier {
+        if self.0.state.build().native.is_some() {
+            Tier::Native
+        } else {
+            Tier::Interpreter
+        }
+    }
+
     /// `%ctaid`.
     #[must_use]
     pub const fn block(&self) -> [u32; 3] {
@@ -285,9 +296,11 @@ impl Block {
         cluster: Option<(Arc<Cluster>, u32)>,
         pool: &mut Pool,
     ) -> Self {
-        let vector = starts_in_vectors(launch);
-        let code = launch.code(vector);
-        let per_group = u32::try_from(launch.variant().key.warps).unwrap_or(1);
+        let later = launch.starts_later();
+        let vector = starts_in_vectors(launch, later);
+        let build = launch.build(later);
+        let code = build.code(&launch.program().analysed, vector);
+        let per_group = u32::try_from(build.variant.key.warps).unwrap_or(1);
         let mut groups = Vec::new();
         let mut first = 0;
         while first * WARP < launch.threads {
@@ -322,6 +335,7 @@ impl Block {
         let (cluster, rank) = cluster.map_or((None, 0), |(cluster, rank)| (Some(cluster), rank));
         let state = Shared {
             launch: Arc::clone(launch),
+            later,
             block,
             shared,
             cluster,
@@ -341,13 +355,15 @@ impl Block {
         }
     }
 
-    /// Sets a finished block of this launch back to the start, as block `block`. False when it is not of use: its frames are those
-    /// of the other decoding.
-    fn restart(&mut self, block: [u32; 3]) -> bool {
-        let vector = starts_in_vectors(&self.state.launch);
-        if self.groups.iter().any(|g| g.vector != vector) {
-            return false;
-        }
+    /// Whether blocks of the launch that start now start as this one did: its frames are those of that decoding and that tier.
+    fn is_current(&self) -> bool {
+        let later = self.state.launch.starts_later();
+        let vector = starts_in_vectors(&self.state.launch, later);
+        self.state.later == later && self.groups.iter().all(|g| g.vector == vector)
+    }
+
+    /// Sets a finished block of this launch back to the start, as block `block`.
+    fn restart(&mut self, block: [u32; 3]) {
         for group in &mut self.groups {
             group.restart();
         }
@@ -359,32 +375,44 @@ impl Block {
         self.operations = 0;
         self.over = None;
         self.idle = 0;
-        true
     }
 
     fn run(&mut self, worker: &mut Worker, env: &Env<'_>) -> Exit {
         if let Some(over) = &self.over {
             return over.clone();
         }
-        let variant = self.state.launch.variant();
+        if !self.state.later && self.state.launch.has_changed() {
+            Arc::clone(&self.state.launch).take_over(self);
+        }
+        let fuel = i64::try_from(env.fuel).unwrap_or(i64::MAX).max(1);
+        let mut left = fuel;
+        let exit = self.go_on(worker, env, &mut left);
+        // While it runs: a long launch proves hot before its blocks end.
+        let used = fuel.saturating_sub(left);
+        self.state.launch.program().heat.add(used.cast_unsigned());
+        exit
+    }
+
+    /// Runs while there is fuel left.
+    fn go_on(&mut self, worker: &mut Worker, env: &Env<'_>, fuel: &mut i64) -> Exit {
+        let variant = &self.state.build().variant;
         let (id, sites) = (variant.id, variant.sites);
         worker.bind(id, sites, env.memory.generation());
         if self.state.launch.checks().is_some() && self.state.check.is_none() {
             self.begin_checks(env);
         }
-        let mut fuel = i64::try_from(env.fuel).unwrap_or(i64::MAX).max(1);
         self.idle = 0;
         let mut first = true;
         loop {
             if env.stop.load(Ordering::Relaxed) {
                 return Exit::Yielded(Why::Stop);
             }
-            if fuel <= 0 {
+            if *fuel <= 0 {
                 return Exit::Yielded(Why::Fuel);
             }
             let Some(g) = self.choose() else {
                 match self.stalled() {
-                    Some(Exit::Done) if fuel > 0 && self.advance(env) => continue,
+                    Some(Exit::Done) if self.advance(env) => continue,
                     Some(exit) => return exit,
                     None => continue,
                 }
@@ -393,13 +421,12 @@ impl Block {
                 worker.bind(id, sites, env.memory.generation());
             }
             first = false;
-            let (g, event, used) = self.slice(g, worker, env, fuel);
+            let (g, event, used) = self.slice(g, worker, env, *fuel);
             self.leave_cluster();
-            fuel -= used;
+            *fuel -= used;
             self.operations += used.cast_unsigned();
             if let Some(exit) = self.settle(g, event) {
                 if !matches!(exit, Exit::Yielded(_)) {
-                    self.state.launch.program().heat.add(self.operations);
                     self.over = Some(exit.clone());
                 }
                 return exit;
@@ -429,7 +456,6 @@ impl Block {
     /// No group can run: all are done, or some wait for what will not come.
     fn stalled(&mut self) -> Option<Exit> {
         if self.groups.iter().all(Group::done) {
-            self.state.launch.program().heat.add(self.operations);
             self.over = Some(Exit::Done);
             return self.over.clone();
         }
@@ -457,7 +483,7 @@ impl Block {
     /// Runs a group until something happens, machine code others after it. Returns which had it, what, and the operations used.
     fn slice(&mut self, g: usize, worker: &mut Worker, env: &Env<'_>, fuel: i64) -> (usize, Happened, i64) {
         let group = &mut self.groups[g];
-        let code = self.state.launch.code(group.vector);
+        let code = self.state.code(group.vector);
         let (ops, targets) = (code.ops.as_ptr(), code.targets.as_ptr());
         let pool = self.state.launch.pool().as_ptr();
         let split = if group.rotating {
@@ -468,8 +494,8 @@ impl Block {
         let Some(split) = split else {
             return (g, Happened::Next, 1);
         };
-        let launch = &self.state.launch;
-        let native = launch.native().filter(|_| !group.vector).map(std::ptr::from_ref);
+        let native = self.state.build().native.as_deref();
+        let native = native.filter(|_| !group.vector).map(std::ptr::from_ref);
         let (budget, scale) = quantum(native.is_some(), group.rotating, fuel);
         let shared = self.state.own_shared();
         let mut cx = Cx {
@@ -535,14 +561,12 @@ impl Block {
     /// has to be set up anew.
     fn advance(&mut self, env: &Env<'_>) -> bool {
         let own = self.state.cluster.is_none() && self.state.check.is_none();
-        let vector = starts_in_vectors(&self.state.launch);
-        let stays = self.groups.iter().all(|g| g.vector == vector);
-        if !own || !stays || env.stop.load(Ordering::Relaxed) {
+        if !own || !self.is_current() || env.stop.load(Ordering::Relaxed) {
             return false;
         }
-        env.next
-            .and_then(NextBlock::next)
-            .is_some_and(|block| self.restart(block))
+        // From here on the block is taken, whatever changes meanwhile.
+        let next = env.next.and_then(NextBlock::next);
+        next.map(|block| self.restart(block)).is_some()
     }
 
     /// As [`advance`](Self::advance) while machine code has all groups seated: their splits stay with the seats.
@@ -614,7 +638,7 @@ impl Block {
     /// The current split stands at a barrier: what it asks of it.
     fn at_barrier(&mut self, g: usize, cx: &Cx) -> Happened {
         let group = &mut self.groups[g];
-        let op = self.state.launch.code(group.vector).ops[cx.pc as usize];
+        let op = self.state.code(group.vector).ops[cx.pc as usize];
         let lane = cx.first_lane();
         let number = op.flags >> NUMBER;
         let (reduces, counts, arrive) = (number & 3 != 0, number & 4 != 0, number & 8 != 0);
@@ -652,7 +676,7 @@ impl Block {
     fn fault(&self, g: usize, pc: u32, kind: FaultKind, lane: u32, address: u64) -> Box<Fault> {
         let launch = &self.state.launch;
         let analysed = &launch.program().analysed;
-        let code = launch.code(self.groups[g].vector);
+        let code = self.state.code(self.groups[g].vector);
         let inst = code.inst_of_op.get(pc as usize).map_or(0, |&i| i as usize);
         let place = analysed
             .insts
@@ -682,7 +706,7 @@ impl Block {
                 None
             }
             Happened::Quantum { spin } => {
-                if spin && self.state.launch.native().is_some() {
+                if spin && self.state.build().native.is_some() {
                     // Slices of machine code are long: the one that it waits for comes next.
                     self.turn.1 = TURN;
                 }
@@ -745,7 +769,7 @@ impl Block {
         let launch = &self.state.launch;
         if !self.groups[g].vector {
             launch.program().contended.store(true, Ordering::Relaxed);
-            deopt::to_vector(launch, &mut self.groups[g]);
+            deopt::to_vector(launch, self.state.build(), &mut self.groups[g]);
         }
     }
 
@@ -784,6 +808,24 @@ impl Block {
                 stamp,
             });
         }
+    }
+
+    /// Puts other groups in the place of each, for the later build of the launch, if `ready` says so of all.
+    pub(crate) fn change_groups(
+        &mut self,
+        ready: impl Fn(&Group) -> bool,
+        change: impl Fn(Group) -> Vec<Group>,
+    ) {
+        if !self.groups.iter().all(ready) {
+            return;
+        }
+        self.groups = std::mem::take(&mut self.groups)
+            .into_iter()
+            .flat_map(change)
+            .collect();
+        self.state.groups = u32::try_from(self.groups.len()).unwrap_or(1);
+        self.state.later = true;
+        self.turn = (0, 0);
     }
 
     pub(crate) fn groups_mut(&mut self) -> (&mut Vec<Group>, &mut Shared) {

@@ -12,6 +12,7 @@ use crate::exec::{FLAT, Mask, POOL, UNIT, WARPS};
 use crate::frame::{Buf, Group};
 use crate::launch::Launch;
 use crate::lir::V;
+use crate::tiers::Build;
 
 fn offset(operand: u32) -> usize {
     (operand & !(POOL | FLAT)) as usize * UNIT
@@ -54,10 +55,10 @@ fn value(fast: &Code, frame: &[u8], v: V, wide: bool, lane: usize) -> u64 {
 }
 
 /// Carries a group over.
-pub(crate) fn to_vector(launch: &Launch, group: &mut Group) {
+pub(crate) fn to_vector(launch: &Launch, build: &Build, group: &mut Group) {
     let analysed = &launch.program().analysed;
-    let fast = launch.code(false);
-    let vector = launch.code(true);
+    let fast = build.code(analysed, false);
+    let vector = build.code(analysed, true);
     let mut frame = Buf::zeroed(vector.slots.frame_bytes);
     for split in &mut group.splits {
         let inst = fast.inst_of_op[split.pc as usize];

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use crate::check::state::BlockState;
 use crate::cluster::{Arrived, Cluster, RANK_SHIFT};
+use crate::decode::Code;
 use crate::exec::{Mask, Site, WARPS};
 use crate::launch::Launch;
+use crate::tiers::Build;
 
 /// Memory aligned to 64 bytes.
 #[derive(Debug)]
@@ -241,6 +243,8 @@ pub(crate) const GRID_BARRIER: usize = 16;
 #[derive(Debug, Clone)]
 pub(crate) struct Shared {
     pub(crate) launch: Arc<Launch>,
+    /// The block is carried out as those of the launch that have changed tiers.
+    pub(crate) later: bool,
     pub(crate) block: [u32; 3],
     /// Shared memory; empty where it belongs to the cluster.
     pub(crate) shared: Buf,
@@ -257,6 +261,16 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// How the block is carried out.
+    pub(crate) fn build(&self) -> &Build {
+        self.launch.build(self.later)
+    }
+
+    /// The decoding of a group of the block.
+    pub(crate) fn code(&self, vector: bool) -> &Code {
+        self.build().code(&self.launch.program().analysed, vector)
+    }
+
     /// The block's shared memory, from 0.
     pub(crate) fn own_shared(&self) -> Site {
         match &self.cluster {

@@ -1,17 +1,19 @@
 //! A kernel bound to a geometry and to parameters.
 
+use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use crate::analysis::shape::Threads;
 use crate::check::state::LaunchChecks;
-use crate::decode::{Code, Key, Variant};
+use crate::cta::Block;
+use crate::decode::{Code, Variant};
 use crate::error::LaunchError;
 use crate::exec::alu::Class;
 use crate::exec::isa::Level;
 use crate::frame::Buf;
 use crate::lir::Konst;
-use crate::native::Compiled;
-use crate::program::{Heat, Program, Resources};
+use crate::program::{Program, Resources};
+use crate::tiers::{Build, Later};
 use crate::{MAX_SHARED_BYTES, WARP};
 
 /// Bytes of state that a block may have: frames and local memory.
@@ -93,6 +95,20 @@ pub enum Tier {
     Native,
 }
 
+impl FromStr for Tier {
+    type Err = String;
+
+    /// `auto`, `interpreter` or `native`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "interpreter" => Ok(Self::Interpreter),
+            "native" => Ok(Self::Native),
+            _ => Err(format!("{text:?} is no tier: auto, interpreter or native")),
+        }
+    }
+}
+
 /// How a launch is carried out; the default is right except in tests and measurements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
@@ -125,7 +141,10 @@ impl Default for Options {
 pub struct Launch {
     program: Arc<Program>,
     geometry: Geometry,
-    variant: Arc<Variant>,
+    /// How blocks start.
+    build: Build,
+    /// How blocks go on once the launch has proved hot.
+    later: Later,
     /// Parameters, in memory aligned to 64.
     params: Buf,
     /// Constants, sixteen of each.
@@ -133,9 +152,6 @@ pub struct Launch {
     pub(crate) threads: u32,
     pub(crate) shared_bytes: u32,
     checks: Option<LaunchChecks>,
-    native: bool,
-    /// Coordinates of the threads, for machine code: x, y and z of 32 lanes for each warp.
-    tids: Buf,
     /// Local memory of a thread: variables, then the stack.
     local_bytes: u32,
 }
@@ -194,14 +210,15 @@ impl Launch {
             });
         };
         let local_bytes = local_bytes(resources, &geometry);
-        let (variant, native) = choose(program, threads, &geometry, options);
-        let warps = variant.key.warps as u64;
+        let build = Build::choose(program, threads, &geometry, options);
+        let later = Later::new(&build, threads, options);
         let mut copy = Buf::zeroed(want);
         copy.bytes_mut().copy_from_slice(bytes);
         let mut launch = Self {
             program: Arc::clone(program),
             geometry,
-            variant,
+            build,
+            later,
             params: copy,
             pool: Buf::zeroed(0),
             threads,
@@ -210,21 +227,10 @@ impl Launch {
                 let objects = &program.analysed.kernel.objects;
                 LaunchChecks::new(objects, resources.static_shared, shared_bytes)
             }),
-            native,
-            tids: Buf::zeroed(0),
             local_bytes,
         };
-        if native {
-            launch.tids = launch.coordinates();
-        }
         launch.pool = launch.constants();
-        let frames = launch
-            .code(false)
-            .slots
-            .frame_bytes
-            .max(launch.code(true).slots.frame_bytes) as u64;
-        let state = frames * u64::from(threads.div_ceil(WARP)).div_ceil(warps)
-            + u64::from(launch.local_bytes) * u64::from(threads.next_multiple_of(WARP));
+        let state = launch.state_bytes(&launch.build);
         if state > MAX_STATE {
             return Err(LaunchError::State(state));
         }
@@ -237,10 +243,10 @@ impl Launch {
         &self.program
     }
 
-    /// The engine that carries it out: never [`Tier::Auto`].
+    /// The engine in which its blocks start now: never [`Tier::Auto`].
     #[must_use]
-    pub const fn tier(&self) -> Tier {
-        if self.native {
+    pub fn tier(&self) -> Tier {
+        if self.build(self.starts_later()).native.is_some() {
             Tier::Native
         } else {
             Tier::Interpreter
@@ -250,7 +256,65 @@ impl Launch {
     /// Bytes of machine code that it uses.
     #[must_use]
     pub fn code_bytes(&self) -> usize {
-        self.native().map_or(0, |code| code.bytes)
+        let native = &self.build(self.starts_later()).native;
+        native.as_ref().map_or(0, |code| code.bytes)
+    }
+
+    /// Has machine code made when the launch began in the interpreter and has proved hot meanwhile; blocks go over to it when they
+    /// are next run. To be called from time to time while it runs; takes as long as the compilation when there is one, and no
+    /// time otherwise. Whether there was a change.
+    pub fn reconsider(&self) -> bool {
+        self.is_due() && self.change_tier(false)
+    }
+
+    /// Whether [`reconsider`](Self::reconsider) has something to do, and nobody is doing it.
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        self.later.open()
+            && self.program.heat.hot()
+            && !self.program.compiling.load(Ordering::Relaxed)
+            && !self.program.contended.load(Ordering::Relaxed)
+    }
+
+    /// As [`reconsider`](Self::reconsider), hot or not, and whether machine code pays or not; for tests and measurements.
+    pub fn change_now(&self) -> bool {
+        self.later.open() && self.change_tier(true)
+    }
+
+    fn change_tier(&self, forced: bool) -> bool {
+        self.later
+            .make(self, forced, |build| self.state_bytes(build) <= MAX_STATE)
+    }
+
+    /// Bytes of frames and local memory of a block.
+    fn state_bytes(&self, build: &Build) -> u64 {
+        let frame = |vector| build.code(&self.program.analysed, vector).slots.frame_bytes;
+        let warps = u64::from(self.threads.div_ceil(WARP));
+        frame(false).max(frame(true)) as u64 * warps.div_ceil(build.variant.key.warps as u64)
+            + u64::from(self.local_bytes) * u64::from(self.threads.next_multiple_of(WARP))
+    }
+
+    /// How blocks are carried out that have changed tiers, or that have not.
+    pub(crate) fn build(&self, later: bool) -> &Build {
+        if later && let Some(build) = self.later.build() {
+            return build;
+        }
+        &self.build
+    }
+
+    /// Whether there is another tier for blocks to go over to.
+    pub(crate) fn has_changed(&self) -> bool {
+        self.later.build().is_some()
+    }
+
+    /// Carries a block over that began in the first tier, if it can be where it stands.
+    pub(crate) fn take_over(&self, block: &mut Block) {
+        self.later.take_over(self, block);
+    }
+
+    /// Whether blocks start as those that have changed tiers.
+    pub(crate) fn starts_later(&self) -> bool {
+        self.has_changed() && !self.program.contended.load(Ordering::Relaxed)
     }
 
     /// The geometry.
@@ -264,21 +328,14 @@ impl Launch {
         self.checks.as_ref()
     }
 
+    /// The decodings that blocks start in; the only ones of a checked launch.
     pub(crate) fn variant(&self) -> &Variant {
-        &self.variant
+        &self.build.variant
     }
 
+    /// As [`variant`](Self::variant), one of the two.
     pub(crate) fn code(&self, vector: bool) -> &Code {
-        self.variant.code(&self.program.analysed, vector)
-    }
-
-    /// Machine code of the fast decoding, when this launch uses it.
-    pub(crate) fn native(&self) -> Option<&Compiled> {
-        if self.native {
-            self.variant.native(&self.program.analysed)
-        } else {
-            None
-        }
+        self.build.code(&self.program.analysed, vector)
     }
 
     pub(crate) fn params(&self) -> &[u8] {
@@ -291,33 +348,6 @@ impl Launch {
 
     pub(crate) fn local_bytes(&self) -> usize {
         self.local_bytes as usize
-    }
-
-    /// The coordinates of warp `first` of a block.
-    pub(crate) fn tids(&self, first: u32) -> *const u32 {
-        self.tids.as_ptr().cast::<u32>().wrapping_add(first as usize * 96)
-    }
-
-    fn coordinates(&self) -> Buf {
-        let mut all = Buf::zeroed(self.threads.div_ceil(WARP) as usize * 96 * 4);
-        let [x, y, _] = self.geometry.block.map(|d| d.max(1));
-        let mut t = [0u32; 3];
-        for (number, _) in (0usize..).zip(0..self.threads.next_multiple_of(WARP)) {
-            for (c, value) in t.iter().enumerate() {
-                let at = (number / 32 * 96 + c * 32 + number % 32) * 4;
-                all.bytes_mut()[at..at + 4].copy_from_slice(&value.to_ne_bytes());
-            }
-            t[0] += 1;
-            if t[0] == x {
-                t[0] = 0;
-                t[1] += 1;
-            }
-            if t[1] == y {
-                t[1] = 0;
-                t[2] += 1;
-            }
-        }
-        all
     }
 
     /// Fills the pool: every constant sixteen times.
@@ -377,83 +407,6 @@ impl Launch {
     }
 }
 
-/// The decodings of a launch, and whether it runs as machine code.
-fn choose(program: &Program, threads: u32, geometry: &Geometry, options: Options) -> (Arc<Variant>, bool) {
-    if able(options) && (options.tier == Tier::Native || worth(program, threads, geometry)) {
-        let variant = program.variant(key(
-            threads,
-            geometry.block,
-            Options { warps: 1, ..options },
-            true,
-        ));
-        let code = variant.native(&program.analysed);
-        if code.is_some_and(|code| options.tier == Tier::Native || code.pays) {
-            return (variant, true);
-        }
-    }
-    (
-        program.variant(key(threads, geometry.block, options, false)),
-        false,
-    )
-}
-
-/// Whether launches with these options may run as machine code on this processor.
-fn able(options: Options) -> bool {
-    options.tier != Tier::Interpreter
-        && !options.plain
-        && !options.check
-        && options.level == Level::Avx512
-        && Level::Avx512.available()
-}
-
-/// What [`Program::make`] made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Made {
-    /// Operations of the decoding that shares values between lanes; none where the kernel's control flow does not allow it.
-    pub fast: Option<usize>,
-    /// Operations of the decoding that shares none.
-    pub vector: usize,
-    /// Bytes of machine code; none where the processor or the kernel does not allow any.
-    pub machine: Option<usize>,
-}
-
-impl Program {
-    /// Makes all that launches with blocks of this shape may use, which they otherwise make when they first need it.
-    #[must_use]
-    pub fn make(&self, block: [u32; 3]) -> Made {
-        let options = Options::default();
-        let threads = block.iter().product();
-        let of_groups = self.variant(key(threads, block, options, false));
-        let machine = able(options).then(|| {
-            let alone = Options { warps: 1, ..options };
-            let variant = self.variant(key(threads, block, alone, true));
-            variant.native(&self.analysed).map(|code| code.bytes)
-        });
-        Made {
-            fast: of_groups.fast.as_ref().map(|code| code.ops.len()),
-            vector: of_groups.vector(&self.analysed).ops.len(),
-            machine: machine.flatten(),
-        }
-    }
-
-    /// Instructions of the kernel as it is carried out: calls inlined, addresses of variables resolved.
-    #[must_use]
-    pub fn instructions(&self) -> usize {
-        self.analysed.insts.len()
-    }
-}
-
-/// Whether a launch is worth machine code: the kernel has proved hot, or so many threads run it that it will.
-fn worth(program: &Program, threads: u32, geometry: &Geometry) -> bool {
-    let blocks: u64 = geometry.grid.iter().map(|&d| u64::from(d)).product();
-    let groups = blocks.saturating_mul(u64::from(threads.div_ceil(8 * WARP)));
-    let instructions = program.analysed.insts.len() as u64;
-    // A launch of so many threads takes as long even if no instruction runs twice.
-    let at_once = groups.saturating_mul(instructions) >= Heat::HOT;
-    let contended = program.contended.load(std::sync::atomic::Ordering::Relaxed);
-    (program.heat.hot() || at_once) && !contended
-}
-
 /// Local memory of a thread: variables, then the stack of kernels that take one.
 fn local_bytes(resources: &Resources, geometry: &Geometry) -> u32 {
     let stack = if resources.stack {
@@ -484,35 +437,4 @@ fn with_cluster(mut geometry: Geometry, resources: &Resources) -> Result<Geometr
         return Err(LaunchError::Cluster(size));
     }
     Ok(geometry)
-}
-
-fn key(threads: u32, [x, y, z]: [u32; 3], options: Options, native: bool) -> Key {
-    let needed = threads.div_ceil(WARP);
-    // The interpreter is given few groups: small ones are for small blocks. Machine code works on one warp.
-    let fewest = if native { 1 } else { needed.div_ceil(4) };
-    let warps = match options.warps.min(needed).max(fewest) {
-        0 | 1 => 1,
-        2 => 2,
-        3 | 4 => 4,
-        _ => 8,
-    };
-    let level = if options.level.available() {
-        options.level
-    } else {
-        Level::best()
-    };
-    let threads = if y == 1 && z == 1 {
-        Threads::Linear
-    } else if x.is_multiple_of(16) {
-        Threads::Rows
-    } else {
-        Threads::General
-    };
-    Key {
-        warps,
-        threads,
-        level,
-        plain: options.plain || options.check,
-        check: options.check,
-    }
 }

@@ -10,7 +10,8 @@
 //!                                                                                Done, Fault ◀──────┘
 //! ```
 //!
-//! * Nothing here starts a thread, reads a clock or allocates device memory: the caller gives all of that in an [`Env`].
+//! * Nothing here starts a thread, opens a file or allocates device memory, and no kernel sees a clock of ours: the caller gives all of
+//!   that in an [`Env`] and a [`CodeStore`].
 //! * A block stops at safe points only (every control transfer, every barrier, every thousand or so operations); there all
 //!   registers, masks and program counters are plain memory of the [`Cta`], which may then be run on by another thread.
 //! * Every access is checked: global through [`Memory`], shared and local against their sizes. A wild access ends the
@@ -28,6 +29,7 @@
 
 mod analysis;
 mod barrier;
+mod cache;
 pub mod check;
 mod cluster;
 mod cta;
@@ -45,13 +47,16 @@ mod lower;
 mod native;
 mod program;
 pub mod texture;
+mod tiers;
 
+pub use cache::{CodeCache, CodeKey, CodeStore, Tiering};
 pub use cta::{Cta, Exit, Pool, Why, Worker};
 pub use env::{Access, Env, HookError, Memory, NextBlock, Runtime, Span, ThreadMemory, ThreadView};
 pub use error::{CompileError, Fault, FaultKind, LaunchError};
 pub use exec::isa::Level;
-pub use launch::{Geometry, Launch, Made, Options, Tier};
-pub use program::{Param, Program, Resources, SUPPLIED, Symbols, compile};
+pub use launch::{Geometry, Launch, Options, Tier};
+pub use program::{Param, Program, Resources, SUPPLIED, Symbols, compile, compile_with};
+pub use tiers::Made;
 
 /// First generic address of the shared window: `SHARED_WINDOW + offset` is byte `offset` of the block's shared memory.
 ///

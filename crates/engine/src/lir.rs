@@ -218,7 +218,7 @@ pub(crate) enum Hook {
 }
 
 /// What an instruction does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum What {
     /// Lane by lane, with an immediate.
     Alu(Alu, u32),
@@ -314,7 +314,7 @@ pub(crate) struct Inst {
 }
 
 /// How a block ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Term {
     Jump(B),
     Branch {
@@ -377,7 +377,7 @@ pub(crate) struct Block {
 }
 
 /// A virtual register's facts.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Hash)]
 pub(crate) struct Vreg {
     pub(crate) class: Class,
     pub(crate) konst: Option<Konst>,

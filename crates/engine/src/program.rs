@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tessera_ptx::{FuncId, FuncKind, Module, VarId};
 
+use crate::cache::CodeCache;
 use crate::decode::{Analysed, Key, Variant};
 use crate::error::CompileError;
 use crate::lower::lower;
@@ -78,6 +79,9 @@ pub struct Program {
     /// A block of this kernel had to leave the fast decoding: later ones start in the other one.
     pub(crate) contended: AtomicBool,
     pub(crate) heat: Heat,
+    pub(crate) cache: Arc<CodeCache>,
+    /// Somebody compiles it for a launch that runs; others do not wait for that.
+    pub(crate) compiling: AtomicBool,
 }
 
 /// How much of a kernel has been executed, as far as it matters for whether it is worth machine code.
@@ -135,11 +139,24 @@ impl Program {
     }
 }
 
-/// Compiles one kernel of a linked module.
+/// Compiles one kernel of a linked module, with a cache of its own.
 ///
 /// # Errors
 /// [`CompileError`]: names what is not executed, with its line.
 pub fn compile(module: &Module, entry: FuncId, symbols: &dyn Symbols) -> Result<Program, CompileError> {
+    compile_with(module, entry, symbols, &Arc::default())
+}
+
+/// Compiles one kernel of a linked module; its machine code is shared through `cache`.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_with(
+    module: &Module,
+    entry: FuncId,
+    symbols: &dyn Symbols,
+    cache: &Arc<CodeCache>,
+) -> Result<Program, CompileError> {
     let func = module
         .funcs
         .get(entry)
@@ -198,5 +215,7 @@ pub fn compile(module: &Module, entry: FuncId, symbols: &dyn Symbols) -> Result<
         variants: Mutex::default(),
         contended: AtomicBool::new(false),
         heat: Heat::default(),
+        cache: Arc::clone(cache),
+        compiling: AtomicBool::new(false),
     })
 }

@@ -294,6 +294,11 @@ impl Kernel {
         first
     }
 
+    /// Between two quanta, outside of any slot: has a kernel that proved hot compiled.
+    pub(crate) fn reconsider(&self) {
+        self.launch.reconsider();
+    }
+
     /// Runs blocks for a quantum. The caller has entered its slot.
     pub(crate) fn run(
         &self,
@@ -334,7 +339,8 @@ impl Kernel {
                 spent.preemptions += 1;
                 break;
             }
-            let over = now_ns().saturating_sub(started) > quantum;
+            // Whoever finds the kernel hot leaves its slot to compile it.
+            let over = self.launch.is_due() || now_ns().saturating_sub(started) > quantum;
             if over || context.is_dead() || yielded == Some(Why::Idle) {
                 break;
             }

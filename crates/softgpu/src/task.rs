@@ -108,6 +108,9 @@ impl Task {
         let context = Arc::clone(self.context());
         let slots = &context.shared.slots;
         let started = now_ns();
+        if let Body::Kernel(kernel) = &self.body {
+            kernel.reconsider();
+        }
         slots.enter(local.slot);
         let mut spent = Spent::default();
         if !context.is_dead() {

@@ -15,19 +15,20 @@ mod select;
 #[cfg(test)]
 mod tests;
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use crate::analysis::cfg::{self, Cfg};
 use crate::analysis::live::Live;
 use crate::analysis::shape::{Shape, Threads, shapes};
 use crate::analysis::simplify::simplify;
 use crate::analysis::slots::{Slots, allocate};
+use crate::cache::{self, CodeCache, CodeKey};
 use crate::check::info::Table;
 use crate::exec::alu::Class;
 use crate::exec::isa::Level;
 use crate::exec::{FLAT, Op, POOL, UNIT};
 use crate::lir::{B, Kernel, Konst, V, What};
-use crate::native::{self, Compiled};
+use crate::native::Compiled;
 
 /// A kernel with the facts that do not depend on the launch.
 #[derive(Debug)]
@@ -42,6 +43,7 @@ pub(crate) struct Analysed {
     pub(crate) pool: PoolLayout,
     /// What the checks look at, made when a launch is first checked.
     pub(crate) table: OnceLock<Table>,
+    content: OnceLock<CodeKey>,
 }
 
 /// Where constants lie in the pool.
@@ -94,7 +96,13 @@ impl Analysed {
             insts,
             pool,
             table: OnceLock::new(),
+            content: OnceLock::new(),
         }
+    }
+
+    /// Digest of what the kernel does.
+    pub(crate) fn content(&self) -> &CodeKey {
+        self.content.get_or_init(|| cache::content(&self.kernel))
     }
 
     /// 32-bit registers that are alive together at most between blocks, and a few for what lives inside.
@@ -173,7 +181,7 @@ pub(crate) struct Variant {
     pub(crate) key: Key,
     pub(crate) fast: Option<Code>,
     vector: OnceLock<Code>,
-    native: OnceLock<Option<Compiled>>,
+    native: OnceLock<Option<Arc<Compiled>>>,
     /// Sites of memory accesses, the same numbers in both.
     pub(crate) sites: usize,
     /// Distinguishes the variant from every other one in this process.
@@ -205,8 +213,8 @@ impl Variant {
     }
 
     /// Machine code of the fast decoding, made when it is first wanted; none where that cannot be.
-    pub(crate) fn native(&self, analysed: &Analysed) -> Option<&Compiled> {
-        let compile = || native::compile(analysed, self.fast.as_ref()?);
+    pub(crate) fn native(&self, analysed: &Analysed, cache: &CodeCache) -> Option<&Arc<Compiled>> {
+        let compile = || cache.code(analysed, self.key, self.fast.as_ref()?);
         self.native.get_or_init(compile).as_ref()
     }
 

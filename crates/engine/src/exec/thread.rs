@@ -59,7 +59,7 @@ impl ThreadOp {
 }
 
 /// Why a thread cannot go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Bad {
     pub(crate) kind: FaultKind,
     pub(crate) address: u64,

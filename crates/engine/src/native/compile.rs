@@ -25,6 +25,7 @@ use super::bases::{Base, Folded, Lead};
 use super::code::Code as Mapped;
 use super::context::{PLACES, State};
 use super::kept::Kept;
+use super::parts::Parts;
 use super::regs::{Home, Homes};
 use super::scalar::Compare;
 use crate::analysis::cfg::NONE;
@@ -62,10 +63,45 @@ pub(crate) struct Compiled {
 }
 
 impl Compiled {
+    pub(super) fn new(parts: Parts, code: Mapped) -> Self {
+        let mut place_of_op = vec![NONE; parts.entries.len()];
+        for (place, &pc) in (0u32..).zip(&parts.pc_of_place) {
+            place_of_op[pc as usize] = place;
+        }
+        let entry = |&pc: &u32| code.entry(parts.entries[pc as usize] as usize).addr();
+        // SAFETY: the prologue is a function of this type.
+        let enter = unsafe { std::mem::transmute::<*const u8, Enter>(code.entry(parts.enter as usize)) };
+        Self {
+            enter,
+            places: parts.pc_of_place.iter().map(entry).collect(),
+            code,
+            entries: parts.entries,
+            loaders: parts.loaders,
+            load_all: parts.load_all,
+            pc_of_place: parts.pc_of_place,
+            place_of_op,
+            barrier: parts.barrier,
+            barriers: parts.barriers,
+            spans: parts.spans,
+            bytes: parts.bytes.len(),
+            pays: parts.pays,
+        }
+    }
+
     /// Where to enter for a split that stands at operation `pc`.
     pub(super) fn entry(&self, pc: u32) -> Option<*const u8> {
         let offset = *self.entries.get(pc as usize)?;
         (offset != NONE).then(|| self.code.entry(offset as usize))
+    }
+
+    /// Whether a split that stands at operation `pc` can go on.
+    pub(crate) fn is_entry(&self, pc: u32) -> bool {
+        self.entry(pc).is_some()
+    }
+
+    /// Whether lanes may wait at operation `pc`.
+    pub(crate) fn is_place(&self, pc: u32) -> bool {
+        self.place(pc).is_some()
     }
 
     /// The place of an operation that lanes may wait at.
@@ -226,7 +262,7 @@ pub(super) fn slot_disp(operand: u32) -> i32 {
 }
 
 /// Compiles. None when the kernel has too many places where lanes may wait, or is too large for displacements.
-pub(crate) fn compile(analysed: &Analysed, code: &Code) -> Option<Compiled> {
+pub(crate) fn compile(analysed: &Analysed, code: &Code) -> Option<Parts> {
     let generated = Gen::new(analysed, code).ok()??;
     generated.run().ok()?
 }
@@ -275,7 +311,7 @@ impl<'a> Gen<'a> {
         let blocks = (0..count).map(|_| asm.create_label()).collect();
         let [leave, save_and_leave, elect, take, load_and_go, rotate, begin] =
             [(); 7].map(|()| asm.create_label());
-        let sites = code.ops.iter().map(|o| o.site as usize + 1).max().unwrap_or(0);
+        let sites = super::parts::sites_of(code);
         Ok(Some(Self {
             asm,
             analysed,
@@ -329,7 +365,7 @@ impl<'a> Gen<'a> {
         self.asm.zero_bytes()
     }
 
-    fn run(mut self) -> Result<Option<Compiled>, IcedError> {
+    fn run(mut self) -> Result<Option<Parts>, IcedError> {
         let enter = self.prologue()?;
         let mut inst = 0u32;
         for (b, block) in (0u32..).zip(&self.analysed.kernel.blocks) {
@@ -362,7 +398,7 @@ impl<'a> Gen<'a> {
         self.finish(enter)
     }
 
-    fn finish(self, enter: Mark) -> Result<Option<Compiled>, IcedError> {
+    fn finish(self, enter: Mark) -> Result<Option<Parts>, IcedError> {
         let Self {
             asm,
             entries,
@@ -378,39 +414,22 @@ impl<'a> Gen<'a> {
             ..
         } = self;
         let assembled = asm.finish()?;
-        let Ok(mapped) = Mapped::new(&assembled.bytes) else {
-            return Ok(None);
-        };
         let offset =
             |mark: Option<Mark>| mark.map_or(NONE, |m| u32::try_from(assembled.offset(m)).unwrap_or(NONE));
-        let entries: Vec<u32> = entries.into_iter().map(offset).collect();
-        let loaders = loaders.into_iter().map(offset).collect();
-        let load_all = offset(load_all);
-        let (mut places, mut pc_of_place) = (Vec::new(), Vec::new());
-        let mut place_of_op = vec![NONE; code.ops.len()];
-        for (b, &p) in place.iter().enumerate().filter(|(_, p)| **p != NONE) {
-            let pc = code.op_of_inst[analysed.first[b] as usize];
-            place_of_op[pc as usize] = p;
-            pc_of_place.push(pc);
-            places.push(mapped.entry(entries[pc as usize] as usize).addr());
-        }
-        let bytes = assembled.bytes.len();
-        // SAFETY: the prologue is a function of this type.
-        let enter = unsafe { std::mem::transmute::<*const u8, Enter>(mapped.entry(assembled.offset(enter))) };
-        Ok(Some(Compiled {
-            code: mapped,
-            enter,
-            entries,
-            loaders,
-            load_all,
-            places,
-            pc_of_place,
-            place_of_op,
+        let waited = place.iter().enumerate().filter(|(_, p)| **p != NONE);
+        Ok(Some(Parts {
+            enter: offset(Some(enter)),
+            load_all: offset(load_all),
+            entries: entries.into_iter().map(offset).collect(),
+            loaders: loaders.into_iter().map(offset).collect(),
+            pc_of_place: waited
+                .map(|(b, _)| code.op_of_inst[analysed.first[b] as usize])
+                .collect(),
             barrier,
             barriers,
             spans,
-            bytes,
             pays: weight.1 * 4 <= weight.0,
+            bytes: assembled.bytes,
         }))
     }
 

@@ -257,7 +257,7 @@ impl State {
         self.places = code.places.as_ptr();
         (self.shared_len, self.shared) = (cx.shared.len, cx.shared.host);
         // SAFETY: group and block outlive the run.
-        self.tid = unsafe { (*cx.cta).launch.tids((*cx.group).first_warp) };
+        self.tid = unsafe { (*cx.cta).build().tids((*cx.group).first_warp) };
         // SAFETY: the code keeps to the frame, the windows, the seats and the tables that were just set; the block is not in use
         // but through the pointers of context and seats.
         unsafe {

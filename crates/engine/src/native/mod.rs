@@ -33,6 +33,7 @@ mod moves;
 mod nan;
 #[allow(dead_code, reason = "some parts wait for the operations that use them")]
 mod ops;
+mod parts;
 mod regs;
 mod scalar;
 mod scatter;
@@ -47,3 +48,10 @@ mod warp;
 
 pub(crate) use compile::{Compiled, compile};
 pub(crate) use context::State;
+pub(crate) use parts::Parts;
+
+/// The extensions of this processor that change the code, one bit each.
+pub(crate) fn extensions() -> u8 {
+    let asm::Extras { cd, popcnt, vbmi2 } = asm::Extras::detected();
+    u8::from(cd) | u8::from(popcnt) << 1 | u8::from(vbmi2) << 2
+}

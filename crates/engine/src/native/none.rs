@@ -12,6 +12,16 @@ pub(crate) struct Compiled {
     never: std::convert::Infallible,
 }
 
+impl Compiled {
+    pub(crate) fn is_entry(&self, _pc: u32) -> bool {
+        match self.never {}
+    }
+
+    pub(crate) fn is_place(&self, _pc: u32) -> bool {
+        match self.never {}
+    }
+}
+
 /// Memory of one executor that machine code uses.
 #[derive(Debug, Default)]
 pub(crate) struct State;
@@ -32,6 +42,28 @@ impl State {
     }
 }
 
-pub(crate) fn compile(_analysed: &Analysed, _code: &Code) -> Option<Compiled> {
+pub(crate) const fn extensions() -> u8 {
+    0
+}
+
+/// Machine code with its tables.
+#[derive(Debug)]
+pub(crate) enum Parts {}
+
+impl Parts {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        match *self {}
+    }
+
+    pub(crate) fn decode(_bytes: &[u8], _code: &Code) -> Option<Self> {
+        None
+    }
+
+    pub(crate) fn map(self) -> Option<Compiled> {
+        match self {}
+    }
+}
+
+pub(crate) fn compile(_analysed: &Analysed, _code: &Code) -> Option<Parts> {
     None
 }

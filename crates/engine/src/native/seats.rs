@@ -164,7 +164,7 @@ impl Seats {
             self.seat[i] = Seat {
                 frame: group.frame.as_ptr(),
                 local: group.local.as_ptr(),
-                tid: state.launch.tids(group.first_warp),
+                tid: state.build().tids(group.first_warp),
                 group: &raw mut *group,
                 resume: code.loader(next).addr(),
                 entry: code.entry(next).map_or(0, <*const u8>::addr),

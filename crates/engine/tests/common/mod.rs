@@ -247,16 +247,36 @@ pub fn run_with(
     fuel: u64,
     stress: bool,
 ) -> Result<(), Box<Fault>> {
-    run_in(device, hooks, launch, fuel, stress)
+    run_in(device, hooks, launch, (fuel, stress), u64::MAX).map(|_| ())
+}
+
+/// How a launch went that changed tiers.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Changed {
+    /// Turns that all its blocks had.
+    pub rounds: u64,
+    /// Blocks that ended in machine code.
+    pub over: u64,
+}
+
+/// As [`run_with`]; before turn `change` the launch goes over to machine code.
+pub fn run_changing(
+    device: &Device,
+    launch: &Arc<Launch>,
+    fuel: u64,
+    change: u64,
+) -> Result<Changed, Box<Fault>> {
+    run_in(device, &Hooks::default(), launch, (fuel, true), change)
 }
 
 fn run_in(
     memory: &dyn Memory,
     hooks: &dyn Runtime,
     launch: &Arc<Launch>,
-    fuel: u64,
-    stress: bool,
-) -> Result<(), Box<Fault>> {
+    (fuel, stress): (u64, bool),
+    change: u64,
+) -> Result<Changed, Box<Fault>> {
+    let mut changed = Changed::default();
     let mut pool = Pool::new();
     let mut worker = Worker::new();
     let stop = AtomicBool::new(false);
@@ -282,6 +302,9 @@ fn run_in(
     while !ctas.is_empty() {
         rounds += 1;
         assert!(rounds < 50_000_000, "the launch does not come to an end");
+        if rounds == change {
+            launch.change_now();
+        }
         let mut rest = Vec::new();
         for mut cta in ctas {
             if stress && (rounds < 1000 || rounds.is_multiple_of(61)) {
@@ -291,7 +314,10 @@ fn run_in(
                 worker = Worker::new();
             }
             match cta.run(&mut worker, &env) {
-                Exit::Done => pool.recycle(cta),
+                Exit::Done => {
+                    changed.over += u64::from(cta.tier() == Tier::Native);
+                    pool.recycle(cta);
+                }
                 Exit::Yielded(why) => {
                     assert!(why != Why::Stop);
                     rest.push(cta);
@@ -301,7 +327,7 @@ fn run_in(
         }
         ctas = rest;
     }
-    Ok(())
+    Ok(Changed { rounds, ..changed })
 }
 
 /// Every way to run a kernel: vector units, widths of groups, decodings.
@@ -381,7 +407,7 @@ fn run_checked(device: &Device, program: &Arc<Program>, geometry: Geometry, para
         });
     }
     let checked = Checked { device, checker };
-    if let Err(fault) = run_in(&checked, &Hooks::default(), &launch, 1_000_000, false) {
+    if let Err(fault) = run_in(&checked, &Hooks::default(), &launch, (1_000_000, false), u64::MAX) {
         panic!("{fault} with checks");
     }
     let findings = checked.checker.findings();

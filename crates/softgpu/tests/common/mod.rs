@@ -32,6 +32,7 @@ pub(crate) fn gpu_that(memory_bytes: u64, executors: u32, execution: tessera_sof
         executors: Some(executors),
         pci_address: PciAddress::default(),
         pci_id: None,
+        code: None,
         execution,
         check: None,
     })
