@@ -30,7 +30,10 @@ fn main() {
     }
     let compiler = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let version = std::process::Command::new(compiler).arg("-vV").output();
-    version.map(|output| output.stdout).unwrap_or_default().hash(&mut hasher);
+    version
+        .map(|output| output.stdout)
+        .unwrap_or_default()
+        .hash(&mut hasher);
     println!("cargo::rustc-env=TESSERA_ENGINE_BUILD={:016x}", hasher.finish());
 }
 

@@ -45,6 +45,10 @@ Environment:
                      [root: /var/lib/tessera; others: ~/.local/state/tessera]
   TESSERA_LIB_DIR    where the guest libraries are
                      [../lib/tessera beside the directory of this program]
+  TESSERA_CODE_CACHE directory of the machine code kept for later runs, or off
+                     [$XDG_CACHE_HOME/tessera or ~/.cache/tessera]
+  TESSERA_TIER       how the workers that start with it carry kernels out: auto, interpreter
+                     or native [auto]
   TESSERA_LOG        what is logged, like `debug` [warn; for the manager and workers info]";
 
 #[derive(Debug, Subcommand)]
@@ -69,6 +73,9 @@ pub(crate) enum Command {
         after_long_help = "Example:\n  tessera events --follow      what died, when and why, as it happens"
     )]
     Events(EventsOptions),
+    /// Show or clear the machine code kept for later runs
+    #[command(subcommand, after_long_help = CACHE_HELP)]
+    Cache(CacheCommand),
     /// Print completions for a shell
     #[command(
         after_long_help = "Example:\n  tessera completions bash > ~/.local/share/bash-completion/completions/tessera"
@@ -109,6 +116,7 @@ Examples:
   tessera run --board l40s --type L40S-24C -- ./vector_add
   tessera run --compute-capability 12.0 -- python3 kernels.py
   tessera run --vgpu train -- python3 train.py --epochs 3
+  tessera run --tier interpreter -- ./my_cuda_program
   tessera run --check -- ./my_cuda_program
   tessera run --check=memory,race --check-exit-code 99 -- ./my_cuda_program";
 
@@ -129,6 +137,10 @@ pub(crate) struct RunOptions {
     /// Do not use the host's manager, even if one runs
     #[arg(long)]
     pub(crate) private: bool,
+    /// How kernels are carried out, on a GPU of its own: auto, interpreter, or native (machine code at once) [auto: machine code for
+    /// kernels that prove hot]
+    #[arg(long, value_name = "TIER", value_parser = tier, conflicts_with = "vgpu")]
+    pub(crate) tier: Option<String>,
     #[command(flatten)]
     pub(crate) check: CheckOptions,
     /// The program and its arguments
@@ -150,6 +162,11 @@ pub(crate) struct CheckOptions {
     /// End with this code when there are findings [the program's own code]
     #[arg(long, value_name = "N", requires = "check")]
     pub(crate) check_exit_code: Option<u8>,
+}
+
+/// The name of a tier, as it was written.
+fn tier(name: &str) -> Result<String, String> {
+    name.parse::<tessera_worker::Tier>().map(|_| name.to_owned())
 }
 
 /// A list of checks, as it was written.
@@ -191,6 +208,23 @@ pub(crate) struct ManagerOptions {
     /// Stop the workers when the manager ends
     #[arg(long)]
     pub(crate) stop_workers: bool,
+}
+
+const CACHE_HELP: &str = "\
+`tessera run` on a GPU of its own keeps the machine code of large kernels for the next run. It is
+this user's alone. The vGPUs of a manager keep theirs in their own directories.
+
+Examples:
+  tessera cache show
+  tessera cache clear
+  TESSERA_CODE_CACHE=off tessera run -- ./my_cuda_program";
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// Show where it is and how much is in it
+    Show,
+    /// Forget all of it
+    Clear,
 }
 
 #[derive(Debug, Subcommand)]

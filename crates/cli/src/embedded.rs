@@ -3,11 +3,12 @@
 //! It is the real manager with directories of its own, which go with it. Should this process be killed, its workers follow it: they
 //! are started with `--with-parent`.
 
-use crate::{commands::manager::worker_program, error::CliError};
+use crate::{args::RunOptions, commands::manager::worker_program, error::CliError};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tessera_client::{Client, paths::Directories};
-use tessera_manager::{GpuDeclaration, Manager, ManagerConfig, Observer, Server, WorkersAtStop};
+use tessera_manager::{CodePlace, GpuDeclaration, Manager, ManagerConfig, Observer, Server, WorkersAtStop};
+use tessera_worker::user_code_file;
 use tokio::{sync::oneshot, task::JoinHandle};
 
 /// Longest name of the directory for temporary files that leaves room for socket paths under it, bytes.
@@ -22,8 +23,9 @@ pub(crate) struct Embedded {
 }
 
 impl Embedded {
-    /// Starts a manager with one software GPU of the board, whose vGPUs are checked for what `check` says.
-    pub(crate) async fn start(board: &str, check: Option<String>) -> Result<Self, CliError> {
+    /// Starts a manager with one software GPU of the board, whose vGPUs carry kernels out as the options say. They keep machine code
+    /// where the user does: the program on them could write there anyway.
+    pub(crate) async fn start(board: &str, options: &RunOptions) -> Result<Self, CliError> {
         let directory = private_directory()?;
         let with_parent = ["--with-parent".to_owned(), std::process::id().to_string()];
         let config = ManagerConfig {
@@ -34,7 +36,9 @@ impl Embedded {
             gpus: vec![board.parse::<GpuDeclaration>()?],
             worker: worker_program(&with_parent)?,
             executors: None,
-            check,
+            check: options.check.check.clone(),
+            code: user_code_file().map_or(CodePlace::Off, CodePlace::File),
+            tier: options.tier.clone(),
             observer: Observer::default(),
         };
         let manager = Manager::start(config).await?;

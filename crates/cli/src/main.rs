@@ -48,6 +48,7 @@ fn main() -> ExitCode {
 fn execute(arguments: Arguments) -> Result<ExitCode, CliError> {
     let json = arguments.json;
     match arguments.command {
+        Command::Cache(command) => commands::cache::run(command, json),
         Command::Worker(options) => worker::run(&options),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { directory } => generate::man(directory.as_deref()),

@@ -39,6 +39,7 @@ impl Place {
             .env("TESSERA_STATE_DIR", self.path("s"))
             .env("TESSERA_LIB_DIR", self.path("lib"))
             .env("TMPDIR", self.directory.path())
+            .env("TESSERA_CODE_CACHE", self.path("c"))
             .env_remove("TESSERA_LOG")
             .stdin(Stdio::null());
         command

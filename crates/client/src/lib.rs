@@ -28,5 +28,5 @@ pub use client::{Client, EventStream};
 pub use error::{ApiError, ClientError, ErrorCode};
 pub use types::{
     ComputeCapability, ComputeCapabilityError, Creatable, CreateVgpu, Event, EventKind, Gpu, GpuType,
-    ManagerInfo, Process, Usage, Vgpu, VgpuState,
+    ManagerInfo, Process, Tiers, Usage, Vgpu, VgpuState,
 };

@@ -25,6 +25,8 @@ pub const GUEST_SOCKET: &str = "guest.sock";
 pub const CONTROL_SOCKET: &str = "control.sock";
 /// Name of the file that a worker in the checking mode writes findings to: one line of JSON each, with the words in `text`.
 pub const FINDINGS: &str = "findings.jsonl";
+/// Name of the file in the directory of a vGPU that its workers keep machine code in.
+pub const CODE_FILE: &str = "code.cache";
 /// Longest line either side accepts, bytes.
 pub const MAX_LINE_BYTES: usize = 1 << 20;
 
@@ -57,6 +59,12 @@ pub struct WorkerConfig {
     /// The checking mode: a list like `memory,race`, empty for the usual checks. Findings go to [`FINDINGS`].
     #[serde(default)]
     pub check: Option<String>,
+    /// File in which machine code is kept for later workers; nobody but this vGPU's worker, or this user, may write to it.
+    #[serde(default)]
+    pub code: Option<PathBuf>,
+    /// Tier that kernels run in: `interpreter` or `native`. `None` chooses by kernel.
+    #[serde(default)]
+    pub tier: Option<String>,
 }
 
 /// A request on the control socket.
@@ -106,6 +114,43 @@ pub struct WorkerStatus {
     pub monotonic_ns: u64,
     /// Guest processes connected now.
     pub sessions: Vec<SessionStatus>,
+    /// How kernels were carried out; absent in the answer of an older worker.
+    #[serde(default)]
+    pub tiers: Tiers,
+}
+
+/// How kernels were carried out since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tiers {
+    /// Launches that began in machine code.
+    pub native: u64,
+    /// Launches that began in the interpreter because the kernel had not proved hot.
+    pub cold: u64,
+    /// Launches kept in the interpreter by an option.
+    pub option: u64,
+    /// Launches kept in the interpreter by the processor.
+    pub processor: u64,
+    /// Launches of hot kernels whose warps part for good or wait inside for each other.
+    pub contended: u64,
+    /// Launches of hot kernels most of whose work has no machine form.
+    pub unprofitable: u64,
+    /// Launches of hot kernels that cannot be compiled.
+    pub impossible: u64,
+    /// Launches that changed to machine code while they ran.
+    pub changes: u64,
+    /// Kernels compiled to machine code.
+    pub compiled: u64,
+    /// Time that this took, nanoseconds.
+    pub compile_ns: u64,
+    /// Bytes of machine code compiled or loaded.
+    pub code_bytes: u64,
+    /// Machine code that another kernel of the same content had already.
+    pub shared: u64,
+    /// Machine code that an earlier worker had compiled.
+    pub loaded: u64,
+    /// Machine code that no earlier worker had compiled.
+    pub missed: u64,
 }
 
 /// One guest process.

@@ -29,7 +29,7 @@ pub use image::{
 };
 pub use operation::{Dim3, Fill, Launch, Operation, Span2d};
 pub use properties::{
-    Counters, FunctionInfo, GlobalInfo, ImageReference, MemoryUsage, ParameterInfo, Properties,
+    Counters, FunctionInfo, GlobalInfo, ImageReference, MemoryUsage, ParameterInfo, Properties, Tiers,
 };
 
 use std::sync::Arc;
@@ -47,6 +47,11 @@ pub trait Device: Send + Sync {
 
     /// Counters since the device was opened.
     fn counters(&self) -> Counters;
+
+    /// How kernels were carried out, where there is a choice.
+    fn tiers(&self) -> Tiers {
+        Tiers::default()
+    }
 
     /// Creates a context whose device addresses lie in `arena` (start, length). Text that kernels print goes to `printer`.
     fn create_context(&self, options: ContextOptions) -> Result<Arc<dyn Context>, DeviceError>;

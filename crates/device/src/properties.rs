@@ -41,6 +41,39 @@ pub struct Counters {
     pub executors: u32,
 }
 
+/// How a device that compiles kernels itself carried them out, since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tiers {
+    /// Launches that began in machine code.
+    pub native: u64,
+    /// Launches that began in the interpreter because the kernel had not proved hot.
+    pub cold: u64,
+    /// Launches kept in the interpreter by an option.
+    pub option: u64,
+    /// Launches kept in the interpreter by the processor.
+    pub processor: u64,
+    /// Launches of hot kernels whose warps part for good or wait inside for each other.
+    pub contended: u64,
+    /// Launches of hot kernels most of whose work has no machine form.
+    pub unprofitable: u64,
+    /// Launches of hot kernels that cannot be compiled.
+    pub impossible: u64,
+    /// Launches that changed to machine code while they ran.
+    pub changes: u64,
+    /// Kernels compiled to machine code.
+    pub compiled: u64,
+    /// Time that this took, nanoseconds.
+    pub compile_ns: u64,
+    /// Bytes of machine code compiled or loaded.
+    pub code_bytes: u64,
+    /// Machine code that another kernel of the same content had already.
+    pub shared: u64,
+    /// Machine code that an earlier process had compiled.
+    pub loaded: u64,
+    /// Machine code that no earlier process had compiled.
+    pub missed: u64,
+}
+
 /// One kernel parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParameterInfo {

@@ -50,14 +50,16 @@ impl<T: CodeStore + ?Sized> CodeStore for Arc<T> {
     }
 }
 
-/// Instructions from which on the store is asked. A small kernel is compiled before a file has been read.
+/// Instructions from which on the store is asked. For a small kernel a look-up in vain and keeping it cost what a hit saves, some tens of
+/// microseconds.
 const STORED_INSTRUCTIONS: usize = 96;
 
 /// The code of a process, or of a part of it, with what is counted about tiers. Shared by all programs that were compiled with it.
 #[derive(Debug, Default)]
 pub struct CodeCache {
     index: Mutex<HashMap<CodeKey, Weak<Compiled>>>,
-    store: Option<Box<dyn CodeStore>>,
+    /// The store, and the instructions from which on it is asked.
+    store: Option<(Box<dyn CodeStore>, usize)>,
     pub(crate) counts: Counts,
 }
 
@@ -149,11 +151,17 @@ pub struct Tiering {
 }
 
 impl CodeCache {
-    /// A cache with something behind it that outlives the process.
+    /// A cache with something behind it that outlives the process, for kernels that are large enough.
     #[must_use]
     pub fn with_store(store: Box<dyn CodeStore>) -> Self {
+        Self::with_store_from(store, STORED_INSTRUCTIONS)
+    }
+
+    /// As [`with_store`](Self::with_store), saying how many instructions are enough; for measurements.
+    #[must_use]
+    pub fn with_store_from(store: Box<dyn CodeStore>, instructions: usize) -> Self {
         Self {
-            store: Some(store),
+            store: Some((store, instructions)),
             ..Self::default()
         }
     }
@@ -189,8 +197,9 @@ impl CodeCache {
             count(&self.counts.shared, 1);
             return Some(found);
         }
-        let large = analysed.insts.len() >= STORED_INSTRUCTIONS;
-        let store = self.store.as_deref().filter(|_| large);
+        let store = self.store.as_ref();
+        let store = store.filter(|(_, least)| analysed.insts.len() >= *least);
+        let store = store.map(|(store, _)| &**store);
         if let Some(store) = store {
             let loaded = store.load(&key);
             let parts = loaded.and_then(|bytes| Parts::decode(&bytes, code));

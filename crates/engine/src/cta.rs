@@ -819,7 +819,10 @@ impl Block {
         if !self.groups.iter().all(ready) {
             return;
         }
-        self.groups = std::mem::take(&mut self.groups).into_iter().flat_map(change).collect();
+        self.groups = std::mem::take(&mut self.groups)
+            .into_iter()
+            .flat_map(change)
+            .collect();
         self.state.groups = u32::try_from(self.groups.len()).unwrap_or(1);
         self.state.later = true;
         self.turn = (0, 0);

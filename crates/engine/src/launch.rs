@@ -1,5 +1,6 @@
 //! A kernel bound to a geometry and to parameters.
 
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -92,6 +93,20 @@ pub enum Tier {
     Interpreter,
     /// Machine code, where the processor and the kernel allow it.
     Native,
+}
+
+impl FromStr for Tier {
+    type Err = String;
+
+    /// `auto`, `interpreter` or `native`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "interpreter" => Ok(Self::Interpreter),
+            "native" => Ok(Self::Native),
+            _ => Err(format!("{text:?} is no tier: auto, interpreter or native")),
+        }
+    }
 }
 
 /// How a launch is carried out; the default is right except in tests and measurements.

@@ -3,11 +3,12 @@
 
 mod common;
 
+use std::cell::Cell;
 use std::sync::atomic::AtomicBool;
 
 use common::differ::change_at_random;
 use common::{Device, Hooks, kernel, params, program, run_changing, run_with};
-use tessera_engine::{Cta, Env, Exit, Geometry, Launch, Level, Options, Pool, Tier, Why, Worker};
+use tessera_engine::{Cta, Env, Exit, Geometry, Launch, Level, NextBlock, Options, Pool, Tier, Why, Worker};
 
 /// Counts to `n` in every thread, with a value that differs per lane, one per warp's half and one per block.
 const COUNTS: &str = "ld.param.u64 %rd1, [out]; ld.param.u64 %rd2, [n]; cvt.u32.u64 %r9, %rd2;
@@ -35,7 +36,10 @@ fn random_kernels_change_tiers_at_random_safe_points() {
         }
     }
     // Each seed runs two blocks four times; some end before the change, or part for good.
-    assert!(over > 2 * count, "only {over} blocks of {count} kernels ended in machine code");
+    assert!(
+        over > 2 * count,
+        "only {over} blocks of {count} kernels ended in machine code"
+    );
 }
 
 #[test]
@@ -45,7 +49,11 @@ fn one_block_with_one_long_loop_changes_in_the_middle() {
     }
     for threads in [32, 96, 256, 1000] {
         let mut device = Device::default();
-        let p = program(&mut device, &kernel(".param .u64 out, .param .u64 n", COUNTS), "k");
+        let p = program(
+            &mut device,
+            &kernel(".param .u64 out, .param .u64 n", COUNTS),
+            "k",
+        );
         let out = device.alloc(1024 * 4);
         let geometry = Geometry::new([1, 1, 1], [threads, 1, 1]);
         let bytes = params(&[out, 30_000]);
@@ -59,7 +67,11 @@ fn one_block_with_one_long_loop_changes_in_the_middle() {
         let expected = device.contents();
         device.restore(&vec![vec![0; 1024 * 4]; expected.len()]);
 
-        let p = program(&mut Device::default(), &kernel(".param .u64 out, .param .u64 n", COUNTS), "k");
+        let p = program(
+            &mut Device::default(),
+            &kernel(".param .u64 out, .param .u64 n", COUNTS),
+            "k",
+        );
         let launch = Launch::new(&p, geometry, &bytes).unwrap();
         let (mut pool, mut worker) = (Pool::new(), Worker::new());
         let mut cta = Cta::new(&launch, [0; 3], &mut pool);
@@ -71,6 +83,7 @@ fn one_block_with_one_long_loop_changes_in_the_middle() {
             fuel: 10_000,
             sm: 0,
             sms: 1,
+            next: None,
         };
         let mut tiers = Vec::new();
         loop {
@@ -97,7 +110,11 @@ fn blocks_that_start_after_the_change_start_in_machine_code() {
         return;
     }
     let mut device = Device::default();
-    let p = program(&mut device, &kernel(".param .u64 out, .param .u64 n", COUNTS), "k");
+    let p = program(
+        &mut device,
+        &kernel(".param .u64 out, .param .u64 n", COUNTS),
+        "k",
+    );
     let out = device.alloc(4 * 64 * 4);
     let launch = Launch::new(&p, Geometry::new([4, 1, 1], [64, 1, 1]), &params(&[out, 100])).unwrap();
     let mut pool = Pool::new();
@@ -107,7 +124,12 @@ fn blocks_that_start_after_the_change_start_in_machine_code() {
     pool.recycle(finished);
     assert!(launch.change_now() && !launch.change_now());
     assert_eq!(block(&mut pool, 1).tier(), Tier::Native);
-    assert_eq!(Launch::new(&p, *launch.geometry(), &params(&[out, 100])).unwrap().tier(), Tier::Interpreter);
+    assert_eq!(
+        Launch::new(&p, *launch.geometry(), &params(&[out, 100]))
+            .unwrap()
+            .tier(),
+        Tier::Interpreter
+    );
 }
 
 /// Warps wait at a barrier with shared and local memory in use, threads arrive and go on, lanes have parted.
@@ -140,11 +162,101 @@ fn barriers_shared_and_local_memory_come_along() {
         let went = run_changing(&device, &launch, 1, round).unwrap();
         over += went.over;
         let after = device.contents();
-        assert_eq!(*expected.get_or_insert(after.clone()), after, "changed before turn {round}");
+        assert_eq!(
+            *expected.get_or_insert(after.clone()),
+            after,
+            "changed before turn {round}"
+        );
         if went.rounds < round {
             break;
         }
         round += 1;
     }
     assert!(round > 50 && over + 10 > round, "{over} of {round} changed");
+}
+
+/// Blocks from a number on, as the device gives them.
+struct Rest(Cell<u32>, u32);
+
+impl NextBlock for Rest {
+    fn next(&self) -> Option<[u32; 3]> {
+        let block = self.0.get() + 1;
+        (block < self.1).then(|| {
+            self.0.set(block);
+            [block, 0, 0]
+        })
+    }
+}
+
+#[test]
+fn blocks_that_follow_one_another_change_too() {
+    const BLOCKS: u32 = 12;
+    const WORDS: usize = BLOCKS as usize * 100;
+    if !Level::Avx512.available() {
+        return;
+    }
+    let mut device = Device::default();
+    let out = device.alloc(WORDS * 4);
+    let (stop, hooks) = (AtomicBool::new(false), Hooks::default());
+    let mut expected: Option<Vec<u32>> = None;
+    let (mut change, mut native) = (1, 0);
+    loop {
+        device.write(out, &[0; WORDS * 4]);
+        let p = program(
+            &mut Device::default(),
+            &kernel(".param .u64 out, .param .u64 n", COUNTS),
+            "k",
+        );
+        let launch = Launch::new(
+            &p,
+            Geometry::new([BLOCKS, 1, 1], [100, 1, 1]),
+            &params(&[out, 150]),
+        )
+        .unwrap();
+        let (mut pool, mut worker) = (Pool::new(), Worker::new());
+        let rest = Rest(Cell::new(0), BLOCKS);
+        let env = Env {
+            memory: &device,
+            runtime: &hooks,
+            stop: &stop,
+            fuel: 700,
+            sm: 0,
+            sms: 1,
+            next: Some(&rest),
+        };
+        let mut calls = 0;
+        loop {
+            let mut cta = Cta::new(&launch, [rest.0.get(), 0, 0], &mut pool);
+            loop {
+                calls += 1;
+                if calls == change {
+                    assert!(launch.change_now());
+                }
+                match cta.run(&mut worker, &env) {
+                    Exit::Done => break,
+                    Exit::Yielded(why) => assert_eq!(why, Why::Fuel),
+                    Exit::Fault(fault) => panic!("{fault}"),
+                }
+            }
+            native += u32::from(cta.tier() == Tier::Native);
+            pool.recycle(cta);
+            if rest.next().is_none() {
+                break;
+            }
+        }
+        let after = device.download(out, WORDS);
+        assert_eq!(
+            *expected.get_or_insert(after.clone()),
+            after,
+            "changed before call {change}"
+        );
+        if calls < change {
+            break;
+        }
+        change += 1;
+    }
+    assert!(
+        change > 10 && native >= change - 2,
+        "{native} ends in machine code, {change} changes"
+    );
 }

@@ -30,6 +30,8 @@ impl Device {
             executors: Some(2),
             directory: directory.path().to_owned(),
             check: None,
+            code: None,
+            tier: None,
         };
         let worker = run_unconfined(config).expect("the worker starts");
         Self {

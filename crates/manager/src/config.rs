@@ -235,8 +235,24 @@ pub struct ManagerConfig {
     pub executors: Option<u32>,
     /// The checking mode of all vGPUs: which checks, as a worker reads them.
     pub check: Option<String>,
+    /// Where workers keep machine code.
+    pub code: CodePlace,
+    /// Tier of all vGPUs, as a worker reads it; `None` chooses by kernel.
+    pub tier: Option<String>,
     /// For tests.
     pub observer: Observer,
+}
+
+/// Where workers keep machine code. Whoever can write to the file can run code in every worker that reads it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum CodePlace {
+    /// In the directory of the vGPU: what a worker that fell to its guest leaves there reaches no other vGPU.
+    #[default]
+    PerVgpu,
+    /// In one file for all vGPUs, whose guests must be those of one user.
+    File(PathBuf),
+    /// Nowhere.
+    Off,
 }
 
 impl ManagerConfig {

@@ -51,7 +51,9 @@ mod supervisor;
 mod takeover;
 
 pub use api::openapi;
-pub use config::{ConfigError, FileConfig, GpuDeclaration, ManagerConfig, Moment, Observer, WorkerProgram};
+pub use config::{
+    CodePlace, ConfigError, FileConfig, GpuDeclaration, ManagerConfig, Moment, Observer, WorkerProgram,
+};
 pub use error::Error;
 pub use manager::{Manager, WorkersAtStop};
 pub use server::{Server, ServerError};

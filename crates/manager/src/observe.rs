@@ -1,7 +1,7 @@
 //! What a vGPU does now, from its worker's answers. Workers are asked when a user asks, never on a timer: an idle host stays idle.
 
 use crate::rate::{Sample, Samples};
-use tessera_client::{Process, Usage};
+use tessera_client::{Process, Tiers, Usage};
 use tessera_control::{SessionStatus, WorkerStatus};
 
 pub(crate) fn usage(status: &WorkerStatus, samples: &mut Samples) -> Usage {
@@ -16,6 +16,26 @@ pub(crate) fn usage(status: &WorkerStatus, samples: &mut Samples) -> Usage {
         kernels: status.kernels,
         copied_bytes: status.copied_bytes,
         processes: status.sessions.iter().map(process).collect(),
+        tiers: tiers(&status.tiers),
+    }
+}
+
+fn tiers(counted: &tessera_control::Tiers) -> Tiers {
+    Tiers {
+        native: counted.native,
+        cold: counted.cold,
+        option: counted.option,
+        processor: counted.processor,
+        contended: counted.contended,
+        unprofitable: counted.unprofitable,
+        impossible: counted.impossible,
+        changes: counted.changes,
+        compiled: counted.compiled,
+        compile_ns: counted.compile_ns,
+        code_bytes: counted.code_bytes,
+        shared: counted.shared,
+        loaded: counted.loaded,
+        missed: counted.missed,
     }
 }
 

@@ -9,7 +9,7 @@
 //! ```
 
 use crate::{
-    Error, Moment,
+    CodePlace, Error, Moment,
     control::Control,
     life::{Deaths, MOST_DEATHS, Step, Verdict},
     manager::{Inner, Slot},
@@ -20,7 +20,7 @@ use crate::{
 };
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tessera_client::{EventKind, VgpuState};
-use tessera_control::{GUEST_SOCKET, WorkerConfig};
+use tessera_control::{CODE_FILE, GUEST_SOCKET, WorkerConfig};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{sleep, timeout},
@@ -435,6 +435,12 @@ impl Supervisor {
             executors: self.inner.config.executors,
             directory: self.directory(),
             check: self.inner.config.check.clone(),
+            code: match &self.inner.config.code {
+                CodePlace::PerVgpu => Some(self.directory().join(CODE_FILE)),
+                CodePlace::File(path) => Some(path.clone()),
+                CodePlace::Off => None,
+            },
+            tier: self.inner.config.tier.clone(),
         })
     }
 }

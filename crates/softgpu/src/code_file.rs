@@ -30,17 +30,19 @@ use tessera_engine::{CodeKey, CodeStore};
 
 const MARK: [u8; 8] = *b"TSRACODE";
 const VERSION: u32 = 1;
-const BLOCK: u64 = 4096;
+const BLOCK_BYTES: usize = 4096;
+const BLOCK: u64 = BLOCK_BYTES as u64;
 const SETS: u64 = 512;
 const WAYS: usize = 8;
 const ENTRY: usize = 64;
 const SET_BYTES: usize = WAYS * ENTRY;
 const INDEX_AT: u64 = BLOCK;
-const DATA_AT: u64 = INDEX_AT + SETS * SET_BYTES as u64;
+const INDEX_BYTES: usize = 512 * SET_BYTES;
+const DATA_AT: u64 = INDEX_AT + INDEX_BYTES as u64;
 const DATA_BLOCKS: u32 = 16_384;
 const DIGEST: usize = 32;
 /// Longest record: an eighth of the file.
-const MOST_BYTES: usize = (DATA_BLOCKS as usize / 8) * BLOCK as usize;
+const MOST_BYTES: usize = (DATA_BLOCKS as usize / 8) * BLOCK_BYTES;
 
 /// The variable that says where the cache of a user is: a directory, or `off`.
 pub const CODE_CACHE_VARIABLE: &str = "TESSERA_CODE_CACHE";
@@ -118,7 +120,10 @@ impl Entry {
         };
         let size = entry.bytes as usize;
         let fits = (DIGEST..=MOST_BYTES).contains(&size)
-            && entry.first.checked_add(entry.blocks()).is_some_and(|end| end <= DATA_BLOCKS);
+            && entry
+                .first
+                .checked_add(entry.blocks())
+                .is_some_and(|end| end <= DATA_BLOCKS);
         fits.then_some(entry)
     }
 
@@ -219,7 +224,8 @@ impl CodeFile {
 
     fn is_ours(&self) -> bool {
         let mut found = [0; 28];
-        self.file.read_exact_at(&mut found, 0).is_ok() && found == header()
+        let length = self.file.metadata().map_or(0, |facts| facts.len());
+        length >= DATA_AT && self.file.read_exact_at(&mut found, 0).is_ok() && found == header()
     }
 
     /// Makes it an empty one.
@@ -263,7 +269,7 @@ impl CodeFile {
 
     /// All entries with their places in the index.
     fn entries(&self) -> io::Result<Vec<(u64, Entry)>> {
-        let mut index = vec![0; (DATA_AT - INDEX_AT) as usize];
+        let mut index = vec![0; INDEX_BYTES];
         self.file.read_exact_at(&mut index, INDEX_AT)?;
         let places = (0u64..).zip(index.chunks_exact(ENTRY));
         Ok(places
@@ -278,9 +284,7 @@ impl CodeFile {
     fn find(&self, key: &CodeKey) -> Option<(u64, Entry)> {
         let mut set = [0; SET_BYTES];
         let first = set_of(key) * WAYS as u64;
-        self.file
-            .read_exact_at(&mut set, Self::entry_at(first))
-            .ok()?;
+        self.file.read_exact_at(&mut set, Self::entry_at(first)).ok()?;
         let entries = (first..).zip(set.chunks_exact(ENTRY));
         entries
             .filter_map(|(place, bytes)| Some((place, Entry::decode(bytes)?)))
@@ -300,7 +304,9 @@ impl CodeFile {
         let full = entries.iter().filter(|(place, _)| own_set(*place)).count() == WAYS;
         let oldest = |entries: &[(u64, Entry)], of: &dyn Fn(u64) -> bool| {
             let candidates = entries.iter().enumerate().filter(|(_, (place, _))| of(*place));
-            candidates.min_by_key(|(_, (_, entry))| entry.used).map(|(at, _)| at)
+            candidates
+                .min_by_key(|(_, (_, entry))| entry.used)
+                .map(|(at, _)| at)
         };
         let mut goes = entries.iter().position(same);
         if goes.is_none() && full {
@@ -384,7 +390,7 @@ impl CodeStore for CodeFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::fs::PermissionsExt;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     /// A directory that goes with the test.
@@ -421,7 +427,9 @@ mod tests {
     }
 
     fn code(number: u32, bytes: usize) -> Vec<u8> {
-        (0..bytes).map(|i| (i as u32 ^ number).to_le_bytes()[0]).collect()
+        (0..bytes)
+            .map(|i| i.to_le_bytes()[0] ^ number.to_le_bytes()[0])
+            .collect()
     }
 
     #[test]
@@ -454,10 +462,12 @@ mod tests {
         let scratch = Scratch::new();
         scratch.open().store(&key(1), &code(1, 6000));
         let whole = std::fs::read(scratch.file()).unwrap();
-        let index = (INDEX_AT + set_of(&key(1)) * SET_BYTES as u64) as usize;
+        let place = |at: u64| usize::try_from(at).unwrap();
+        let index = place(INDEX_AT + set_of(&key(1)) * SET_BYTES as u64);
+        let data = place(DATA_AT);
         let places = (0..28)
             .chain(index..index + 40)
-            .chain((DATA_AT as usize..whole.len()).step_by(97));
+            .chain((data..whole.len()).step_by(97));
         for at in places {
             let mut damaged = whole.clone();
             damaged[at] ^= 0x10;
@@ -465,9 +475,13 @@ mod tests {
             let file = scratch.open();
             assert_eq!(file.load(&key(1)), None, "byte {at}");
             file.store(&key(1), &code(1, 6000));
-            assert_eq!(file.load(&key(1)), Some(code(1, 6000)), "stored again over byte {at}");
+            assert_eq!(
+                file.load(&key(1)),
+                Some(code(1, 6000)),
+                "stored again over byte {at}"
+            );
         }
-        for cut in [0, 1, 27, 28, 4096, 5000, DATA_AT as usize, DATA_AT as usize + 100] {
+        for cut in [0, 1, 27, 28, 4096, 5000, data, data + 100] {
             std::fs::write(scratch.file(), &whole[..cut]).unwrap();
             let file = scratch.open();
             assert_eq!(file.load(&key(1)), None, "cut to {cut} bytes");

@@ -13,7 +13,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tessera_device::{Context, ContextOptions, Counters, Device, DeviceError, MemoryUsage, Properties};
+use tessera_device::{
+    Context, ContextOptions, Counters, Device, DeviceError, MemoryUsage, Properties, Tiers,
+};
+use tessera_engine::{CodeCache, Tier};
 use tessera_mmu::PAGE_BYTES;
 
 /// Longest time that an executor looks for work before it sleeps, by processors. Whoever has work for it needs one too, and so does
@@ -23,6 +26,18 @@ fn most_spin(processors: usize) -> Duration {
         0 | 1 => Duration::ZERO,
         2 | 3 => Duration::from_micros(5),
         _ => Duration::from_micros(50),
+    }
+}
+
+/// The variable that chooses the tier where the options leave it open: `auto`, `interpreter` or `native`.
+pub const TIER_VARIABLE: &str = "TESSERA_TIER";
+
+fn tier_of_environment() -> Result<Tier, DeviceError> {
+    match std::env::var(TIER_VARIABLE) {
+        Ok(name) => name
+            .parse()
+            .map_err(|error| DeviceError::InvalidValue(format!("{TIER_VARIABLE}: {error}"))),
+        Err(_) => Ok(Tier::Auto),
     }
 }
 
@@ -36,6 +51,8 @@ pub(crate) struct Shared {
     pub(crate) counters: CounterCell,
     pub(crate) executors: u32,
     pub(crate) execution: tessera_engine::Options,
+    /// Machine code by content, for all contexts.
+    pub(crate) code: Arc<CodeCache>,
     pub(crate) sms: u32,
     pub(crate) compute_capability: (u32, u32),
     /// Most shared memory of a block, bytes.
@@ -123,6 +140,10 @@ impl SoftGpu {
             Some(checking) => Some(checking.clone()),
             None => Checking::from_environment().map_err(DeviceError::InvalidValue)?,
         };
+        let tier = match options.execution.tier {
+            Tier::Auto => tier_of_environment()?,
+            tier => tier,
+        };
         let (properties, limits) = properties::properties(options, executors)?;
         let slots = Arc::new(Slots::new(executors as usize + 1));
         let shared = Arc::new(Shared {
@@ -132,7 +153,14 @@ impl SoftGpu {
             submitter: Mutex::new(()),
             counters: CounterCell::default(),
             executors,
-            execution: options.execution,
+            execution: tessera_engine::Options {
+                tier,
+                ..options.execution
+            },
+            code: Arc::new(match &options.code {
+                Some(file) => CodeCache::with_store(Box::new(Arc::clone(file))),
+                None => CodeCache::default(),
+            }),
             sms: properties.sm_count,
             compute_capability: properties.compute_capability,
             most_shared_bytes: limits.shared_per_block_optin,
@@ -212,6 +240,26 @@ impl Device for SoftGpu {
 
     fn counters(&self) -> Counters {
         self.core.shared.counters.read(self.core.shared.executors)
+    }
+
+    fn tiers(&self) -> Tiers {
+        let tiering = self.core.shared.code.tiering();
+        Tiers {
+            native: tiering.native,
+            cold: tiering.cold,
+            option: tiering.option,
+            processor: tiering.processor,
+            contended: tiering.contended,
+            unprofitable: tiering.unprofitable,
+            impossible: tiering.impossible,
+            changes: tiering.changes,
+            compiled: tiering.compiled,
+            compile_ns: tiering.compile_ns,
+            code_bytes: tiering.code_bytes,
+            shared: tiering.shared,
+            loaded: tiering.loaded,
+            missed: tiering.missed,
+        }
     }
 
     fn create_context(&self, options: ContextOptions) -> Result<Arc<dyn Context>, DeviceError> {

@@ -6,7 +6,7 @@
 //! ```text
 //!  Context ─ holdings ──▶ memory ─ fb          pages: who holds which, scrubbed before they change owner
 //!     │          └──────▶ mmu::AddressSpace    addresses
-//!     ├─ module ──▶ ptx, engine::compile       kernels, compiled when first asked for
+//!     ├─ module ──▶ ptx, engine::compile       kernels, compiled when first asked for; code_file keeps machine code
 //!     ├─ images                               arrays, textures, surfaces: headers that kernels read
 //!     ├─ events
 //!     └─ stream ─ submit ──▶ scheduler ──▶ executor ──▶ task ─┬─ kernel    blocks, a quantum each
@@ -27,6 +27,7 @@
 )]
 
 mod checking;
+mod code_file;
 mod context;
 mod counters;
 mod device;
@@ -51,6 +52,7 @@ mod task;
 mod transfer;
 
 pub use checking::{CHECK_VARIABLE, Checking, FindingSink};
-pub use device::SoftGpu;
+pub use code_file::{CODE_CACHE_VARIABLE, CODE_FILE, CodeFigures, CodeFile, user_code_file};
+pub use device::{SoftGpu, TIER_VARIABLE};
 pub use options::{Options, PciAddress};
 pub use tessera_engine::{Level, Options as Execution, Tier, check};

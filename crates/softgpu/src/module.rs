@@ -299,8 +299,9 @@ impl SoftModule {
     }
 
     fn compile(&self, id: FuncId) -> Result<Compiled, DeviceError> {
-        let program =
-            tessera_engine::compile(&self.module, id, &self.layout).map_err(|error| compile_error(&error))?;
+        let code = &self.context.shared.code;
+        let program = tessera_engine::compile_with(&self.module, id, &self.layout, code)
+            .map_err(|error| compile_error(&error))?;
         let function = &self.module.funcs[id];
         let resources = program.resources();
         let constants = self

@@ -1,6 +1,8 @@
 //! What a software GPU stands for.
 
 use crate::checking::Checking;
+use crate::code_file::CodeFile;
+use std::sync::Arc;
 use tessera_catalogue::{Board, PciId};
 
 /// Where the device sits for those who ask for PCI addresses.
@@ -31,8 +33,11 @@ pub struct Options {
     pub pci_address: PciAddress,
     /// PCI identity; `None` where it is not sourced.
     pub pci_id: Option<PciId>,
-    /// How kernels are carried out: tier and vector unit. The default chooses by itself; anything else is for tests and measurements.
+    /// How kernels are carried out: tier and vector unit. The default chooses by itself, and lets the environment choose
+    /// ([`crate::TIER_VARIABLE`]); anything else is for tests and measurements.
     pub execution: tessera_engine::Options,
+    /// Where machine code is kept beyond the process; without it, nowhere.
+    pub code: Option<Arc<CodeFile>>,
     /// The checking mode; where nothing is said, the environment decides ([`crate::CHECK_VARIABLE`]).
     pub check: Option<Checking>,
 }
@@ -62,6 +67,7 @@ impl Options {
             pci_address: PciAddress::default(),
             pci_id: board.pci_ids.first().copied(),
             execution: tessera_engine::Options::default(),
+            code: None,
             check: None,
         }
     }

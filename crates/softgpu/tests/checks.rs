@@ -57,6 +57,7 @@ fn checked(list: &str) -> (SoftGpu, Arc<Collected>) {
         executors: Some(2),
         pci_address: PciAddress::default(),
         pci_id: None,
+        code: None,
         execution: tessera_softgpu::Execution::default(),
         check: Some(Checking {
             checks: Checks::parse(list).expect("checks"),

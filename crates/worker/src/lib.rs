@@ -35,9 +35,11 @@ mod vgpu;
 
 pub use error::WorkerError;
 pub use tessera_softgpu::check::Checks;
+pub use tessera_softgpu::{CODE_CACHE_VARIABLE, CODE_FILE, CodeFigures, CodeFile, Tier, user_code_file};
 
 use limits::{Arena, Limits};
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use tessera_catalogue::catalogue;
@@ -79,6 +81,10 @@ impl Prepared {
     fn new(config: &WorkerConfig) -> Result<Self, WorkerError> {
         let mut options = device_options(config)?;
         options.check = checking::checking(config)?;
+        options.code = config.code.as_deref().and_then(code_file);
+        if let Some(tier) = &config.tier {
+            options.execution.tier = tier.parse().map_err(WorkerError::Config)?;
+        }
         let arena = Arena::new(config.arena_index, config.frame_buffer_bytes).ok_or_else(|| {
             WorkerError::Config(format!(
                 "arena {} has no room for a frame buffer of {} bytes",
@@ -176,6 +182,17 @@ fn device_options(config: &WorkerConfig) -> Result<Options, WorkerError> {
         ))
     })?;
     Ok(options)
+}
+
+/// The file of machine code, opened before the sandbox, which has no files. Without one everything works, only later.
+fn code_file(path: &Path) -> Option<Arc<CodeFile>> {
+    match CodeFile::open(path) {
+        Ok(file) => Some(Arc::new(file)),
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "machine code is not kept");
+            None
+        }
+    }
 }
 
 /// Asked before the sandbox: the answer is in files.

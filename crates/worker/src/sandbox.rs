@@ -144,6 +144,9 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_fcntl,
     libc::SYS_fstat,
     libc::SYS_lseek,
+    // the file of machine code
+    libc::SYS_pread64,
+    libc::SYS_pwrite64,
     libc::SYS_poll,
     libc::SYS_ppoll,
     // connections to the two sockets

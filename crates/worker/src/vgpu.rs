@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tessera_channel::Session;
-use tessera_control::{SessionStatus, WorkerConfig, WorkerStatus};
+use tessera_control::{SessionStatus, Tiers, WorkerConfig, WorkerStatus};
 use tessera_device::{Context, Counters, Device};
 use tessera_wire::{CudaCode, Process, VgpuInfo, kind};
 
@@ -253,6 +253,7 @@ impl Vgpu {
             executors: counters.executors,
             monotonic_ns: monotonic_ns(),
             sessions: self.sessions().iter().map(|session| session.status()).collect(),
+            tiers: tiers(&self.device.tiers()),
         }
     }
 
@@ -273,6 +274,25 @@ impl Vgpu {
             meter.counters = counters;
         }
         meter.last
+    }
+}
+
+fn tiers(counted: &tessera_device::Tiers) -> Tiers {
+    Tiers {
+        native: counted.native,
+        cold: counted.cold,
+        option: counted.option,
+        processor: counted.processor,
+        contended: counted.contended,
+        unprofitable: counted.unprofitable,
+        impossible: counted.impossible,
+        changes: counted.changes,
+        compiled: counted.compiled,
+        compile_ns: counted.compile_ns,
+        code_bytes: counted.code_bytes,
+        shared: counted.shared,
+        loaded: counted.loaded,
+        missed: counted.missed,
     }
 }
 

@@ -2,7 +2,10 @@
 
 use crate::{args::ManagerOptions, commands::directories, error::CliError, logging};
 use std::{path::Path, process::ExitCode};
-use tessera_manager::{FileConfig, Manager, ManagerConfig, Observer, Server, WorkerProgram, WorkersAtStop};
+use tessera_manager::{
+    CodePlace, FileConfig, Manager, ManagerConfig, Observer, Server, WorkerProgram, WorkersAtStop,
+};
+use tessera_worker::CODE_CACHE_VARIABLE;
 use tokio::signal::unix::{SignalKind, signal};
 
 pub(crate) async fn run(options: ManagerOptions) -> Result<ExitCode, CliError> {
@@ -24,6 +27,12 @@ pub(crate) async fn run(options: ManagerOptions) -> Result<ExitCode, CliError> {
         worker: worker_program(&[])?,
         executors: options.executors.or(file.executors),
         check: None,
+        code: if std::env::var_os(CODE_CACHE_VARIABLE).is_some_and(|value| value == "off") {
+            CodePlace::Off
+        } else {
+            CodePlace::PerVgpu
+        },
+        tier: None,
         observer: Observer::default(),
     };
     let manager = Manager::start(config).await?;

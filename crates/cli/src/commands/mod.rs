@@ -1,5 +1,6 @@
 //! The commands.
 
+pub(crate) mod cache;
 pub(crate) mod events;
 pub(crate) mod gpu;
 pub(crate) mod manager;

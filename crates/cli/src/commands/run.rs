@@ -44,8 +44,8 @@ impl Host {
         if options.vgpu.is_some() {
             return Ok(Self::Manager(client));
         }
-        // A checked program has a GPU of its own: it is slow, and its findings are for this run only.
-        if !options.private && options.check.check.is_none() {
+        // A checked program has a GPU of its own: it is slow, and its findings are for this run only. So has one in a tier of its own.
+        if !options.private && options.check.check.is_none() && options.tier.is_none() {
             match client.manager().await {
                 Ok(_) => return Ok(Self::Manager(client)),
                 Err(ClientError::NoManager { .. }) => {}
@@ -53,9 +53,7 @@ impl Host {
             }
         }
         let board = board_for(options)?;
-        Ok(Self::Embedded(
-            Embedded::start(&board.id, options.check.check.clone()).await?,
-        ))
+        Ok(Self::Embedded(Embedded::start(&board.id, options).await?))
     }
 
     fn client(&self) -> &Client {

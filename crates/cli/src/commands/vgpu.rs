@@ -12,7 +12,7 @@ use std::{
     process::ExitCode,
     time::Duration,
 };
-use tessera_client::{Client, CreateVgpu, Vgpu};
+use tessera_client::{Client, CreateVgpu, Tiers, Vgpu};
 
 /// How long time shares are measured for a single look, milliseconds.
 const LOOK_MS: u32 = 200;
@@ -105,6 +105,7 @@ async fn show(vgpu: &str, json: bool) -> Result<(), CliError> {
     if let Some(usage) = &vgpu.usage {
         facts.push(("kernels", usage.kernels.to_string()));
         facts.push(("bytes copied", bytes(usage.copied_bytes)));
+        facts.extend(tiers(&usage.tiers));
         for process in &usage.processes {
             let fault = process
                 .last_fault
@@ -121,6 +122,46 @@ async fn show(vgpu: &str, json: bool) -> Result<(), CliError> {
         }
     }
     table::facts(&facts)
+}
+
+/// How kernels were carried out; only what there is to say.
+fn tiers(tiers: &Tiers) -> Vec<(&'static str, String)> {
+    let stays = [
+        ("not hot", tiers.cold),
+        ("by option", tiers.option),
+        ("by processor", tiers.processor),
+        ("warps part", tiers.contended),
+        ("does not pay", tiers.unprofitable),
+        ("cannot be compiled", tiers.impossible),
+    ];
+    let interpreted: u64 = stays.iter().map(|(_, count)| count).sum();
+    let why = stays.iter().filter(|(_, count)| *count > 0);
+    let why: Vec<String> = why.map(|(why, count)| format!("{count} {why}")).collect();
+    let mut facts = vec![
+        (
+            "launches",
+            format!(
+                "{} in machine code, {interpreted} in the interpreter, {} changed",
+                tiers.native, tiers.changes
+            ),
+        ),
+        (
+            "machine code",
+            format!(
+                "{}; {} compiled in {:.1} ms, {} from the cache, {} shared",
+                bytes(tiers.code_bytes),
+                tiers.compiled,
+                // Precise enough for a person.
+                Duration::from_nanos(tiers.compile_ns).as_secs_f64() * 1e3,
+                tiers.loaded,
+                tiers.shared
+            ),
+        ),
+    ];
+    if !why.is_empty() {
+        facts.push(("interpreted because", why.join(", ")));
+    }
+    facts
 }
 
 async fn list(options: ListOptions, json: bool) -> Result<(), CliError> {

@@ -107,7 +107,19 @@ impl Parts {
     pub(crate) fn decode(bytes: &[u8], code: &Code) -> Option<Self> {
         let mut from = Reader(bytes);
         let head = from.words(11)?;
-        let &[mark, version, pays, ops, enter, load_all, places, sites, length, barrier, barriers] = &head[..]
+        let &[
+            mark,
+            version,
+            pays,
+            ops,
+            enter,
+            load_all,
+            places,
+            sites,
+            length,
+            barrier,
+            barriers,
+        ] = &head[..]
         else {
             return None;
         };
@@ -204,7 +216,7 @@ mod tests {
         let launch = launch();
         let (analysed, code) = (&launch.program().analysed, launch.code(false));
         let parts = compile(analysed, code).unwrap();
-        assert!(!parts.pc_of_place.is_empty() && !parts.spans.is_empty() && !parts.barriers.is_empty());
+        assert!(!parts.pc_of_place.is_empty() && !parts.spans.is_empty());
         let bytes = parts.encode();
         assert_eq!(Parts::decode(&bytes, code), Some(parts.clone()));
         for cut in 0..bytes.len() {

@@ -74,7 +74,10 @@ pub fn change_at_random(seed: u64) -> Result<u64, String> {
             .map_err(|e| failed(&subject.text, format!("{e}, changed before turn {at}")))?;
         (over, rounds) = (over + went.over, went.rounds);
         if subject.device.contents() != expected {
-            let what = format!("memory differs, {} threads, changed before turn {at}", subject.threads);
+            let what = format!(
+                "memory differs, {} threads, changed before turn {at}",
+                subject.threads
+            );
             return Err(failed(&subject.text, what));
         }
     }

@@ -10,9 +10,11 @@ use std::{
 };
 use tessera_client::paths::Directories;
 use tessera_control::{
-    CONTROL_SOCKET, GUEST_SOCKET, Request, Response, SessionStatus, WorkerConfig, WorkerStatus,
+    CONTROL_SOCKET, GUEST_SOCKET, Request, Response, SessionStatus, Tiers, WorkerConfig, WorkerStatus,
 };
-use tessera_manager::{Manager, ManagerConfig, Moment, Observer, Server, WorkerProgram, WorkersAtStop};
+use tessera_manager::{
+    CodePlace, Manager, ManagerConfig, Moment, Observer, Server, WorkerProgram, WorkersAtStop,
+};
 
 /// `manager DIRECTORY BOARD WORKER_MODE [CRASH_MOMENT]`: serves until killed; `quit` on standard input stops it with its workers.
 pub(crate) fn manager(arguments: &[String]) {
@@ -38,6 +40,8 @@ pub(crate) fn manager(arguments: &[String]) {
         },
         executors: Some(2),
         check: None,
+        code: CodePlace::default(),
+        tier: None,
         observer: Observer(Arc::new(observer)),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -141,5 +145,10 @@ fn status(config: &WorkerConfig, start: Instant) -> WorkerStatus {
             kernels: 42,
             last_fault: Some(format!("seen as {} at {}", config.device_name, config.pci_bus_id)),
         }],
+        tiers: Tiers {
+            native: 30,
+            cold: 12,
+            ..Tiers::default()
+        },
     }
 }

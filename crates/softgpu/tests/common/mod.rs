@@ -27,6 +27,7 @@ pub(crate) fn gpu_with(memory_bytes: u64, executors: u32) -> SoftGpu {
         executors: Some(executors),
         pci_address: PciAddress::default(),
         pci_id: None,
+        code: None,
         execution: tessera_softgpu::Execution::default(),
         check: None,
     })

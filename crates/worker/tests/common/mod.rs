@@ -30,6 +30,8 @@ pub(crate) fn config(directory: &Path, frame_buffer_bytes: u64) -> WorkerConfig 
         executors: Some(2),
         directory: directory.to_owned(),
         check: None,
+        code: None,
+        tier: None,
     }
 }
 
