@@ -50,7 +50,8 @@ impl<T: CodeStore + ?Sized> CodeStore for Arc<T> {
     }
 }
 
-/// Instructions from which on the store is asked. A small kernel is compiled before a file has been read.
+/// Instructions from which on the store is asked. For a small kernel a look-up in vain and keeping it cost what a hit saves, some tens of
+/// microseconds.
 const STORED_INSTRUCTIONS: usize = 96;
 
 /// The code of a process, or of a part of it, with what is counted about tiers. Shared by all programs that were compiled with it.

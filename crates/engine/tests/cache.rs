@@ -148,7 +148,7 @@ fn what_a_store_gives_back_wrong_is_compiled_again() {
 }
 
 #[test]
-fn small_kernels_are_compiled_before_a_file_is_read() {
+fn small_kernels_are_not_kept() {
     let shelf = Arc::new(Shelf::default());
     let cache = Arc::new(CodeCache::with_store(Box::new(Arc::clone(&shelf))));
     if !Level::Avx512.available() {

@@ -27,7 +27,7 @@ impl Compiled {
 pub(crate) struct State;
 
 impl State {
-    pub(crate) fn forget(&mut self, _sites: usize) {}
+    pub(crate) fn forget(&mut self, _sites: usize, _generation: u64) {}
 
     /// # Safety
     /// None is needed: there is no machine code.

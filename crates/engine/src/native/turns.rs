@@ -77,6 +77,7 @@ impl Gen<'_> {
         self.asm.jmp(self.rotate)?;
         self.stubs.push(Stub::Barrier { from: slow, pc: at });
         self.often = Some(behind);
+        self.barriers.push(at);
         Ok(true)
     }
 
