@@ -557,26 +557,37 @@ impl Block {
         (g, happened, used)
     }
 
-    /// Begins another block of the launch in the place of this one, all of whose threads have exited. False when there is none, or it
-    /// has to be set up anew.
-    fn advance(&mut self, env: &Env<'_>) -> bool {
+    /// Whether another block of the launch may begin in the place of this one, all of whose threads have exited.
+    fn may_advance(&self, env: &Env<'_>) -> bool {
         let own = self.state.cluster.is_none() && self.state.check.is_none();
-        if !own || !self.is_current() || env.stop.load(Ordering::Relaxed) {
-            return false;
-        }
-        // From here on the block is taken, whatever changes meanwhile.
-        let next = env.next.and_then(NextBlock::next);
+        own && self.is_current() && !env.stop.load(Ordering::Relaxed)
+    }
+
+    /// Begins another block of the launch in the place of this one. False when there is none, or it has to be set up anew.
+    fn advance(&mut self, env: &Env<'_>) -> bool {
+        // Once it is claimed the block is taken, whatever changes meanwhile.
+        let next = env
+            .next
+            .filter(|_| self.may_advance(env))
+            .and_then(NextBlock::next);
         next.map(|block| self.restart(block)).is_some()
     }
 
-    /// As [`advance`](Self::advance) while machine code has all groups seated: their splits stay with the seats.
+    /// As [`advance`](Self::advance) while machine code has all groups seated: their splits stay with the seats, and of the rest
+    /// only what running and leaving changes is set back.
     pub(crate) fn advance_seated(&mut self, env: &Env<'_>, generation: u64) -> bool {
-        if env.memory.generation() != generation || !self.advance(env) {
+        if env.memory.generation() != generation || !self.may_advance(env) {
             return false;
         }
+        let Some(block) = env.next.and_then(NextBlock::next) else {
+            return false;
+        };
         for group in &mut self.groups {
-            group.splits.clear();
+            group.live = group.all;
         }
+        self.state.shared.bytes_mut().fill(0);
+        self.state.forget_barriers();
+        self.state.block = block;
         true
     }
 
