@@ -1,5 +1,5 @@
 //! Both tiers on the kernels of `tests/bench/engine`, beside native code, with the gates of each:
-//! `cargo run --release --example tiers -p tessera-engine -- kernels.ptx native.so [name]`, the first made by `nvcc -ptx`, the
+//! `cargo run --release --example tiers -p tessera-engine -- kernels.ptx native.so [name [rounds [way]]]`, the first made by `nvcc -ptx`, the
 //! second by `clang -O3 -march=native -shared -fPIC`.
 //!
 //! Every figure is processor time of this thread, the median of runs that take turns.
@@ -21,8 +21,10 @@ const BASE: u64 = 0x2000_0000_0000;
 /// Distance between allocations.
 const STEP: u64 = 1 << 32;
 
-/// Allocations at fixed distances.
-struct Device(Vec<Box<[UnsafeCell<u64>]>>);
+/// Allocations at fixed distances: cells, which of them is the first one, how many there are.
+struct Device(Vec<Allocation>);
+
+type Allocation = (Box<[UnsafeCell<u64>]>, usize, usize);
 
 // SAFETY: the cells are only touched through raw pointers, and one thread runs.
 unsafe impl Sync for Device {}
@@ -31,11 +33,11 @@ unsafe impl Sync for Device {}
 unsafe impl Memory for Device {
     fn lookup(&self, address: u64, _: Access) -> Option<Span> {
         let i = usize::try_from(address.checked_sub(BASE)? / STEP).ok()?;
-        let a = self.0.get(i)?;
+        let (cells, first, count) = self.0.get(i)?;
         Some(Span {
             lo: BASE + i as u64 * STEP,
-            len: a.len() as u64 * 8,
-            host: a.as_ptr().cast_mut().cast(),
+            len: *count as u64 * 8,
+            host: cells[*first..].as_ptr().cast_mut().cast(),
         })
     }
     fn generation(&self) -> u64 {
@@ -45,18 +47,32 @@ unsafe impl Memory for Device {
 
 impl Device {
     fn alloc(&mut self, words: &[u32]) -> u64 {
+        const PAGE: usize = 512;
         let pairs = words
             .chunks(2)
             .map(|p| u64::from(p[0]) | u64::from(*p.get(1).unwrap_or(&0)) << 32);
-        self.0.push(pairs.map(UnsafeCell::new).collect());
+        let count = words.len().div_ceil(2);
+        let mut cells: Vec<UnsafeCell<u64>> = Vec::with_capacity(count + PAGE);
+        // At the start of a page, and in huge pages, as the memory of the device is.
+        let from = cells.as_ptr().addr();
+        let first = (from.next_multiple_of(PAGE * 8) - from) / 8;
+        // SAFETY: advice about memory that the vector owns; it changes nothing that a program could see.
+        unsafe {
+            let at = cells.as_mut_ptr().add(first).cast();
+            libc::madvise(at, count / PAGE * PAGE * 8, libc::MADV_HUGEPAGE);
+        }
+        cells.extend(std::iter::repeat_with(|| UnsafeCell::new(0)).take(first));
+        cells.extend(pairs.map(UnsafeCell::new));
+        self.0.push((cells.into_boxed_slice(), first, count));
         BASE + (self.0.len() as u64 - 1) * STEP
     }
 
     fn words(&mut self, address: u64) -> &mut [u32] {
         let i = usize::try_from((address - BASE) / STEP).unwrap_or(0);
-        let a = &mut self.0[i];
+        let (cells, first, count) = &mut self.0[i];
+        let cells = &mut cells[*first..];
         // SAFETY: the allocation, borrowed uniquely, as words.
-        unsafe { std::slice::from_raw_parts_mut(a.as_mut_ptr().cast(), a.len() * 2) }
+        unsafe { std::slice::from_raw_parts_mut(cells.as_mut_ptr().cast(), *count * 2) }
     }
 }
 
@@ -371,9 +387,10 @@ fn run(device: &Device, launch: &Arc<Launch>) {
     }
 }
 
-/// Tier 0 is not timed: for profiles of the other one.
-fn only_native() -> bool {
-    std::env::args().nth(5).is_some_and(|a| a == "native")
+/// The one way that is timed, where one is named: for profiles.
+fn only(way: usize) -> bool {
+    let ways = ["code", "tier0", "tier1"];
+    std::env::args().nth(5).is_none_or(|a| a == ways[way])
 }
 
 fn bind(program: &Arc<Program>, geometry: Geometry, params: &[u8], tier: Tier) -> Arc<Launch> {
@@ -431,20 +448,20 @@ fn case(text: &[u8], library: *mut c_void, rounds: usize, case: &Case) {
     let wrong = results[0].iter().zip(&results[1]).filter(|(a, b)| a != b).count();
     assert_eq!(wrong, 0, "{name}: words that differ between the tiers");
     let function = native(library, name);
+    // A place of its own, as on the device.
+    let second = input[..words[1]].to_vec();
     let mut to = vec![0; words[2]];
     let argument = i32::try_from(n).unwrap_or(0);
     let mut times = [Vec::new(), Vec::new(), Vec::new()];
     for _ in 0..rounds {
-        // SAFETY: the buffers have the sizes that the kernel uses.
-        times[0].push(time(batch, || unsafe {
-            function(input.as_ptr(), input.as_ptr(), to.as_mut_ptr(), argument, 0, 1);
-        }));
-        for (times, launch) in times[1..]
-            .iter_mut()
-            .zip(&launches)
-            .skip(usize::from(only_native()))
-        {
-            times.push(time(batch, || run(&device, launch)));
+        if only(0) {
+            // SAFETY: the buffers have the sizes that the kernel uses.
+            times[0].push(time(batch, || unsafe {
+                function(input.as_ptr(), second.as_ptr(), to.as_mut_ptr(), argument, 0, 1);
+            }));
+        }
+        for (way, launch) in (1..).zip(&launches).filter(|(way, _)| only(*way)) {
+            times[way].push(time(batch, || run(&device, launch)));
         }
     }
     let [native, tier0, tier1] = times.map(|t| if t.is_empty() { 0.0 } else { median(t) });
@@ -467,7 +484,7 @@ fn case(text: &[u8], library: *mut c_void, rounds: usize, case: &Case) {
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let [_, ptx, object, rest @ ..] = &arguments[..] else {
-        panic!("tiers kernels.ptx native.so [name [rounds [native]]]");
+        panic!("tiers kernels.ptx native.so [name [rounds [code | tier0 | tier1]]]");
     };
     let text = std::fs::read(ptx).expect("the PTX");
     let path = CString::new(object.as_str()).expect("no zero in it");

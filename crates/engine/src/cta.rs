@@ -68,6 +68,8 @@ pub enum Why {
 #[derive(Debug, Default)]
 pub struct Worker {
     sites: Vec<Site>,
+    /// See [`Cx::lasts`].
+    lasts: Vec<u64>,
     bound: u64,
     generation: u64,
     /// Some site holds a translation of one block's own memory.
@@ -90,6 +92,7 @@ impl Worker {
         if self.bound != id || self.generation != generation || self.private {
             self.sites.clear();
             self.sites.resize(sites, Site::EMPTY);
+            self.lasts.resize(sites, 0);
             self.native.forget(sites, generation);
             (self.bound, self.generation, self.private) = (id, generation, false);
         }
@@ -330,10 +333,9 @@ impl Block {
         } else {
             0
         };
-        let mut shared = pool.take(own);
-        shared.bytes_mut().fill(0);
+        let shared = pool.take(own);
         let (cluster, rank) = cluster.map_or((None, 0), |(cluster, rank)| (Some(cluster), rank));
-        let state = Shared {
+        let mut state = Shared {
             launch: Arc::clone(launch),
             later,
             block,
@@ -345,6 +347,7 @@ impl Block {
             groups: u32::try_from(groups.len()).unwrap_or(1),
             check: None,
         };
+        state.clear_shared();
         Self {
             groups,
             state,
@@ -367,7 +370,7 @@ impl Block {
         for group in &mut self.groups {
             group.restart();
         }
-        self.state.shared.bytes_mut().fill(0);
+        self.state.clear_shared();
         self.state.forget_barriers();
         self.state.block = block;
         self.state.check = None;
@@ -412,7 +415,7 @@ impl Block {
             }
             let Some(g) = self.choose() else {
                 match self.stalled() {
-                    Some(Exit::Done) if self.advance(env) => continue,
+                    Some(Exit::Done) if *fuel > 0 && self.advance(env) => continue,
                     Some(exit) => return exit,
                     None => continue,
                 }
@@ -425,6 +428,15 @@ impl Block {
             self.leave_cluster();
             *fuel -= used;
             self.operations += used.cast_unsigned();
+            if let ([group], Happened::Next) = (&self.groups[..], &event)
+                && group.done()
+            {
+                let exit = self.finish();
+                if *fuel > 0 && self.advance(env) {
+                    continue;
+                }
+                return exit;
+            }
             if let Some(exit) = self.settle(g, event) {
                 if !matches!(exit, Exit::Yielded(_)) {
                     self.over = Some(exit.clone());
@@ -436,6 +448,9 @@ impl Block {
 
     /// The group that runs next.
     fn choose(&mut self) -> Option<usize> {
+        if let [group] = &self.groups[..] {
+            return group.runnable().then_some(0);
+        }
         let count = self.groups.len();
         if self.turn.1 >= TURN {
             self.turn = ((self.turn.0 + 1) % count, 0);
@@ -453,11 +468,16 @@ impl Block {
         None
     }
 
+    /// All threads have exited.
+    fn finish(&mut self) -> Exit {
+        self.over = Some(Exit::Done);
+        Exit::Done
+    }
+
     /// No group can run: all are done, or some wait for what will not come.
     fn stalled(&mut self) -> Option<Exit> {
         if self.groups.iter().all(Group::done) {
-            self.over = Some(Exit::Done);
-            return self.over.clone();
+            return Some(self.finish());
         }
         for group in &mut self.groups {
             let waiting = group
@@ -510,17 +530,14 @@ impl Block {
             event: Event::None,
             pc: split.pc,
             sites: worker.sites.as_mut_ptr(),
+            lasts: worker.lasts.as_mut_ptr(),
             targets,
             shared,
             local: group.local.as_ptr(),
             group: &raw mut *group,
             cta: &raw mut self.state,
             env: std::ptr::from_ref(env).cast(),
-            fault: RawFault {
-                kind: FaultKind::Trap,
-                lane: 0,
-                address: 0,
-            },
+            fault: RawFault::NONE,
             private_sites: false,
             spin: false,
             rotating: group.rotating,
@@ -585,7 +602,7 @@ impl Block {
         for group in &mut self.groups {
             group.live = group.all;
         }
-        self.state.shared.bytes_mut().fill(0);
+        self.state.clear_shared();
         self.state.forget_barriers();
         self.state.block = block;
         true

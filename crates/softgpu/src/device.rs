@@ -189,6 +189,15 @@ impl SoftGpu {
         })
     }
 
+    /// How many blocks of kernels each executor has run to their end.
+    #[must_use]
+    pub fn blocks_by_executor(&self) -> Vec<u64> {
+        let shared = &self.core.shared;
+        (0..shared.executors as usize)
+            .map(|slot| shared.slots.slot(slot).blocks())
+            .collect()
+    }
+
     /// Compares the ledger of the frame buffer from both ends: free, used and retired pages make the whole, and what contexts hold
     /// makes what is used. Exact while nobody allocates or frees at the same time.
     ///

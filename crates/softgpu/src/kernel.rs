@@ -9,8 +9,13 @@
 //! ```
 //!
 //! Executors alternate between fresh and parked blocks, so that all blocks that are resident make progress side by side; at most
-//! `most_resident` are, which bounds memory. Blocks of a cluster start together. Blocks start in order of their number: one that waits for an earlier one (a look-back
-//! scan) is never alone.
+//! `most_resident` are, which bounds memory. Blocks of a cluster start together. Blocks start in order of their number: one that waits
+//! for an earlier one (a look-back scan) is never alone.
+//!
+//! An executor claims several fresh blocks at once where they are short, runs them one after the other in the memory of the first, and
+//! reads the clock and touches what executors share once for all of them. What it does not get to it gives back, and that is
+//! claimed before anything newer. Others are called before the first block runs, when the last launch of the kernel tells that
+//! this one is long enough; else after a short run.
 
 use crate::checking;
 use crate::context::ContextCore;
@@ -20,17 +25,23 @@ use crate::holdings::Kind;
 use crate::module::SoftFunction;
 use crate::runtime::{Hooks, device_fault};
 use crate::task::QUANTUM;
+use std::cell::Cell;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tessera_device::{DeviceError, DevicePtr, Dim3, Fault, FaultKind, Launch};
 use tessera_engine::check::Origin;
-use tessera_engine::{Cta, Env, Exit, Geometry, LaunchError, Why};
+use tessera_engine::{Cta, Env, Exit, Geometry, LaunchError, NextBlock, Why};
 use tessera_mmu::PAGE_BYTES;
 
+/// Time that the blocks of one claim take, about.
+const CLAIM_NS: u64 = 15_000;
+/// Blocks of one claim at most.
+const MOST_CLAIMED: u64 = 64;
 /// Operations of the first run of the first block: a look at how long blocks take, about 20 µs.
 const FIRST_FUEL: u64 = 1_500;
-/// Operations that a block may run before it yields: about a millisecond.
+/// Operations that the blocks of a claim may run before the last one yields: about a millisecond.
 const FUEL: u64 = 65_536;
 /// Other executors are called for a kernel that has at least this much left.
 const WIDE_NS: u64 = 20_000;
@@ -45,6 +56,31 @@ const BLOCKS_PER_SM: u64 = 32;
 struct Parked {
     ready: VecDeque<(u64, Cta)>,
     at_barrier: Vec<(u64, Cta)>,
+    /// Blocks that were claimed and not begun.
+    given_back: Vec<Range<u64>>,
+}
+
+impl Parked {
+    /// Pieces of work that wait here for an executor.
+    fn count(&self) -> u64 {
+        (self.ready.len() + self.given_back.len()) as u64
+    }
+}
+
+/// What an executor works on next.
+enum Claim {
+    Parked(u64, Cta),
+    /// Blocks that have not begun, one at least.
+    Fresh(Range<u64>),
+}
+
+/// How a run of a claim ended, with the block that it ended at.
+struct Ended {
+    number: u64,
+    cta: Cta,
+    exit: Exit,
+    /// Blocks that were done before, that one not included.
+    done: u64,
 }
 
 /// What a kernel needs until its last block is done.
@@ -52,6 +88,25 @@ struct Held {
     /// Keeps the module, whose variables the kernel uses.
     _function: Arc<SoftFunction>,
     workspace: Option<DevicePtr>,
+}
+
+/// The blocks of a claim, one after the other.
+struct Claimed<'a> {
+    kernel: &'a Kernel,
+    /// The block that runs.
+    number: Cell<u64>,
+    end: u64,
+}
+
+impl NextBlock for Claimed<'_> {
+    fn next(&self) -> Option<[u32; 3]> {
+        let number = self.number.get() + 1;
+        if number >= self.end {
+            return None;
+        }
+        self.number.set(number);
+        Some(self.kernel.launch.geometry().cluster_origin(number))
+    }
 }
 
 /// A launch that runs.
@@ -68,12 +123,19 @@ pub(crate) struct Kernel {
     next: AtomicU64,
     resident: AtomicU64,
     done: AtomicU64,
-    /// Length of `parked.ready`.
+    /// [`Parked::count`]
     waiting: AtomicU64,
     parked: Mutex<Parked>,
-    /// It is known how long its blocks take.
-    measured: AtomicBool,
+    /// The first block has begun.
+    begun: AtomicBool,
     wide: AtomicBool,
+    threads: u64,
+    /// Nanoseconds of a block when blocks were last claimed; 0 when that is not known.
+    block_ns: AtomicU64,
+    /// Blocks are claimed one by one: some wait for others.
+    singly: AtomicBool,
+    /// See [`SoftFunction::pace`].
+    pace: Arc<AtomicU64>,
 }
 
 fn invalid(text: String) -> DeviceError {
@@ -145,6 +207,14 @@ fn state_bytes(function: &SoftFunction, threads: u64, dynamic_shared: u32, stack
     threads * thread + u64::from(resources.static_shared) + u64::from(dynamic_shared) + 4096
 }
 
+/// How kernels of a context are carried out.
+fn execution(context: &ContextCore) -> tessera_engine::Options {
+    tessera_engine::Options {
+        check: context.checker.is_some() || context.shared.execution.check,
+        ..context.shared.execution
+    }
+}
+
 impl Kernel {
     /// Checks a launch.
     pub(crate) fn new(context: &Arc<ContextCore>, launch: &Launch) -> Result<Self, DeviceError> {
@@ -183,10 +253,7 @@ impl Kernel {
             stack,
             cluster: launch.cluster,
         };
-        let execution = tessera_engine::Options {
-            check: context.checker.is_some() || context.shared.execution.check,
-            ..context.shared.execution
-        };
+        let execution = execution(context);
         let bound =
             tessera_engine::Launch::with_options(function.program(), geometry, &launch.parameters, execution);
         let bound = match bound {
@@ -197,6 +264,7 @@ impl Kernel {
             }
         };
         let cluster = u64::from(bound.geometry().cluster_blocks());
+        let pace = Arc::clone(function.pace());
         Ok(Self {
             launch: bound,
             context: Arc::clone(context),
@@ -213,8 +281,12 @@ impl Kernel {
             done: AtomicU64::new(0),
             waiting: AtomicU64::new(0),
             parked: Mutex::default(),
-            measured: AtomicBool::new(false),
+            begun: AtomicBool::new(false),
             wide: AtomicBool::new(false),
+            threads,
+            block_ns: AtomicU64::new(pace.load(Ordering::Relaxed).saturating_mul(threads) / 1024),
+            singly: AtomicBool::new(launch.cooperative || cluster > 1),
+            pace,
         })
     }
 
@@ -248,7 +320,7 @@ impl Kernel {
         self.done.load(Ordering::Acquire) == self.total
     }
 
-    fn claim(&self, local: &mut Local) -> Option<(u64, Cta)> {
+    fn claim(&self, local: &mut Local) -> Option<Claim> {
         local.parked_first = !local.parked_first;
         if local.parked_first {
             self.claim_parked().or_else(|| self.claim_fresh(local))
@@ -257,41 +329,76 @@ impl Kernel {
         }
     }
 
-    fn claim_parked(&self) -> Option<(u64, Cta)> {
+    fn claim_parked(&self) -> Option<Claim> {
         if self.waiting.load(Ordering::Acquire) == 0 {
             return None;
         }
         let mut parked = self.parked();
         let claimed = parked.ready.pop_front();
-        self.waiting.store(parked.ready.len() as u64, Ordering::Release);
-        claimed
+        self.waiting.store(parked.count(), Ordering::Release);
+        claimed.map(|(number, cta)| Claim::Parked(number, cta))
     }
 
-    fn claim_fresh(&self, local: &mut Local) -> Option<(u64, Cta)> {
-        let (total, size) = (self.total / self.cluster, self.cluster);
-        if self.next.load(Ordering::Relaxed) >= total {
+    /// What was given back, before anything newer. Counts as resident beyond the limit: a block that is resident may wait for one of
+    /// these.
+    fn claim_given_back(&self) -> Option<Claim> {
+        if self.waiting.load(Ordering::Acquire) == 0 {
             return None;
         }
+        let mut parked = self.parked();
+        let lowest = (0..parked.given_back.len()).min_by_key(|&i| parked.given_back[i].start)?;
+        let mut range = parked.given_back.swap_remove(lowest);
+        if self.singly.load(Ordering::Relaxed) && range.end - range.start > 1 {
+            parked.given_back.push(range.start + 1..range.end);
+            range.end = range.start + 1;
+        }
+        self.waiting.store(parked.count(), Ordering::Release);
+        self.resident.fetch_add(1, Ordering::Relaxed);
+        Some(Claim::Fresh(range))
+    }
+
+    /// How many of `left` blocks to claim at once.
+    fn batch(&self, left: u64) -> u64 {
+        let block_ns = self.block_ns.load(Ordering::Relaxed);
+        if block_ns == 0 || self.singly.load(Ordering::Relaxed) {
+            return 1;
+        }
+        // All executors are to be done at the same time.
+        let share = left / (2 * u64::from(self.context.shared.executors.max(1)));
+        (CLAIM_NS / block_ns).min(share).clamp(1, MOST_CLAIMED)
+    }
+
+    fn claim_fresh(&self, local: &mut Local) -> Option<Claim> {
+        if let Some(claim) = self.claim_given_back() {
+            return Some(claim);
+        }
+        let (total, size) = (self.total / self.cluster, self.cluster);
+        let begun = self.next.load(Ordering::Relaxed);
+        if begun >= total {
+            return None;
+        }
+        // Of the blocks of a claim one is resident at a time.
         if self.resident.fetch_add(size, Ordering::Relaxed) + size > self.most_resident {
             self.resident.fetch_sub(size, Ordering::Relaxed);
             return None;
         }
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let batch = self.batch(total - begun);
+        let number = self.next.fetch_add(batch, Ordering::Relaxed);
         if number >= total {
             self.resident.fetch_sub(size, Ordering::Relaxed);
             return None;
         }
-        let origin = self.launch.geometry().cluster_origin(number);
         if size == 1 {
-            return Some((number, Cta::new(&self.launch, origin, &mut local.pool)));
+            return Some(Claim::Fresh(number..(number + batch).min(total)));
         }
         // The others of the cluster are ready too: any executor takes them on.
+        let origin = self.launch.geometry().cluster_origin(number);
         let mut blocks = (number * size..).zip(Cta::cluster(&self.launch, origin, &mut local.pool));
         let first = blocks.next();
         let mut parked = self.parked();
         parked.ready.extend(blocks);
-        self.waiting.store(parked.ready.len() as u64, Ordering::Release);
-        first
+        self.waiting.store(parked.count(), Ordering::Release);
+        first.map(|(number, cta)| Claim::Parked(number, cta))
     }
 
     /// Between two quanta, outside of any slot: has a kernel that proved hot compiled.
@@ -310,12 +417,26 @@ impl Kernel {
     ) {
         let quantum = u64::try_from(QUANTUM.as_nanos()).unwrap_or(u64::MAX);
         let mut progress = false;
-        while let Some((number, mut cta)) = self.claim(local) {
-            let exit = self.run_block(context, local, number, &mut cta, call_others);
+        let mut now = started;
+        while let Some(claim) = self.claim(local) {
+            let fresh = matches!(claim, Claim::Fresh(_));
+            let Ended {
+                number,
+                cta,
+                exit,
+                done,
+            } = self.run_claim(context, local, claim, call_others);
+            progress |= done > 0;
+            let whole = done + u64::from(exit == Exit::Done);
+            context.shared.slots.slot(local.slot).count(whole);
+            let before = std::mem::replace(&mut now, now_ns());
             let yielded = match exit {
                 Exit::Done => {
                     local.pool.recycle(cta);
-                    self.count_done();
+                    self.count_done(whole);
+                    if fresh {
+                        self.note_time(now.saturating_sub(before) / whole);
+                    }
                     progress = true;
                     None
                 }
@@ -325,6 +446,14 @@ impl Kernel {
                     return;
                 }
                 Exit::Yielded(why) => {
+                    self.count_finished(done);
+                    // Not where it only had what others of its claim left.
+                    if why == Why::Fuel && done == 0 {
+                        self.note_time(quantum);
+                    }
+                    if !matches!(why, Why::Fuel | Why::Stop) {
+                        self.singly.store(true, Ordering::Relaxed);
+                    }
                     self.park(number, cta, why);
                     progress |= matches!(why, Why::Fuel | Why::GridBarrier);
                     Some(why)
@@ -340,7 +469,7 @@ impl Kernel {
                 break;
             }
             // Whoever finds the kernel hot leaves its slot to compile it.
-            let over = self.launch.is_due() || now_ns().saturating_sub(started) > quantum;
+            let over = self.launch.is_due() || now.saturating_sub(started) > quantum;
             if over || context.is_dead() || yielded == Some(Why::Idle) {
                 break;
             }
@@ -352,15 +481,36 @@ impl Kernel {
         };
     }
 
-    /// Runs one block until it is done or has used its fuel. The first time, a short run shows whether others should help.
-    fn run_block(
+    /// Keeps how long a block took.
+    fn note_time(&self, block_ns: u64) {
+        let block_ns = block_ns.max(1);
+        if self.block_ns.swap(block_ns, Ordering::Relaxed) != block_ns {
+            let pace = block_ns.saturating_mul(1024) / self.threads;
+            self.pace.store(pace.max(1), Ordering::Relaxed);
+        }
+    }
+
+    /// Runs what was claimed until it is done or a block stops short of its end; gives the blocks after that one back.
+    fn run_claim(
         &self,
         context: &ContextCore,
         local: &mut Local,
-        number: u64,
-        cta: &mut Cta,
+        claim: Claim,
         call_others: &mut dyn FnMut(),
-    ) -> Exit {
+    ) -> Ended {
+        let (mut cta, range) = match claim {
+            Claim::Parked(number, cta) => (cta, number..number + 1),
+            Claim::Fresh(range) => {
+                let origin = self.launch.geometry().cluster_origin(range.start);
+                let cta = Cta::new(&self.launch, origin, &mut local.pool);
+                (cta, range)
+            }
+        };
+        let claimed = Claimed {
+            kernel: self,
+            number: Cell::new(range.start),
+            end: range.end,
+        };
         let hooks = Hooks(context);
         let sms = context.shared.sms.max(1);
         let mut env = Env {
@@ -368,16 +518,55 @@ impl Kernel {
             runtime: &hooks,
             stop: context.shared.slots.slot(local.slot).stop(),
             fuel: FUEL,
-            sm: u32::try_from(number % u64::from(sms)).unwrap_or(0),
+            sm: u32::try_from(range.start % u64::from(sms)).unwrap_or(0),
             sms,
-            next: None,
+            next: Some(&claimed),
         };
-        if self.total == 1 || self.measured.swap(true, Ordering::Relaxed) {
-            return cta.run(&mut local.worker, &env);
+        let exit = if self.begun.load(Ordering::Relaxed) {
+            cta.run(&mut local.worker, &env)
+        } else {
+            self.begin(context, local, &mut cta, &mut env, call_others)
+        };
+        let number = claimed.number.get();
+        if number + 1 < range.end {
+            self.give_back(number + 1..range.end);
+        }
+        Ended {
+            number,
+            cta,
+            exit,
+            done: number - range.start,
+        }
+    }
+
+    /// Runs the first block. Others are called now if it is known that the launch takes long; else the first run of the block is short,
+    /// and tells.
+    fn begin(
+        &self,
+        context: &ContextCore,
+        local: &mut Local,
+        cta: &mut Cta,
+        env: &mut Env<'_>,
+        call_others: &mut dyn FnMut(),
+    ) -> Exit {
+        if self.begun.swap(true, Ordering::Relaxed) || self.total == 1 {
+            return cta.run(&mut local.worker, env);
+        }
+        let mut widen = || {
+            self.wide.store(true, Ordering::Relaxed);
+            call_others();
+        };
+        let known = self.block_ns.load(Ordering::Relaxed);
+        if known != 0 {
+            if known.saturating_mul(self.total - 1) > WIDE_NS {
+                widen();
+            }
+            return cta.run(&mut local.worker, env);
         }
         let before = now_ns();
         env.fuel = FIRST_FUEL;
-        let exit = cta.run(&mut local.worker, &env);
+        let exit = cta.run(&mut local.worker, env);
+        env.fuel = FUEL;
         let took = now_ns().saturating_sub(before);
         let long = match exit {
             Exit::Done => took.saturating_mul(self.total - 1) > WIDE_NS,
@@ -385,14 +574,12 @@ impl Kernel {
             Exit::Fault(_) => false,
         };
         if long {
-            self.wide.store(true, Ordering::Relaxed);
-            call_others();
+            widen();
         }
         if exit != Exit::Yielded(Why::Fuel) || context.is_dead() {
             return exit;
         }
-        env.fuel = FUEL;
-        cta.run(&mut local.worker, &env)
+        cta.run(&mut local.worker, env)
     }
 
     fn no_grid_barrier(&self) -> Fault {
@@ -411,7 +598,14 @@ impl Kernel {
         } else {
             parked.ready.push_back((number, cta));
         }
-        self.waiting.store(parked.ready.len() as u64, Ordering::Release);
+        self.waiting.store(parked.count(), Ordering::Release);
+    }
+
+    /// Blocks that were claimed and not begun.
+    fn give_back(&self, blocks: Range<u64>) {
+        let mut parked = self.parked();
+        parked.given_back.push(blocks);
+        self.waiting.store(parked.count(), Ordering::Release);
     }
 
     /// Lets the blocks at the grid barrier go on when nobody else can come.
@@ -422,16 +616,22 @@ impl Kernel {
         }
     }
 
-    fn count_done(&self) {
+    /// All of the `blocks` of a claim are done.
+    fn count_done(&self, blocks: u64) {
         self.resident.fetch_sub(1, Ordering::Relaxed);
+        self.count_finished(blocks);
+    }
+
+    /// Blocks are done; the claim that they are from goes on.
+    fn count_finished(&self, blocks: u64) {
         if !self.cooperative {
-            self.done.fetch_add(1, Ordering::AcqRel);
+            self.done.fetch_add(blocks, Ordering::AcqRel);
             return;
         }
         let mut parked = self.parked();
-        self.done.fetch_add(1, Ordering::AcqRel);
+        self.done.fetch_add(blocks, Ordering::AcqRel);
         self.open_barrier(&mut parked);
-        self.waiting.store(parked.ready.len() as u64, Ordering::Release);
+        self.waiting.store(parked.count(), Ordering::Release);
     }
 }
 

@@ -5,6 +5,7 @@ use crate::context::ContextCore;
 use crate::holdings::Kind;
 use std::any::Any;
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use tessera_device::{
     DeviceError, DevicePtr, Function, FunctionInfo, GlobalInfo, ImageReference, Module, ModuleLoaded,
@@ -369,6 +370,7 @@ impl Module for SoftModule {
         Ok(Arc::new(SoftFunction {
             module: this,
             compiled: kernel,
+            pace: Arc::default(),
         }))
     }
 
@@ -408,9 +410,15 @@ struct Compiled {
 pub(crate) struct SoftFunction {
     module: Arc<SoftModule>,
     compiled: Arc<Compiled>,
+    pace: Arc<AtomicU64>,
 }
 
 impl SoftFunction {
+    /// Nanoseconds that a thread of it took when it last ran, times 1024; 0 when that is not known. A guess for the next launch.
+    pub(crate) const fn pace(&self) -> &Arc<AtomicU64> {
+        &self.pace
+    }
+
     pub(crate) fn program(&self) -> &Arc<Program> {
         &self.compiled.program
     }

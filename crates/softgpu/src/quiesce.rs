@@ -20,12 +20,24 @@ pub(crate) struct Slot {
     epoch: AtomicU64,
     /// Asks a running block to stop at its next safe point.
     stop: AtomicBool,
+    /// Blocks that it has run to their end.
+    blocks: AtomicU64,
 }
 
 impl Slot {
     /// The flag that a running block polls.
     pub(crate) fn stop(&self) -> &AtomicBool {
         &self.stop
+    }
+
+    /// Counts blocks that are done. Only the slot's own thread does.
+    pub(crate) fn count(&self, blocks: u64) {
+        let before = self.blocks.load(Ordering::Relaxed);
+        self.blocks.store(before + blocks, Ordering::Relaxed);
+    }
+
+    pub(crate) fn blocks(&self) -> u64 {
+        self.blocks.load(Ordering::Relaxed)
     }
 }
 

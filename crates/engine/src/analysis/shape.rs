@@ -10,6 +10,7 @@ use super::BitSet;
 use super::cfg::{Cfg, NONE};
 use super::live::Live;
 use crate::exec::alu::{Alu, Class};
+use crate::exec::line::MOST_STRIDE;
 use crate::lir::{B, Inst, Kernel, Konst, Space, Special, Term, V, What};
 
 /// How threads of a chunk of sixteen lanes lie in the block.
@@ -371,4 +372,16 @@ pub(crate) fn widened(alu: Alu, shape: &dyn Fn(usize) -> Shape) -> Option<(usize
     } else {
         None
     }
+}
+
+/// Whether `alu` compares values of 32 bits by order that are kept once per chunk, not all of them the same in all lanes: such a
+/// comparison needs no lanes.
+pub(crate) fn compares_lines(alu: Alu, shape: &dyn Fn(usize) -> Shape) -> bool {
+    let order = matches!(
+        alu,
+        Alu::LtU32 | Alu::LeU32 | Alu::GtU32 | Alu::GeU32 | Alu::LtS32 | Alu::LeS32 | Alu::GtS32 | Alu::GeS32
+    );
+    let small = |i: usize| shape(i).stride().is_some_and(|s| s.unsigned_abs() < MOST_STRIDE);
+    let affine = |i: usize| matches!(shape(i), Shape::Affine(_));
+    order && small(0) && small(1) && (affine(0) || affine(1))
 }

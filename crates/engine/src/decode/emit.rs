@@ -2,9 +2,9 @@
 
 mod matrix;
 
-use super::{Analysed, Code, Role, select};
+use super::{Analysed, Code, Key, Role, select};
 use crate::analysis::cfg::NONE;
-use crate::analysis::shape::{Shape, widened};
+use crate::analysis::shape::{Shape, compares_lines, widened};
 use crate::analysis::slots::Slots;
 use crate::check::info::Table;
 use crate::error::FaultKind;
@@ -29,14 +29,16 @@ use crate::lir::{Access, Atom, B, BarRed, Inst, Konst, Order, Shfl, Space, Term,
 const POLL_EVERY: usize = 1000;
 
 pub(super) struct Emit<'a> {
-    a: &'a Analysed,
-    level: Level,
+    pub(super) a: &'a Analysed,
+    pub(super) level: Level,
+    /// See [`Key::joins`].
+    joins: bool,
     shapes: Option<Vec<Shape>>,
     slots: Slots,
-    ops: Vec<Op>,
+    pub(super) ops: Vec<Op>,
     roles: Vec<Role>,
     inst_of_op: Vec<u32>,
-    op_of_inst: Vec<u32>,
+    pub(super) op_of_inst: Vec<u32>,
     pub(super) targets: Vec<u32>,
     start: Vec<u32>,
     pub(super) guard: Option<(V, bool)>,
@@ -64,14 +66,15 @@ fn allocated(slot: u32) -> u32 {
 impl<'a> Emit<'a> {
     pub(super) fn new(
         a: &'a Analysed,
-        level: Level,
+        key: Key,
         shapes: Option<Vec<Shape>>,
         slots: Slots,
         table: Option<&'a Table>,
     ) -> Self {
         Self {
             a,
-            level,
+            level: key.level,
+            joins: key.joins() && shapes.is_some(),
             shapes,
             slots,
             ops: Vec::new(),
@@ -116,6 +119,9 @@ impl<'a> Emit<'a> {
             self.inst += 1;
         }
         self.patch();
+        if self.joins {
+            self.fuse();
+        }
         let Self {
             first_wait,
             ops,
@@ -206,7 +212,7 @@ impl<'a> Emit<'a> {
         self.a.kernel.vregs[v as usize].class
     }
 
-    fn shape(&self, v: V) -> Shape {
+    pub(super) fn shape(&self, v: V) -> Shape {
         match &self.shapes {
             Some(shapes) => shapes[v as usize],
             None if self.a.kernel.vregs[v as usize].konst.is_some() => Shape::Uniform,
@@ -366,6 +372,9 @@ impl<'a> Emit<'a> {
                 self.push_as(op, Role::Widen);
             }
         }
+        if self.compare_line(alu, inst) {
+            return;
+        }
         let operand = |v: V| if scalar { self.scalar(v) } else { self.lanes(v) };
         let arg = |i: usize| inst.s.get(i).map_or(0, |&v| operand(v));
         let (a, b, c) = (arg(0), arg(1), arg(2));
@@ -383,6 +392,29 @@ impl<'a> Emit<'a> {
         if scalar {
             self.expand(d);
         }
+    }
+
+    /// A comparison of values that are kept once per chunk, where that is what it is.
+    fn compare_line(&mut self, alu: Alu, inst: &Inst) -> bool {
+        let shape = |i: usize| inst.s.get(i).map_or(Shape::Uniform, |&v| self.shape(v));
+        if !self.joins || !compares_lines(alu, &shape) {
+            return false;
+        }
+        let Some((handler, signed)) = alu.line_handler(self.level) else {
+            return false;
+        };
+        let [a, b] = [inst.s[0], inst.s[1]];
+        let op = Op {
+            d: self.lanes(inst.d[0]),
+            a: self.scalar(a),
+            b: self.scalar(b),
+            e: self.stride(a),
+            g: self.stride(b),
+            flags: if signed { NEGATED } else { 0 },
+            ..Self::with(handler)
+        };
+        self.emit(op);
+        true
     }
 
     /// Stride of an affine register as operations have it.
@@ -442,6 +474,12 @@ impl<'a> Emit<'a> {
         op
     }
 
+    /// A result, if anybody reads it.
+    fn wanted(&self, d: Option<&V>) -> u32 {
+        d.filter(|&&d| self.a.uses[d as usize].1 != 0)
+            .map_or(NO_OPERAND, |&d| self.lanes(d))
+    }
+
     fn site(&mut self) -> u32 {
         self.sites += 1;
         self.sites - 1
@@ -498,7 +536,7 @@ impl<'a> Emit<'a> {
         let site = self.site();
         let handler = select::atomic(self.level, atom.space, atom.bytes);
         let mut op = self.addressed(handler, inst.s[0], atom.offset);
-        op.d = inst.d.first().map_or(NO_OPERAND, |&d| self.lanes(d));
+        op.d = self.wanted(inst.d.first());
         op.b = inst.s.get(1).map_or(0, |&v| self.lanes(v));
         op.c = inst.s.get(2).map_or(op.b, |&v| self.lanes(v));
         op.site = site;
@@ -565,6 +603,7 @@ impl<'a> Emit<'a> {
         let e = inst.d.get(1).map_or(NO_OPERAND, |&d| self.lanes(d));
         let op = match inst.what {
             What::Shfl(mode) => {
+                let e = self.wanted(inst.d.get(1));
                 let number = match mode {
                     Shfl::Up => 0,
                     Shfl::Down => 1,

@@ -10,6 +10,7 @@
 
 mod checks;
 mod emit;
+mod fuse;
 mod image;
 mod select;
 #[cfg(test)]
@@ -18,8 +19,8 @@ mod tests;
 use std::sync::{Arc, OnceLock};
 
 use crate::analysis::cfg::{self, Cfg};
-use crate::analysis::live::Live;
-use crate::analysis::shape::{Shape, Threads, shapes};
+use crate::analysis::live::{Live, reads};
+use crate::analysis::shape::{Shape, Threads, compares_lines, shapes};
 use crate::analysis::simplify::simplify;
 use crate::analysis::slots::{Slots, allocate};
 use crate::cache::{self, CodeCache, CodeKey};
@@ -41,6 +42,8 @@ pub(crate) struct Analysed {
     /// Block and line of each instruction.
     pub(crate) insts: Vec<(B, u32)>,
     pub(crate) pool: PoolLayout,
+    /// How many instructions write each register, and how many operands read it.
+    pub(crate) uses: Vec<(u32, u32)>,
     /// What the checks look at, made when a launch is first checked.
     pub(crate) table: OnceLock<Table>,
     content: OnceLock<CodeKey>,
@@ -75,6 +78,18 @@ impl PoolLayout {
     }
 }
 
+fn uses(kernel: &Kernel) -> Vec<(u32, u32)> {
+    let mut uses = vec![(0, 0); kernel.vregs.len()];
+    for block in &kernel.blocks {
+        for inst in &block.insts {
+            inst.d.iter().for_each(|&d| uses[d as usize].0 += 1);
+            reads(inst, |v| uses[v as usize].1 += 1);
+        }
+        block.term.operand().iter().for_each(|&v| uses[v as usize].1 += 1);
+    }
+    uses
+}
+
 impl Analysed {
     pub(crate) fn new(mut kernel: Kernel) -> Self {
         simplify(&mut kernel);
@@ -88,6 +103,7 @@ impl Analysed {
             insts.push((b, block.at));
         }
         let pool = PoolLayout::new(&kernel);
+        let uses = uses(&kernel);
         Self {
             kernel,
             cfg,
@@ -95,6 +111,7 @@ impl Analysed {
             first,
             insts,
             pool,
+            uses,
             table: OnceLock::new(),
             content: OnceLock::new(),
         }
@@ -175,6 +192,14 @@ pub(crate) struct Key {
     pub(crate) check: bool,
 }
 
+impl Key {
+    /// Whether some operations do what several instructions say, or do it from the bases of affine values. Machine code, which is
+    /// made for one warp, has its own ways.
+    const fn joins(self) -> bool {
+        self.warps > 1
+    }
+}
+
 /// Both decodings for a geometry; the second one when it is first wanted.
 #[derive(Debug)]
 pub(crate) struct Variant {
@@ -226,14 +251,16 @@ impl Variant {
     }
 }
 
-/// Registers of which some instruction reads lanes although they are kept as affine values.
-fn twins(a: &Analysed, shapes: &[Shape]) -> Vec<bool> {
+/// Registers of which some instruction reads lanes although they are kept as affine values. `lines`: comparisons need none.
+fn twins(a: &Analysed, shapes: &[Shape], lines: bool) -> Vec<bool> {
     let mut twins = vec![false; shapes.len()];
     let affine = |v: V| matches!(shapes[v as usize], Shape::Affine(_));
     for block in &a.kernel.blocks {
         for inst in &block.insts {
             let scalar = matches!(inst.what, What::Alu(..))
                 && inst.d.iter().all(|&d| shapes[d as usize].stride().is_some());
+            let shape = |i: usize| inst.s.get(i).map_or(Shape::Uniform, |&v| shapes[v as usize]);
+            let line = lines && matches!(inst.what, What::Alu(alu, _) if compares_lines(alu, &shape));
             let memory = matches!(
                 inst.what,
                 What::Load(_)
@@ -246,7 +273,8 @@ fn twins(a: &Analysed, shapes: &[Shape]) -> Vec<bool> {
                     | What::StoreTile(_)
             );
             for (i, &v) in inst.s.iter().enumerate() {
-                if affine(v) && !scalar && !(memory && i == 0) {
+                let kept = scalar || line || (memory && i == 0);
+                if affine(v) && !kept {
                     twins[v as usize] = true;
                 }
             }
@@ -264,12 +292,12 @@ fn decode(analysed: &Analysed, key: Key, fast: bool) -> Code {
     let a = analysed;
     let shapes = fast.then(|| shapes(&a.kernel, &a.cfg, &a.live, key.threads));
     let twins = match &shapes {
-        Some(shapes) => twins(a, shapes),
+        Some(shapes) => twins(a, shapes, key.joins()),
         None => vec![false; a.kernel.vregs.len()],
     };
     let slots = allocate(&a.kernel, &a.cfg, &a.live, shapes.as_deref(), &twins, key.warps);
     let table = key
         .check
         .then(|| a.table.get_or_init(|| Table::new(&a.kernel, &a.live)));
-    emit::Emit::new(a, key.level, shapes, slots, table).run()
+    emit::Emit::new(a, key, shapes, slots, table).run()
 }

@@ -16,7 +16,8 @@ use tessera_arith::{
 
 use super::Handler;
 use super::isa::Level;
-use super::lane::{Fn1, Fn2, Fn3, Map1, Map2, Map3};
+use super::lane::{Fn1, Fn2, Fn3, Map1, Map2, Map3, Select};
+use super::line::CompareLine;
 use super::media;
 use super::modifiers::*;
 
@@ -152,7 +153,30 @@ macro_rules! table {
 
             /// Its loop for a vector unit.
             pub(crate) fn handler(self, level: Level) -> Handler {
+                match self {
+                    Self::Sel32 => return level.handler::<Select<u32>>(),
+                    Self::Sel64 => return level.handler::<Select<u64>>(),
+                    _ => {}
+                }
                 match self { $(Self::$name => handler!(level, $name, $($arg)+)),+ }
+            }
+        }
+
+        impl Alu {
+            /// As [`handler`](Self::handler), of a comparison by order that is made from the bases of affine values; and whether it
+            /// is one of signed numbers.
+            pub(crate) fn line_handler(self, level: Level) -> Option<(Handler, bool)> {
+                Some(match self {
+                    Self::LtU32 => (level.handler::<CompareLine<functions::LtU32>>(), false),
+                    Self::LeU32 => (level.handler::<CompareLine<functions::LeU32>>(), false),
+                    Self::GtU32 => (level.handler::<CompareLine<functions::GtU32>>(), false),
+                    Self::GeU32 => (level.handler::<CompareLine<functions::GeU32>>(), false),
+                    Self::LtS32 => (level.handler::<CompareLine<functions::LtS32>>(), true),
+                    Self::LeS32 => (level.handler::<CompareLine<functions::LeS32>>(), true),
+                    Self::GtS32 => (level.handler::<CompareLine<functions::GtS32>>(), true),
+                    Self::GeS32 => (level.handler::<CompareLine<functions::GeS32>>(), true),
+                    _ => return None,
+                })
             }
         }
 

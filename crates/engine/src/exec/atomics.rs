@@ -259,7 +259,9 @@ unsafe fn add_chunk<W: Width, I: Isa, const KEEP: bool>(
     let lane = m.trailing_zeros() as usize % CHUNK;
     // SAFETY: the caller's promise; every address is inside the span and aligned.
     unsafe {
-        if s.len < W::BYTES || I::within(ad, s.lo, s.len - W::BYTES) & m != m || misaligned(ad, align, m) != 0
+        if s.len < W::BYTES
+            || I::within(ad, s.lo, s.len - W::BYTES) & m != m
+            || misaligned::<I>(ad, align, m) != 0
         {
             return false;
         }
@@ -268,7 +270,9 @@ unsafe fn add_chunk<W: Width, I: Isa, const KEEP: bool>(
             reason = "inside the span, which is host memory"
         )]
         let host = |i: usize| s.host.wrapping_add(ad[i].wrapping_sub(s.lo) as usize);
-        if m & (m - 1) != 0 && I::on_line(ad, ad[lane], 0) & m == m {
+        // The last lane first: mostly that already tells.
+        let last = 15 - m.leading_zeros() as usize % CHUNK;
+        if last != lane && ad[last] == ad[lane] && I::on_line(ad, ad[lane], 0) & m == m {
             let mut sum = W::L::default();
             for i in 0..CHUNK {
                 old[i] = sum;

@@ -9,7 +9,7 @@
 //!
 //! Every terminator counts the operations of its block against the quantum, so every transfer of control is a safe point.
 
-use super::isa::{Body, Isa};
+use super::isa::{Body, CHUNK, Isa};
 use super::{Cx, Event, Mask, NEGATED, Op, WARPS};
 use crate::error::FaultKind;
 use crate::frame::{Split, Wait};
@@ -87,11 +87,12 @@ pub(crate) fn refresh(cx: &mut Cx) {
     } else {
         group.lowest()
     };
-    cx.full = cx.mask == cx.all && cx.chunks * 16 == lanes_of(&cx.all);
+    cx.full = cx.mask == cx.all && is_whole(&cx.all, cx.chunks);
 }
 
-fn lanes_of(mask: &Mask) -> usize {
-    mask.iter().map(|w| w.count_ones() as usize).sum()
+/// Whether all lanes of `chunks` chunks are there.
+fn is_whole(mask: &Mask, chunks: usize) -> bool {
+    (0..WARPS).all(|w| w * 2 >= chunks || mask[w] == u32::MAX)
 }
 
 /// `bra`: `imm` target, `site` cost.
@@ -334,25 +335,23 @@ impl Body for Widen {
         unsafe {
             let o = *op;
             let (p, _) = cx.source(o.a, 64);
-            let base = *p.cast::<[u32; 16]>();
-            let reach = i64::from(o.e.cast_signed()) * 15;
-            let signed = o.flags & NEGATED != 0;
-            let (lo, hi) = if signed {
-                (i64::from(i32::MIN), i64::from(i32::MAX))
-            } else {
-                (0, i64::from(u32::MAX))
-            };
-            let active = cx.active_chunks();
-            let mut bad = false;
-            for (c, &b) in base.iter().enumerate() {
-                let first = if signed {
-                    i64::from(b.cast_signed())
+            let base = *p.cast::<[u32; CHUNK]>();
+            let reach = o.e.cast_signed().wrapping_mul(15);
+            // Adding the half of the range makes signed order unsigned order.
+            let bias = if o.flags & NEGATED != 0 { 1 << 31 } else { 0 };
+            let mut wraps = [0; CHUNK];
+            for (w, b) in wraps.iter_mut().zip(base) {
+                let first = b.wrapping_add(bias);
+                let last = first.wrapping_add_signed(reach);
+                *w = if reach < 0 {
+                    u32::from(last > first)
                 } else {
-                    i64::from(b)
+                    u32::from(last < first)
                 };
-                let last = first + reach;
-                bad |= (last < lo || last > hi) && active >> c & 1 != 0;
             }
+            // Strides so large that the distance itself does not fit are never right.
+            let fits = i64::from(o.e.cast_signed()) * 15 == i64::from(reach);
+            let bad = !fits || I::nonzero32(&wraps) & cx.active_chunks::<I>() != 0;
             if bad { cx.stop(op, Event::Deopt) } else { op.add(1) }
         }
     }

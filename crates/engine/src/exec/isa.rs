@@ -5,7 +5,7 @@
 //! compiled for the processor at hand.
 
 use super::tile::Tile;
-use super::{Cx, Handler, Op};
+use super::{Cx, Handler, Mask, Op};
 
 /// Lanes that a loop handles at once: half a warp.
 pub(crate) const CHUNK: usize = 16;
@@ -63,6 +63,49 @@ pub(crate) trait Isa: Tile + Copy + 'static {
     /// # Safety
     /// The processor has this unit.
     unsafe fn within(address: &[u64; CHUNK], lo: u64, last: u64) -> u16;
+    /// One bit per lane that has none of the bits `low`.
+    ///
+    /// # Safety
+    /// The processor has this unit.
+    unsafe fn aligned(address: &[u64; CHUNK], low: u64) -> u16;
+    /// One bit per chunk that has a lane in `mask`.
+    ///
+    /// # Safety
+    /// The processor has this unit.
+    unsafe fn chunks(mask: &Mask) -> u16;
+    /// The lanes of `a` whose bit in `m` is set, the others of `b`.
+    ///
+    /// # Safety
+    /// The processor has this unit.
+    unsafe fn select32(m: u16, a: &[u32; CHUNK], b: &[u32; CHUNK]) -> [u32; CHUNK];
+    /// As [`select32`](Isa::select32) with 64-bit lanes.
+    ///
+    /// # Safety
+    /// As there.
+    unsafe fn select64(m: u16, a: &[u64; CHUNK], b: &[u64; CHUNK]) -> [u64; CHUNK];
+    /// Writes the lanes of `mask` of a predicate; chunk `c` is bits `16 * (c % 4)` and up of word `c / 4`.
+    ///
+    /// # Safety
+    /// `to` is a predicate; the processor has this unit.
+    unsafe fn merge(to: *mut Mask, words: [u64; 4], mask: &Mask);
+    /// Lane `from[i]` of `v` in lane `i`; `from` is less than 32.
+    ///
+    /// # Safety
+    /// The processor has this unit.
+    #[inline(always)]
+    unsafe fn permute(v: &[u32; 32], from: &[u32; 32]) -> [u32; 32] {
+        from.map(|i| v[i as usize & 31])
+    }
+    /// Asks for the line of memory at `at`, which may be anywhere.
+    ///
+    /// # Safety
+    /// The processor has this unit.
+    unsafe fn prefetch<const WRITE: bool>(at: *const u8);
+    /// Carries an operation out by a body that is too long, or too seldom wanted, to be part of another one.
+    ///
+    /// # Safety
+    /// As [`Body::run`].
+    unsafe fn enter<B: Body>(cx: &mut Cx, op: *const Op) -> *const Op;
 }
 
 /// Plain loops: any processor.
@@ -110,11 +153,52 @@ impl Isa for Portable {
         }
         bits
     }
+    #[inline(always)]
+    unsafe fn aligned(address: &[u64; CHUNK], low: u64) -> u16 {
+        let mut bits = 0u16;
+        for i in 0..CHUNK {
+            bits |= u16::from(address[i] & low == 0) << i;
+        }
+        bits
+    }
+    #[inline(always)]
+    unsafe fn chunks(mask: &Mask) -> u16 {
+        let mut bits = 0u16;
+        for (w, word) in mask.iter().enumerate() {
+            bits |= u16::from(word & 0xffff != 0) << (2 * w) | u16::from(word >> 16 != 0) << (2 * w + 1);
+        }
+        bits
+    }
+    #[inline(always)]
+    unsafe fn select32(m: u16, a: &[u32; CHUNK], b: &[u32; CHUNK]) -> [u32; CHUNK] {
+        std::array::from_fn(|i| if m >> i & 1 != 0 { a[i] } else { b[i] })
+    }
+    #[inline(always)]
+    unsafe fn select64(m: u16, a: &[u64; CHUNK], b: &[u64; CHUNK]) -> [u64; CHUNK] {
+        std::array::from_fn(|i| if m >> i & 1 != 0 { a[i] } else { b[i] })
+    }
+    #[inline(always)]
+    unsafe fn merge(to: *mut Mask, words: [u64; 4], mask: &Mask) {
+        // SAFETY: the caller's promise.
+        let to = unsafe { &mut *to };
+        for (w, word) in to.iter_mut().enumerate() {
+            #[allow(clippy::cast_possible_truncation, reason = "half of a word")]
+            let new = (words[w / 2] >> (32 * (w % 2))) as u32;
+            *word = *word & !mask[w] | new & mask[w];
+        }
+    }
+    #[inline(always)]
+    unsafe fn prefetch<const WRITE: bool>(_: *const u8) {}
+    #[inline(always)]
+    unsafe fn enter<B: Body>(cx: &mut Cx, op: *const Op) -> *const Op {
+        // SAFETY: the caller's promise.
+        unsafe { enter_portable::<B>(cx, op) }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{CHUNK, Isa};
+    use super::{Body, CHUNK, Cx, Isa, Mask, Op};
     use std::arch::x86_64::*;
 
     /// AVX-512 F, BW, DQ, VL.
@@ -133,17 +217,24 @@ mod x86 {
     impl Isa for Avx512 {
         #[inline(always)]
         unsafe fn store32(to: *mut [u32; CHUNK], v: &[u32; CHUNK], m: u16) {
+            // Not a store under the mask: what it writes could not be read back before it has left the store queue.
             // SAFETY: see the head of the impl.
-            unsafe { _mm512_mask_storeu_epi32(to.cast(), m, _mm512_loadu_si512(v.as_ptr().cast())) }
+            unsafe {
+                let new = _mm512_loadu_si512(v.as_ptr().cast());
+                let old = _mm512_loadu_si512(to.cast_const().cast());
+                _mm512_storeu_si512(to.cast(), _mm512_mask_mov_epi32(old, m, new));
+            }
         }
         #[inline(always)]
         unsafe fn store64(to: *mut [u64; CHUNK], v: &[u64; CHUNK], m: u16) {
-            let [lo, hi] = m.to_le_bytes();
             // SAFETY: see the head of the impl.
             unsafe {
-                _mm512_mask_storeu_epi64(to.cast(), lo, _mm512_loadu_si512(v.as_ptr().cast()));
-                let upper = to.cast::<i64>().add(8);
-                _mm512_mask_storeu_epi64(upper, hi, _mm512_loadu_si512(v.as_ptr().add(8).cast()));
+                for (half, m) in m.to_le_bytes().into_iter().enumerate() {
+                    let to = to.cast::<i64>().add(half * 8);
+                    let new = _mm512_loadu_si512(v.as_ptr().add(half * 8).cast());
+                    let old = _mm512_loadu_si512(to.cast_const().cast());
+                    _mm512_storeu_si512(to.cast(), _mm512_mask_mov_epi64(old, m, new));
+                }
             }
         }
         #[inline(always)]
@@ -209,6 +300,106 @@ mod x86 {
                 };
                 u16::from_le_bytes([half(0), half(8)])
             }
+        }
+        #[inline(always)]
+        unsafe fn aligned(address: &[u64; CHUNK], low: u64) -> u16 {
+            // SAFETY: see the head of the impl.
+            unsafe {
+                let low = _mm512_set1_epi64(low.cast_signed());
+                let half = |at: usize| {
+                    let got = _mm512_loadu_si512(address.as_ptr().add(at).cast());
+                    _mm512_testn_epi64_mask(got, low)
+                };
+                u16::from_le_bytes([half(0), half(8)])
+            }
+        }
+        #[inline(always)]
+        unsafe fn chunks(mask: &Mask) -> u16 {
+            // SAFETY: see the head of the impl; a mask is 32 bytes.
+            unsafe {
+                let mask = _mm256_loadu_si256(mask.as_ptr().cast());
+                _mm256_test_epi16_mask(mask, mask)
+            }
+        }
+        #[inline(always)]
+        unsafe fn select32(m: u16, a: &[u32; CHUNK], b: &[u32; CHUNK]) -> [u32; CHUNK] {
+            let mut r = [0; CHUNK];
+            // SAFETY: see the head of the impl.
+            unsafe {
+                let (a, b) = (
+                    _mm512_loadu_si512(a.as_ptr().cast()),
+                    _mm512_loadu_si512(b.as_ptr().cast()),
+                );
+                _mm512_storeu_si512(r.as_mut_ptr().cast(), _mm512_mask_blend_epi32(m, b, a));
+            }
+            r
+        }
+        #[inline(always)]
+        unsafe fn select64(m: u16, a: &[u64; CHUNK], b: &[u64; CHUNK]) -> [u64; CHUNK] {
+            let mut r = [0; CHUNK];
+            // SAFETY: see the head of the impl.
+            unsafe {
+                for (half, m) in m.to_le_bytes().into_iter().enumerate() {
+                    let at = half * 8;
+                    let (a, b) = (
+                        _mm512_loadu_si512(a.as_ptr().add(at).cast()),
+                        _mm512_loadu_si512(b.as_ptr().add(at).cast()),
+                    );
+                    let to = r.as_mut_ptr().add(at);
+                    _mm512_storeu_si512(to.cast(), _mm512_mask_blend_epi64(m, b, a));
+                }
+            }
+            r
+        }
+        #[inline(always)]
+        unsafe fn merge(to: *mut Mask, words: [u64; 4], mask: &Mask) {
+            // SAFETY: the caller's promise; predicates and masks are 32 bytes.
+            unsafe { merge(to, words, mask) }
+        }
+        #[inline(always)]
+        unsafe fn permute(v: &[u32; 32], from: &[u32; 32]) -> [u32; 32] {
+            let mut r = [0; 32];
+            // SAFETY: see the head of the impl.
+            unsafe {
+                let low = _mm512_loadu_si512(v.as_ptr().cast());
+                let high = _mm512_loadu_si512(v.as_ptr().add(16).cast());
+                for at in [0, 16] {
+                    let from = _mm512_loadu_si512(from.as_ptr().add(at).cast());
+                    let got = _mm512_permutex2var_epi32(low, from, high);
+                    _mm512_storeu_si512(r.as_mut_ptr().add(at).cast(), got);
+                }
+            }
+            r
+        }
+        #[inline(always)]
+        unsafe fn prefetch<const WRITE: bool>(at: *const u8) {
+            // SAFETY: a prefetch touches nothing that a program could see.
+            unsafe {
+                if WRITE {
+                    _mm_prefetch::<_MM_HINT_ET0>(at.cast());
+                } else {
+                    _mm_prefetch::<_MM_HINT_T0>(at.cast());
+                }
+            }
+        }
+        #[inline(always)]
+        unsafe fn enter<B: Body>(cx: &mut Cx, op: *const Op) -> *const Op {
+            // SAFETY: the caller's promise; this is the processor's unit.
+            unsafe { super::enter_avx512::<B>(cx, op) }
+        }
+    }
+
+    /// [`Isa::merge`]: one store of the whole predicate.
+    #[inline(always)]
+    unsafe fn merge(to: *mut Mask, words: [u64; 4], mask: &Mask) {
+        // SAFETY: see the head of `impl Isa for Avx512`; predicates and masks are 32 bytes.
+        unsafe {
+            let [a, b, c, d] = words.map(u64::cast_signed);
+            let new = _mm256_set_epi64x(d, c, b, a);
+            let mask = _mm256_loadu_si256(mask.as_ptr().cast());
+            let old = _mm256_loadu_si256(to.cast());
+            let both = _mm256_or_si256(_mm256_andnot_si256(mask, old), _mm256_and_si256(mask, new));
+            _mm256_storeu_si256(to.cast(), both);
         }
     }
 
@@ -305,6 +496,72 @@ mod x86 {
             }
             bits
         }
+        #[inline(always)]
+        unsafe fn aligned(address: &[u64; CHUNK], low: u64) -> u16 {
+            let mut bits = 0u16;
+            // SAFETY: see the head of `impl Isa for Avx512`.
+            unsafe {
+                let low = _mm256_set1_epi64x(low.cast_signed());
+                for quarter in 0..4usize {
+                    let got = _mm256_loadu_si256(address.as_ptr().add(quarter * 4).cast());
+                    let even = _mm256_cmpeq_epi64(_mm256_and_si256(got, low), _mm256_setzero_si256());
+                    let even = low_byte(_mm256_movemask_pd(_mm256_castsi256_pd(even)));
+                    bits |= u16::from(even) << (quarter * 4);
+                }
+            }
+            bits
+        }
+        #[inline(always)]
+        unsafe fn chunks(mask: &Mask) -> u16 {
+            // SAFETY: see the head of `impl Isa for Avx512`; a mask is 32 bytes.
+            unsafe {
+                let mask = _mm256_loadu_si256(mask.as_ptr().cast());
+                let none = _mm256_cmpeq_epi16(mask, _mm256_setzero_si256());
+                let low = _mm256_castsi256_si128(none);
+                let bytes = _mm_packs_epi16(low, _mm256_extracti128_si256::<1>(none));
+                let [a, b, ..] = _mm_movemask_epi8(bytes).to_le_bytes();
+                !u16::from_le_bytes([a, b])
+            }
+        }
+        #[inline(always)]
+        unsafe fn select32(m: u16, a: &[u32; CHUNK], b: &[u32; CHUNK]) -> [u32; CHUNK] {
+            let mut r = [0; CHUNK];
+            // SAFETY: see the head of `impl Isa for Avx512`.
+            unsafe {
+                for (half, at) in [(0usize, 0u32), (8, 8)] {
+                    let yes = _mm256_loadu_si256(a.as_ptr().add(half).cast());
+                    let no = _mm256_loadu_si256(b.as_ptr().add(half).cast());
+                    let v = _mm256_blendv_epi8(no, yes, spread(m, at));
+                    _mm256_storeu_si256(r.as_mut_ptr().add(half).cast(), v);
+                }
+            }
+            r
+        }
+        #[inline(always)]
+        unsafe fn select64(m: u16, a: &[u64; CHUNK], b: &[u64; CHUNK]) -> [u64; CHUNK] {
+            std::array::from_fn(|i| if m >> i & 1 != 0 { a[i] } else { b[i] })
+        }
+        #[inline(always)]
+        unsafe fn merge(to: *mut Mask, words: [u64; 4], mask: &Mask) {
+            // SAFETY: the caller's promise; predicates and masks are 32 bytes.
+            unsafe { merge(to, words, mask) }
+        }
+        #[inline(always)]
+        unsafe fn prefetch<const WRITE: bool>(at: *const u8) {
+            // SAFETY: a prefetch touches nothing that a program could see.
+            unsafe {
+                if WRITE {
+                    _mm_prefetch::<_MM_HINT_ET0>(at.cast());
+                } else {
+                    _mm_prefetch::<_MM_HINT_T0>(at.cast());
+                }
+            }
+        }
+        #[inline(always)]
+        unsafe fn enter<B: Body>(cx: &mut Cx, op: *const Op) -> *const Op {
+            // SAFETY: the caller's promise; this is the processor's unit.
+            unsafe { super::enter_avx2::<B>(cx, op) }
+        }
     }
 }
 #[cfg(target_arch = "x86_64")]
@@ -394,6 +651,7 @@ impl Level {
 
 /// # Safety
 /// As [`Body::run`].
+#[inline(never)]
 #[cfg_attr(tessera_one_unit, allow(dead_code))]
 unsafe fn enter_portable<B: Body>(cx: &mut Cx, op: *const Op) -> *const Op {
     // SAFETY: the caller's promise.
@@ -403,6 +661,7 @@ unsafe fn enter_portable<B: Body>(cx: &mut Cx, op: *const Op) -> *const Op {
 /// # Safety
 /// As [`Body::run`].
 #[cfg(target_arch = "x86_64")]
+#[inline(never)]
 #[target_feature(enable = "avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt")]
 #[cfg_attr(tessera_one_unit, allow(dead_code))]
 unsafe fn enter_avx2<B: Body>(cx: &mut Cx, op: *const Op) -> *const Op {
@@ -413,6 +672,7 @@ unsafe fn enter_avx2<B: Body>(cx: &mut Cx, op: *const Op) -> *const Op {
 /// # Safety
 /// As [`Body::run`].
 #[cfg(target_arch = "x86_64")]
+#[inline(never)]
 #[target_feature(enable = "avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512dq,avx512vl")]
 unsafe fn enter_avx512<B: Body>(cx: &mut Cx, op: *const Op) -> *const Op {
     // SAFETY: the caller's promise.

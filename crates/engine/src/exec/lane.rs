@@ -40,11 +40,14 @@ pub(crate) trait Lane: Copy + Default + 'static {
     /// As [`store`](Lane::store).
     unsafe fn store_masked<I: Isa>(to: *mut u8, v: &[Self; CHUNK], m: u16);
 
-    /// Writes the result of a scalar operation.
+    /// One bit per lane, of a predicate.
     ///
     /// # Safety
-    /// `to` is a slot of this kind of lane; the processor has unit `I`.
-    unsafe fn store_scalar<I: Isa>(cx: &mut Cx, to: *mut u8, v: &[Self; CHUNK]);
+    /// The processor has unit `I`.
+    #[inline(always)]
+    unsafe fn bits<I: Isa>(_: &[Self; CHUNK]) -> u16 {
+        0
+    }
 }
 
 macro_rules! word_lane {
@@ -70,11 +73,6 @@ macro_rules! word_lane {
             unsafe fn store_masked<I: Isa>(to: *mut u8, v: &[Self; CHUNK], m: u16) {
                 // SAFETY: the caller's promise.
                 unsafe { I::$masked(to.cast(), v, m) };
-            }
-            #[inline(always)]
-            unsafe fn store_scalar<I: Isa>(_: &mut Cx, to: *mut u8, v: &[Self; CHUNK]) {
-                // SAFETY: scalar slots hold 16 elements.
-                unsafe { Self::store::<I>(to, v) };
             }
         }
     };
@@ -118,12 +116,9 @@ impl Lane for bool {
         }
     }
     #[inline(always)]
-    unsafe fn store_scalar<I: Isa>(cx: &mut Cx, to: *mut u8, v: &[Self; CHUNK]) {
-        // SAFETY: a predicate is 32 bytes, aligned to 32.
-        let to = unsafe { &mut *to.cast::<Mask>() };
-        for (word, mask) in to.iter_mut().zip(&cx.mask) {
-            *word = if v[0] { *word | mask } else { *word & !mask };
-        }
+    unsafe fn bits<I: Isa>(v: &[Self; CHUNK]) -> u16 {
+        // SAFETY: the caller's promise.
+        unsafe { bits::<I>(v) }
     }
 }
 
@@ -177,28 +172,37 @@ pub(crate) trait Fn3: 'static {
     fn call(a: Self::A, b: Self::B, c: Self::C, x: u32) -> Self::R;
 }
 
-/// Runs `chunk` over the chunks of the group and writes what it returns to slot `d`. `chunk` is instantiated once: these
-/// loops exist some hundred times for every vector unit.
+/// What an operation makes of a chunk. Not a closure: one that is called from several places may become a function of its own, which
+/// then has none of the unit's instructions.
+trait Chunk {
+    /// Kind of the result.
+    type R: Lane;
+    /// The result of chunk `c`.
+    ///
+    /// # Safety
+    /// The group has chunk `c`; the processor has unit `I`.
+    unsafe fn at<I: Isa>(&self, cx: &Cx, c: usize) -> [Self::R; CHUNK];
+}
+
+/// Runs `chunk` over the chunks of the group and writes what it returns to slot `d`.
 ///
 /// # Safety
 /// `op` was made by the decoder for results of kind `R`; the processor has unit `I`.
 #[inline(always)]
-unsafe fn drive<R: Lane, I: Isa>(cx: &mut Cx, op: &Op, chunk: impl Fn(&Cx, usize) -> [R; CHUNK]) {
+unsafe fn drive<C: Chunk, I: Isa>(cx: &mut Cx, op: &Op, chunk: &C) {
     // SAFETY: the decoder's slots.
     unsafe {
         let to = cx.destination(op.d);
-        if op.flags & SCALAR != 0 {
-            let v = chunk(cx, 0);
-            if R::PREDICATE {
-                R::store_scalar::<I>(cx, to, &v);
-            } else {
-                R::store::<I>(to, &v);
-            }
+        let bytes = C::R::BYTES;
+        if C::R::PREDICATE {
+            drive_predicate::<C, I>(cx, to, op.flags & SCALAR != 0, chunk);
+        } else if op.flags & SCALAR != 0 {
+            C::R::store::<I>(to, &chunk.at::<I>(cx, 0));
         } else if cx.full {
             // Nothing is looked at between chunks: this is where most time goes.
             for c in 0..cx.chunks {
-                let v = chunk(cx, c);
-                R::store::<I>(to.add(c * R::BYTES), &v);
+                let v = chunk.at::<I>(cx, c);
+                C::R::store::<I>(to.add(c * bytes), &v);
             }
         } else {
             let force = if op.flags & UNMASKED != 0 { u16::MAX } else { 0 };
@@ -207,15 +211,58 @@ unsafe fn drive<R: Lane, I: Isa>(cx: &mut Cx, op: &Op, chunk: impl Fn(&Cx, usize
                 if m == 0 {
                     continue;
                 }
-                let v = chunk(cx, c);
+                let v = chunk.at::<I>(cx, c);
                 if m | force == u16::MAX {
-                    R::store::<I>(to.add(c * R::BYTES), &v);
+                    C::R::store::<I>(to.add(c * bytes), &v);
                 } else {
-                    R::store_masked::<I>(to.add(c * R::BYTES), &v, m);
+                    C::R::store_masked::<I>(to.add(c * bytes), &v, m);
                 }
             }
         }
     }
+}
+
+/// As [`drive`], for results that are predicates. Their bits are put together in registers and written at once: what is written in
+/// pieces cannot be read back as a whole until the pieces have left the store queue, and the next operation mostly is the branch
+/// that reads it. Lanes that do not execute are computed too, which is quicker than asking.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+unsafe fn drive_predicate<C: Chunk, I: Isa>(cx: &mut Cx, to: *mut u8, scalar: bool, chunk: &C) {
+    // SAFETY: the decoder's slots.
+    unsafe {
+        let words = if scalar {
+            let yes = C::R::bits::<I>(&chunk.at::<I>(cx, 0)) & 1 != 0;
+            [if yes { u64::MAX } else { 0 }; 4]
+        } else {
+            let a = quarter::<C, I, 0>(cx, chunk);
+            let b = quarter::<C, I, 4>(cx, chunk);
+            let c = quarter::<C, I, 8>(cx, chunk);
+            let d = quarter::<C, I, 12>(cx, chunk);
+            [a, b, c, d]
+        };
+        I::merge(to.cast(), words, &cx.mask);
+    }
+}
+
+/// The bits of four chunks.
+///
+/// # Safety
+/// As [`drive_predicate`].
+#[inline(always)]
+unsafe fn quarter<C: Chunk, I: Isa, const FIRST: usize>(cx: &Cx, chunk: &C) -> u64 {
+    let mut word = 0;
+    if FIRST < cx.chunks {
+        for c in [FIRST + 3, FIRST + 2, FIRST + 1, FIRST] {
+            word <<= 16;
+            if c < cx.chunks {
+                // SAFETY: the caller's promise.
+                word |= unsafe { u64::from(C::R::bits::<I>(&chunk.at::<I>(cx, c))) };
+            }
+        }
+    }
+    word
 }
 
 /// An operand: where it is, and how far its chunks are apart.
@@ -264,23 +311,62 @@ pub(crate) struct Map2<F>(PhantomData<F>);
 /// The operation that applies `F` to every lane.
 pub(crate) struct Map3<F>(PhantomData<F>);
 
+struct Of1<F: Fn1> {
+    a: Source<F::A>,
+    x: u32,
+}
+
+impl<F: Fn1> Chunk for Of1<F> {
+    type R = F::R;
+    #[inline(always)]
+    unsafe fn at<I: Isa>(&self, cx: &Cx, c: usize) -> [F::R; CHUNK] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let va = self.a.load(cx, c);
+            let mut r = [F::R::default(); CHUNK];
+            for i in 0..CHUNK {
+                r[i] = F::call(va[i], self.x);
+            }
+            r
+        }
+    }
+}
+
 impl<F: Fn1> Body for Map1<F> {
     #[inline(always)]
     unsafe fn run<I: Isa>(cx: &mut Cx, op: *const Op) -> *const Op {
         // SAFETY: the contract of `Body`. The operation is copied so that stores to slots cannot be taken to change it.
         unsafe {
             let o = *op;
-            let a = Source::<F::A>::new(cx, o.a, o.flags);
-            let x = o.imm.cast_unsigned();
-            drive::<F::R, I>(cx, &o, |cx, k| {
-                let a = a.load(cx, k);
-                let mut r = [F::R::default(); CHUNK];
-                for i in 0..CHUNK {
-                    r[i] = F::call(a[i], x);
-                }
-                r
-            });
+            let of = Of1::<F> {
+                a: Source::new(cx, o.a, o.flags),
+                x: o.imm.cast_unsigned(),
+            };
+            drive::<_, I>(cx, &o, &of);
             op.add(1)
+        }
+    }
+}
+
+struct Of2<F: Fn2> {
+    a: Source<F::A>,
+    b: Source<F::B>,
+    x: u32,
+}
+
+impl<F: Fn2> Chunk for Of2<F> {
+    type R = F::R;
+    #[inline(always)]
+    unsafe fn at<I: Isa>(&self, cx: &Cx, c: usize) -> [F::R; CHUNK] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let va = self.a.load(cx, c);
+            let vb = self.b.load(cx, c);
+            let mut r = [F::R::default(); CHUNK];
+            for i in 0..CHUNK {
+                r[i] = F::call(va[i], vb[i], self.x);
+            }
+            r
         }
     }
 }
@@ -288,21 +374,41 @@ impl<F: Fn1> Body for Map1<F> {
 impl<F: Fn2> Body for Map2<F> {
     #[inline(always)]
     unsafe fn run<I: Isa>(cx: &mut Cx, op: *const Op) -> *const Op {
-        // SAFETY: as in `Map1`.
+        // SAFETY: the contract of `Body`. The operation is copied so that stores to slots cannot be taken to change it.
         unsafe {
             let o = *op;
-            let a = Source::<F::A>::new(cx, o.a, o.flags);
-            let b = Source::<F::B>::new(cx, o.b, o.flags);
-            let x = o.imm.cast_unsigned();
-            drive::<F::R, I>(cx, &o, |cx, k| {
-                let (a, b) = (a.load(cx, k), b.load(cx, k));
-                let mut r = [F::R::default(); CHUNK];
-                for i in 0..CHUNK {
-                    r[i] = F::call(a[i], b[i], x);
-                }
-                r
-            });
+            let of = Of2::<F> {
+                a: Source::new(cx, o.a, o.flags),
+                b: Source::new(cx, o.b, o.flags),
+                x: o.imm.cast_unsigned(),
+            };
+            drive::<_, I>(cx, &o, &of);
             op.add(1)
+        }
+    }
+}
+
+struct Of3<F: Fn3> {
+    a: Source<F::A>,
+    b: Source<F::B>,
+    c: Source<F::C>,
+    x: u32,
+}
+
+impl<F: Fn3> Chunk for Of3<F> {
+    type R = F::R;
+    #[inline(always)]
+    unsafe fn at<I: Isa>(&self, cx: &Cx, c: usize) -> [F::R; CHUNK] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let va = self.a.load(cx, c);
+            let vb = self.b.load(cx, c);
+            let vc = self.c.load(cx, c);
+            let mut r = [F::R::default(); CHUNK];
+            for i in 0..CHUNK {
+                r[i] = F::call(va[i], vb[i], vc[i], self.x);
+            }
+            r
         }
     }
 }
@@ -310,47 +416,85 @@ impl<F: Fn2> Body for Map2<F> {
 impl<F: Fn3> Body for Map3<F> {
     #[inline(always)]
     unsafe fn run<I: Isa>(cx: &mut Cx, op: *const Op) -> *const Op {
-        // SAFETY: as in `Map1`.
+        // SAFETY: the contract of `Body`. The operation is copied so that stores to slots cannot be taken to change it.
         unsafe {
             let o = *op;
-            let a = Source::<F::A>::new(cx, o.a, o.flags);
-            let b = Source::<F::B>::new(cx, o.b, o.flags);
-            let c = Source::<F::C>::new(cx, o.c, o.flags);
-            let x = o.imm.cast_unsigned();
-            if cx.full && o.flags & SCALAR == 0 {
-                // As in `drive`, which compilers take to be too large for three operands and call for each chunk.
-                let to = cx.destination(o.d);
-                for k in 0..cx.chunks {
-                    let v = Self::chunk(cx, (&a, &b, &c), k, x);
-                    F::R::store::<I>(to.add(k * F::R::BYTES), &v);
-                }
-                return op.add(1);
-            }
-            drive::<F::R, I>(cx, &o, |cx, k| Self::chunk(cx, (&a, &b, &c), k, x));
+            let of = Of3::<F> {
+                a: Source::new(cx, o.a, o.flags),
+                b: Source::new(cx, o.b, o.flags),
+                c: Source::new(cx, o.c, o.flags),
+                x: o.imm.cast_unsigned(),
+            };
+            drive::<_, I>(cx, &o, &of);
             op.add(1)
         }
     }
 }
 
-impl<F: Fn3> Map3<F> {
-    /// Chunk `k` of the result.
+/// What [`Select`] picks from.
+pub(crate) trait Pick: Lane {
+    /// The lanes of `a` whose bit in `m` is set, the others of `b`.
     ///
     /// # Safety
-    /// As [`Source::load`].
+    /// The processor has unit `I`.
+    unsafe fn pick<I: Isa>(m: u16, a: &[Self; CHUNK], b: &[Self; CHUNK]) -> [Self; CHUNK];
+}
+
+impl Pick for u32 {
     #[inline(always)]
-    unsafe fn chunk(
-        cx: &Cx,
-        (a, b, c): (&Source<F::A>, &Source<F::B>, &Source<F::C>),
-        k: usize,
-        x: u32,
-    ) -> [F::R; CHUNK] {
+    unsafe fn pick<I: Isa>(m: u16, a: &[Self; CHUNK], b: &[Self; CHUNK]) -> [Self; CHUNK] {
         // SAFETY: the caller's promise.
-        let (a, b, c) = unsafe { (a.load(cx, k), b.load(cx, k), c.load(cx, k)) };
-        let mut r = [F::R::default(); CHUNK];
-        for i in 0..CHUNK {
-            r[i] = F::call(a[i], b[i], c[i], x);
+        unsafe { I::select32(m, a, b) }
+    }
+}
+
+impl Pick for u64 {
+    #[inline(always)]
+    unsafe fn pick<I: Isa>(m: u16, a: &[Self; CHUNK], b: &[Self; CHUNK]) -> [Self; CHUNK] {
+        // SAFETY: the caller's promise.
+        unsafe { I::select64(m, a, b) }
+    }
+}
+
+/// `selp`: `a` where predicate `c` holds, else `b`. As a function of lanes it takes twice as long: compilers make a lane of every bit.
+pub(crate) struct Select<L>(PhantomData<L>);
+
+struct Picked<L> {
+    a: Source<L>,
+    b: Source<L>,
+    c: Source<bool>,
+}
+
+impl<L: Pick> Chunk for Picked<L> {
+    type R = L;
+    #[inline(always)]
+    unsafe fn at<I: Isa>(&self, cx: &Cx, c: usize) -> [L; CHUNK] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let m = match self.c.scalar {
+                true if bool::load_scalar(cx, self.c.at)[0] => u16::MAX,
+                true => 0,
+                false => *self.c.at.add(c * self.c.step).cast::<u16>(),
+            };
+            L::pick::<I>(m, &self.a.load(cx, c), &self.b.load(cx, c))
         }
-        r
+    }
+}
+
+impl<L: Pick> Body for Select<L> {
+    #[inline(always)]
+    unsafe fn run<I: Isa>(cx: &mut Cx, op: *const Op) -> *const Op {
+        // SAFETY: as in `Map1`.
+        unsafe {
+            let o = *op;
+            let picked = Picked::<L> {
+                a: Source::new(cx, o.a, o.flags),
+                b: Source::new(cx, o.b, o.flags),
+                c: Source::new(cx, o.c, o.flags),
+            };
+            drive::<_, I>(cx, &o, &picked);
+            op.add(1)
+        }
     }
 }
 

@@ -219,20 +219,14 @@ pub(crate) unsafe fn site_of(cx: &mut Cx, kind: Kind, o: &Op) -> *mut Site {
     }
 }
 
-/// Lanes of `m` whose address is not a multiple of `bytes`.
+/// Lanes of `m` whose address is not a multiple of `bytes`, a power of two.
+///
+/// # Safety
+/// The processor has unit `I`.
 #[inline(always)]
-pub(crate) fn misaligned(ad: &[u64; CHUNK], bytes: u64, m: u16) -> u16 {
-    let mut bits = 0u16;
-    let mut any = 0;
-    for (i, a) in ad.iter().enumerate() {
-        any |= if m >> i & 1 != 0 { a & (bytes - 1) } else { 0 };
-    }
-    if any != 0 {
-        for (i, a) in ad.iter().enumerate() {
-            bits |= u16::from(a & (bytes - 1) != 0) << i;
-        }
-    }
-    bits & m
+pub(crate) unsafe fn misaligned<I: Isa>(ad: &[u64; CHUNK], bytes: u64, m: u16) -> u16 {
+    // SAFETY: the caller's promise.
+    m & unsafe { !I::aligned(ad, bytes - 1) }
 }
 
 /// Runs `lane` on every lane of `m` with its host address, looking spans up as needed.
@@ -256,7 +250,8 @@ pub(crate) unsafe fn each_lane<I: Isa>(
 ) -> bool {
     let first_of = |bits: u16| bits.trailing_zeros();
     let lane_number = |i: u32| u32::try_from(chunk * CHUNK).unwrap_or(0) + i;
-    let crooked = misaligned(ad, align, m);
+    // SAFETY: the processor has unit `I`.
+    let crooked = unsafe { misaligned::<I>(ad, align, m) };
     if crooked != 0 {
         let i = first_of(crooked);
         cx.fail(
@@ -321,6 +316,9 @@ pub(crate) fn elements(o: &Op) -> usize {
     (o.flags >> NUMBER & 7) as usize
 }
 
+/// Flag of a number of elements: the access has one.
+const ONE: u32 = 1 << NUMBER;
+
 #[inline(always)]
 fn begin(cx: &mut Cx, o: &Op) {
     if o.flags & ORDERED != 0 {
@@ -354,21 +352,19 @@ unsafe fn in_a_row<I: Isa>(s: &Site, ad: &[u64; CHUNK], m: u16, bytes: u64) -> O
     s.at(first, bytes * CHUNK as u64)
 }
 
-/// Offsets into a site's span.
-struct Line {
-    /// Of the first lane of each chunk.
-    offset: [u64; CHUNK],
-    /// Bytes between lanes: the size of the element, or nothing.
-    stride: u64,
-}
-
-/// Where the chunks are whose lanes are known to lie in a row or at one place; when all that execute are aligned and lie in the
-/// site's span. Lanes that do not execute are included, which a load may read.
+/// Where the first lane of each chunk is in the span at `s`, when the lanes of the chunks in `active` lie in a row or at one place,
+/// aligned and inside the span. Lanes that do not execute are included, which a load may read.
 ///
 /// # Safety
 /// `o` is an access with [`LINE`], made by the decoder; the processor has unit `I`.
 #[inline(always)]
-unsafe fn line<I: Isa>(cx: &Cx, o: &Op, s: &Site, bytes: u64) -> Option<Line> {
+pub(crate) unsafe fn line<I: Isa>(
+    cx: &Cx,
+    o: &Op,
+    s: &Site,
+    bytes: u64,
+    active: u16,
+) -> Option<[u64; CHUNK]> {
     let stride = u64::from(o.e);
     let span = if stride == bytes {
         bytes * CHUNK as u64
@@ -387,18 +383,51 @@ unsafe fn line<I: Isa>(cx: &Cx, o: &Op, s: &Site, bytes: u64) -> Option<Line> {
         } else {
             I::offset32(p.cast(), imm)
         };
-        let active = cx.active_chunks();
-        let inside = I::within(&base, s.lo, s.len - span);
+        let fine = I::within(&base, s.lo, s.len - span) & I::aligned(&base, bytes - 1);
         let mut offset = [0u64; CHUNK];
-        let mut crooked = 0;
         for c in 0..CHUNK {
             offset[c] = base[c].wrapping_sub(s.lo);
-            crooked |= if active >> c & 1 != 0 { base[c] } else { 0 };
         }
-        (inside & active == active && crooked & (bytes - 1) == 0).then_some(Line { offset, stride })
+        (fine & active == active).then_some(offset)
     }
 }
 
+/// How many accesses of a site ahead memory is asked for: about as many as it takes to come.
+const AHEAD: u64 = 8;
+
+/// Asks for the rows that this site will want soon, if it goes on as it did since the last time: a loop through memory, or block after
+/// block of a grid. Hardware finds that out for itself only within a page, and not when many rows are between.
+///
+/// # Safety
+/// `o` is an access made by the decoder; the processor has unit `I`.
+#[inline(always)]
+pub(crate) unsafe fn fetch_ahead<I: Isa, const WRITE: bool>(
+    cx: &Cx,
+    o: &Op,
+    host: *mut u8,
+    offset: &[u64; CHUNK],
+) {
+    // SAFETY: the worker has as many places as the code has sites.
+    let last = unsafe { &mut *cx.lasts.add(o.site as usize) };
+    let step = offset[0].wrapping_sub(*last);
+    *last = offset[0];
+    if step == 0 || o.e == 0 {
+        return;
+    }
+    #[allow(clippy::cast_possible_truncation, reason = "nothing is read there")]
+    let ahead = host.wrapping_add(step.wrapping_mul(AHEAD) as usize);
+    let mut last = ahead;
+    for offset in &offset[..cx.chunks.min(CHUNK)] {
+        #[allow(clippy::cast_possible_truncation, reason = "as above")]
+        let at = ahead.wrapping_add(*offset as usize);
+        // SAFETY: the caller's promise.
+        unsafe { I::prefetch::<WRITE>(at) };
+        last = at;
+    }
+    // Rows that do not begin with a line of memory end in one more.
+    // SAFETY: as above.
+    unsafe { I::prefetch::<WRITE>(last.wrapping_add(o.e as usize * (CHUNK - 1))) };
+}
 /// Sixteen elements that lie in a row.
 ///
 /// # Safety
@@ -448,6 +477,31 @@ impl<S: SpaceTag, M: Element> Body for Load<S, M> {
         // SAFETY: the contract of `Body`; every access to memory is through a checked span.
         unsafe {
             let o = *op;
+            if o.flags & (ORDERED | LINE | ONE) == LINE | ONE {
+                let s = *site_of(cx, S::KIND, &o);
+                let active = cx.active_chunks::<I>();
+                if let Some(offset) = line::<I>(cx, &o, &s, M::BYTES as u64, active) {
+                    if S::KIND != Kind::Shared {
+                        fetch_ahead::<I, false>(cx, &o, s.host, &offset);
+                    }
+                    load_line::<M, I>(cx, &o, s.host, &offset);
+                    return op.add(1);
+                }
+            }
+            I::enter::<LoadAny<S, M>>(cx, op)
+        }
+    }
+}
+
+/// Any load.
+struct LoadAny<S, M>(PhantomData<(S, M)>);
+
+impl<S: SpaceTag, M: Element> Body for LoadAny<S, M> {
+    #[inline(always)]
+    unsafe fn run<I: Isa>(cx: &mut Cx, op: *const Op) -> *const Op {
+        // SAFETY: the contract of `Body`; every access to memory is through a checked span.
+        unsafe {
+            let o = *op;
             let site = site_of(cx, S::KIND, &o);
             let n = elements(&o);
             begin(cx, &o);
@@ -456,13 +510,6 @@ impl<S: SpaceTag, M: Element> Body for Load<S, M> {
             }
             let force = if o.flags & UNMASKED != 0 { u16::MAX } else { 0 };
             let (bytes, total) = (M::BYTES as u64, (M::BYTES * n) as u64);
-            if n == 1
-                && o.flags & (ORDERED | LINE) == LINE
-                && let Some(line) = line::<I>(cx, &o, &*site, bytes)
-            {
-                load_line::<M, I>(cx, &o, (*site).host, &line, force);
-                return op.add(1);
-            }
             for c in 0..cx.chunks {
                 let m = cx.chunk_mask(c);
                 if m == 0 {
@@ -509,18 +556,18 @@ impl<S: SpaceTag, M: Element> Body for Load<S, M> {
 /// A load of chunks that lie in the span at `host`.
 ///
 /// # Safety
-/// As [`put_chunk`]; `line` was found for this access and this span.
+/// As [`put_chunk`]; `offset` was found by [`line`] for this access and this span.
 #[inline(always)]
-unsafe fn load_line<M: Element, I: Isa>(cx: &Cx, o: &Op, host: *mut u8, line: &Line, force: u16) {
+unsafe fn load_line<M: Element, I: Isa>(cx: &Cx, o: &Op, host: *mut u8, offset: &[u64; CHUNK]) {
     #[allow(
         clippy::cast_possible_truncation,
         reason = "inside the span, which is host memory"
     )]
-    let at = |c: usize| host.wrapping_add(line.offset[c % CHUNK] as usize).cast_const();
+    let at = |c: usize| host.wrapping_add(offset[c % CHUNK] as usize).cast_const();
     // SAFETY: the caller's promise.
     unsafe {
         let to = cx.destination(o.d);
-        if cx.full && line.stride != 0 {
+        if cx.full && o.e != 0 {
             for c in 0..cx.chunks {
                 M::L::store::<I>(to.add(c * M::L::BYTES), &row::<M>(at(c)));
             }
@@ -529,10 +576,11 @@ unsafe fn load_line<M: Element, I: Isa>(cx: &Cx, o: &Op, host: *mut u8, line: &L
                 M::L::store::<I>(to.add(c * M::L::BYTES), &[M::get(at(c)); CHUNK]);
             }
         } else {
+            let force = if o.flags & UNMASKED != 0 { u16::MAX } else { 0 };
             for c in 0..cx.chunks {
                 let m = cx.chunk_mask(c);
                 if m != 0 {
-                    let v = if line.stride == 0 {
+                    let v = if o.e == 0 {
                         [M::get(at(c)); CHUNK]
                     } else {
                         row::<M>(at(c))
@@ -558,7 +606,7 @@ unsafe fn load_scalar<S: SpaceTag, M: Element, I: Isa>(
         let total = (M::BYTES * n) as u64;
         let address = addresses::<I>(cx, o, 0)[0];
         let mut host = (*site).at(address, total);
-        if !address.is_multiple_of(alignment(o, total)) {
+        if address & (alignment(o, total) - 1) != 0 {
             let lane = cx.first_lane();
             return cx.fail(op, FaultKind::MisalignedAddress, lane, address);
         }
@@ -589,28 +637,45 @@ impl<S: SpaceTag, M: Element> Body for Store<S, M> {
         // SAFETY: as in `Load`.
         unsafe {
             let o = *op;
+            if o.flags & (ORDERED | LINE | ONE) == LINE | ONE && cx.full && o.e != 0 {
+                let s = *site_of(cx, S::KIND, &o);
+                let active = cx.active_chunks::<I>();
+                if let Some(offset) = line::<I>(cx, &o, &s, M::BYTES as u64, active) {
+                    if S::KIND != Kind::Shared {
+                        fetch_ahead::<I, true>(cx, &o, s.host, &offset);
+                    }
+                    let (first, step) = cx.source(o.d, M::L::BYTES);
+                    for c in 0..cx.chunks {
+                        #[allow(
+                            clippy::cast_possible_truncation,
+                            reason = "inside the span, which is host memory"
+                        )]
+                        let p = s.host.wrapping_add(offset[c % CHUNK] as usize);
+                        put_row::<M>(p, &M::L::load(first.add(c * step)));
+                    }
+                    return op.add(1);
+                }
+            }
+            I::enter::<StoreAny<S, M>>(cx, op)
+        }
+    }
+}
+
+/// Any store.
+struct StoreAny<S, M>(PhantomData<(S, M)>);
+
+impl<S: SpaceTag, M: Element> Body for StoreAny<S, M> {
+    #[inline(always)]
+    unsafe fn run<I: Isa>(cx: &mut Cx, op: *const Op) -> *const Op {
+        // SAFETY: as in `Load`.
+        unsafe {
+            let o = *op;
             let site = site_of(cx, S::KIND, &o);
             let n = elements(&o);
             begin(cx, &o);
             let (bytes, total) = (M::BYTES as u64, (M::BYTES * n) as u64);
             let plain = n == 1 && o.flags & ORDERED == 0;
             let (first, step) = cx.source(o.d, M::L::BYTES);
-            if plain
-                && cx.full
-                && o.flags & LINE != 0
-                && let Some(line) = line::<I>(cx, &o, &*site, bytes)
-                && line.stride != 0
-            {
-                for c in 0..cx.chunks {
-                    #[allow(
-                        clippy::cast_possible_truncation,
-                        reason = "inside the span, which is host memory"
-                    )]
-                    let p = (*site).host.wrapping_add(line.offset[c % CHUNK] as usize);
-                    put_row::<M>(p, &M::L::load(first.add(c * step)));
-                }
-                return op.add(1);
-            }
             for c in 0..cx.chunks {
                 let m = cx.chunk_mask(c);
                 if m == 0 {
@@ -693,7 +758,7 @@ pub(crate) unsafe fn each_local<I: Isa>(
             }
             let number = c * CHUNK + i;
             let at = u32::try_from(number).unwrap_or(0);
-            if !ad[i].is_multiple_of(alignment(o, total)) {
+            if ad[i] & (alignment(o, total) - 1) != 0 {
                 cx.fail(op, FaultKind::MisalignedAddress, at, ad[i]);
                 return false;
             }

@@ -18,9 +18,11 @@ pub(crate) mod checked;
 mod checked_thread;
 pub(crate) mod cluster;
 pub(crate) mod control;
+pub(crate) mod dot;
 pub(crate) mod hooks;
 pub(crate) mod isa;
 pub(crate) mod lane;
+pub(crate) mod line;
 pub(crate) mod matrix;
 pub(crate) mod mbarrier;
 pub(crate) mod media;
@@ -148,6 +150,15 @@ pub(crate) struct RawFault {
     pub(crate) address: u64,
 }
 
+impl RawFault {
+    /// What a context holds before there is one.
+    pub(crate) const NONE: Self = Self {
+        kind: FaultKind::Trap,
+        lane: 0,
+        address: 0,
+    };
+}
+
 /// The context of a running group.
 pub(crate) struct Cx {
     pub(crate) frame: *mut u8,
@@ -167,6 +178,8 @@ pub(crate) struct Cx {
     /// Where the current split goes on when the run ends.
     pub(crate) pc: u32,
     pub(crate) sites: *mut Site,
+    /// Where in its span each site's last access of rows began.
+    pub(crate) lasts: *mut u64,
     /// Targets of switches; operands of operations that have many.
     pub(crate) targets: *const u32,
     pub(crate) shared: Site,
@@ -226,13 +239,19 @@ impl Cx {
     }
 
     /// One bit per chunk that has a lane that executes.
+    ///
+    /// # Safety
+    /// The processor has unit `I`.
     #[inline(always)]
-    pub(crate) fn active_chunks(&self) -> u16 {
-        let mut bits = 0u16;
-        for c in 0..self.chunks {
-            bits |= u16::from(self.chunk_mask(c) != 0) << c;
+    pub(crate) unsafe fn active_chunks<I: isa::Isa>(&self) -> u16 {
+        if self.full {
+            #[allow(clippy::cast_possible_truncation, reason = "sixteen chunks at most")]
+            let all = ((1u32 << (self.chunks & 31)) - 1) as u16;
+            all
+        } else {
+            // SAFETY: the caller's promise.
+            unsafe { I::chunks(&self.mask) }
         }
-        bits
     }
 
     /// A predicate.

@@ -159,27 +159,123 @@ unsafe fn read_special(cx: &mut Cx, op: *const Op) -> *const Op {
     unsafe {
         let o = *op;
         let number = o.flags >> NUMBER;
-        let wide = matches!(number, 15 | 16);
-        // A clock is read once: the lanes execute together.
-        let once = if wide { special(cx, number, 0) } else { 0 };
-        let value = |lane: u32| if wide { once } else { special(cx, number, lane) };
         let to = cx.destination(o.d);
-        let scalar = o.flags & SCALAR != 0;
-        let count = if scalar { CHUNK } else { cx.chunks * CHUNK };
-        for i in 0..count {
-            let lane = u32::try_from(if scalar { (i % cx.chunks.max(1)) * CHUNK } else { i }).unwrap_or(0);
-            if !scalar && cx.mask[i / 32 % WARPS] >> (i % 32) & 1 == 0 {
-                continue;
+        if matches!(number, 15 | 16) {
+            // A clock is read once: the lanes execute together.
+            let v = [special(cx, number, 0); CHUNK];
+            each_chunk(cx, o.flags, |_, c, m| {
+                masked(to.cast::<[u64; CHUNK]>().add(c), &v, m);
+            });
+            return op.add(1);
+        }
+        if o.flags & SCALAR != 0 {
+            *to.cast::<[u32; CHUNK]>() = firsts(cx, number);
+            return op.add(1);
+        }
+        let mut at = Coordinates::new(cx, 0);
+        each_chunk(cx, o.flags, |cx, c, m| {
+            let mut v = [0; CHUNK];
+            for (i, v) in v.iter_mut().enumerate() {
+                *v = if number <= 3 {
+                    at.next(1)[number as usize % 3]
+                } else {
+                    narrow(cx, number, c * CHUNK + i)
+                };
             }
-            let v = value(lane);
-            if wide {
-                *to.cast::<u64>().add(i) = v;
-            } else {
-                #[allow(clippy::cast_possible_truncation, reason = "these registers have 32 bits")]
-                let v = v as u32;
-                *to.cast::<u32>().add(i) = v;
+            masked(to.cast::<[u32; CHUNK]>().add(c), &v, m);
+        });
+        op.add(1)
+    }
+}
+
+/// Calls `chunk` for every chunk with the lanes to write; once, for all lanes of a scalar slot.
+#[inline(always)]
+fn each_chunk(cx: &Cx, flags: u32, mut chunk: impl FnMut(&Cx, usize, u16)) {
+    if flags & SCALAR != 0 {
+        return chunk(cx, 0, u16::MAX);
+    }
+    for c in 0..cx.chunks {
+        chunk(cx, c, cx.chunk_mask(c));
+    }
+}
+
+/// Writes the lanes of `m`.
+///
+/// # Safety
+/// `to` is a chunk of a slot.
+#[inline(always)]
+unsafe fn masked<T: Copy>(to: *mut [T; CHUNK], v: &[T; CHUNK], m: u16) {
+    // SAFETY: the caller's promise.
+    let to = unsafe { &mut *to };
+    for i in 0..CHUNK {
+        to[i] = if m >> i & 1 != 0 { v[i] } else { to[i] };
+    }
+}
+
+/// A special register of 32 bits in a lane of the group.
+fn narrow(cx: &Cx, number: u32, lane: usize) -> u32 {
+    #[allow(clippy::cast_possible_truncation, reason = "these registers have 32 bits")]
+    let v = special(cx, number, u32::try_from(lane).unwrap_or(0)) as u32;
+    v
+}
+
+/// A special register of 32 bits in the first lane of every chunk; of the first chunk where there is none.
+#[inline(always)]
+fn firsts(cx: &Cx, number: u32) -> [u32; CHUNK] {
+    let mut v = [0; CHUNK];
+    match number {
+        0..=3 => {
+            let step = u32::try_from(CHUNK).unwrap_or(16);
+            let mut at = Coordinates::new(cx, 0);
+            for (c, v) in v.iter_mut().enumerate() {
+                if c == cx.chunks {
+                    at = Coordinates::new(cx, 0);
+                }
+                *v = at.next(step)[number as usize % 3];
             }
         }
-        op.add(1)
+        4..=7 | 17.. => v = [narrow(cx, number, 0); CHUNK],
+        _ => {
+            for (c, v) in v.iter_mut().enumerate() {
+                *v = narrow(cx, number, if c < cx.chunks { c * CHUNK } else { 0 });
+            }
+        }
+    }
+    v
+}
+
+/// Coordinates of threads one after the other, without a division for each.
+struct Coordinates {
+    size: [u32; 3],
+    at: [u32; 3],
+}
+
+impl Coordinates {
+    /// From a lane of the group on.
+    fn new(cx: &Cx, lane: u32) -> Self {
+        // SAFETY: block and group outlive the run.
+        let (cta, group) = unsafe { (&*cx.cta, &*cx.group) };
+        let first = group.first_thread() + lane;
+        let size = cta.launch.geometry().block.map(|d| d.max(1));
+        let at = if first == 0 { [0; 3] } else { cta.thread(first) };
+        Self { size, at }
+    }
+
+    /// The coordinates, then on to `step` threads further. In x threads are counted on past the last row of the block.
+    fn next(&mut self, step: u32) -> [u32; 3] {
+        let now = self.at;
+        self.at[0] += step;
+        if self.size[1] == 1 && self.size[2] == 1 {
+            return now;
+        }
+        while self.at[0] >= self.size[0] {
+            self.at[0] -= self.size[0];
+            self.at[1] += 1;
+            if self.at[1] == self.size[1] {
+                self.at[1] = 0;
+                self.at[2] += 1;
+            }
+        }
+        now
     }
 }

@@ -5,7 +5,7 @@
 //! splits can wait ([`Event::Sync`]).
 
 use super::isa::{Body, CHUNK, Isa};
-use super::{Cx, Event, Mask, NUMBER, Op, WARPS};
+use super::{Cx, Event, FLAT, Mask, NUMBER, Op, WARPS};
 use crate::lir::{Redux, Shfl, Vote};
 
 /// Whether a warp-wide operation has to wait for lanes.
@@ -147,6 +147,31 @@ pub(crate) unsafe fn set_warp32<I: Isa>(cx: &Cx, operand: u32, w: usize, v: &[u3
     }
 }
 
+/// Which lane each lane reads, and which of those lanes are in its segment.
+#[inline(always)]
+fn shuffle_pattern(mode: Shfl, by: &[u32; 32], clamp: &[u32; 32]) -> ([u32; 32], u32) {
+    let mut from = [0u32; 32];
+    let mut ok = [0u32; 32];
+    for lane in 0..32u32 {
+        let i = lane as usize;
+        let (b, bound, segment) = (by[i] & 31, clamp[i] & 31, clamp[i] >> 8 & 31);
+        let min = lane & segment;
+        let max = min | bound & !segment;
+        let (j, fine) = match mode {
+            Shfl::Up => (
+                lane.wrapping_sub(b),
+                lane.wrapping_sub(b).cast_signed() >= max.cast_signed(),
+            ),
+            Shfl::Down => (lane + b, lane + b <= max),
+            Shfl::Bfly => (lane ^ b, lane ^ b <= max),
+            Shfl::Idx => (min | b & !segment, min | b & !segment <= max),
+        };
+        from[i] = if fine { j & 31 } else { lane };
+        ok[i] = u32::from(fine) << lane;
+    }
+    (from, ok.iter().fold(0, |all, bit| all | bit))
+}
+
 /// `shfl`: `d` value, `e` predicate or none, `a` value, `b` lane, `c` clamp, `g` members; mode in the flags.
 pub(crate) struct Shuffle;
 /// An operand that is not there.
@@ -168,40 +193,19 @@ impl Body for Shuffle {
                 _ => Shfl::Idx,
             };
             let mut inside = [0u32; WARPS];
+            // Lanes and clamp mostly are constants: then all warps have one pattern.
+            let same = o.b & o.c & FLAT != 0;
+            let mut pattern = ([0u32; 32], 0);
             for w in 0..cx.chunks / 2 {
                 if cx.mask[w] == 0 {
                     continue;
                 }
-                let value = warp32(cx, o.a, w);
-                let by = warp32(cx, o.b, w);
-                let clamp = warp32(cx, o.c, w);
-                let mut from = [0u32; 32];
-                let mut ok = [0u32; 32];
-                for lane in 0..32u32 {
-                    let i = lane as usize;
-                    let (b, bound, segment) = (by[i] & 31, clamp[i] & 31, clamp[i] >> 8 & 31);
-                    let min = lane & segment;
-                    let max = min | bound & !segment;
-                    let (j, fine) = match mode {
-                        Shfl::Up => (
-                            lane.wrapping_sub(b),
-                            lane.wrapping_sub(b).cast_signed() >= max.cast_signed(),
-                        ),
-                        Shfl::Down => (lane + b, lane + b <= max),
-                        Shfl::Bfly => (lane ^ b, lane ^ b <= max),
-                        Shfl::Idx => (min | b & !segment, min | b & !segment <= max),
-                    };
-                    from[i] = if fine { j & 31 } else { lane };
-                    ok[i] = u32::from(fine);
+                if !same || w == 0 || pattern.1 == 0 {
+                    pattern = shuffle_pattern(mode, &warp32(cx, o.b, w), &warp32(cx, o.c, w));
                 }
-                let mut result = [0u32; 32];
-                let mut bits = 0;
-                for i in 0..32 {
-                    result[i] = value[(from[i] & 31) as usize];
-                    bits |= ok[i] << i;
-                }
+                let result = I::permute(&warp32(cx, o.a, w), &pattern.0);
                 set_warp32::<I>(cx, o.d, w, &result);
-                inside[w] = bits;
+                inside[w] = pattern.1;
             }
             if o.e != NO_OPERAND {
                 cx.set_predicate(o.e, &inside);
