@@ -38,6 +38,7 @@ fn gpu_of(executors: u32, tier: Tier) -> SoftGpu {
             tier,
             ..Execution::default()
         },
+        code: None,
         check: None,
     })
     .expect("device")
