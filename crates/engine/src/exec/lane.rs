@@ -321,16 +321,23 @@ impl<F: Fn3> Body for Map3<F> {
                 // As in `drive`, which compilers take to be too large for three operands and call for each chunk.
                 let to = cx.destination(o.d);
                 for k in 0..cx.chunks {
-                    let v = Self::chunk(cx, (&a, &b, &c), k, x);
+                    let v = Self::chunk(cx, &(a, b, c), k, x);
                     F::R::store::<I>(to.add(k * F::R::BYTES), &v);
                 }
                 return op.add(1);
             }
-            drive::<F::R, I>(cx, &o, |cx, k| Self::chunk(cx, (&a, &b, &c), k, x));
+            drive::<F::R, I>(cx, &o, |cx, k| Self::chunk(cx, &(a, b, c), k, x));
             op.add(1)
         }
     }
 }
+
+/// The operands of a function of three lanes.
+type Sources<F> = (
+    Source<<F as Fn3>::A>,
+    Source<<F as Fn3>::B>,
+    Source<<F as Fn3>::C>,
+);
 
 impl<F: Fn3> Map3<F> {
     /// Chunk `k` of the result.
@@ -338,12 +345,7 @@ impl<F: Fn3> Map3<F> {
     /// # Safety
     /// As [`Source::load`].
     #[inline(always)]
-    unsafe fn chunk(
-        cx: &Cx,
-        (a, b, c): (&Source<F::A>, &Source<F::B>, &Source<F::C>),
-        k: usize,
-        x: u32,
-    ) -> [F::R; CHUNK] {
+    unsafe fn chunk(cx: &Cx, (a, b, c): &Sources<F>, k: usize, x: u32) -> [F::R; CHUNK] {
         // SAFETY: the caller's promise.
         let (a, b, c) = unsafe { (a.load(cx, k), b.load(cx, k), c.load(cx, k)) };
         let mut r = [F::R::default(); CHUNK];
