@@ -113,7 +113,7 @@ impl Gen<'_> {
         self.folded.retain(|f| {
             let mut read = false;
             reads(inst, |v| {
-                read |= self.code.slots.vector[v as usize] == f.operand || slots[v as usize] == f.operand
+                read |= self.code.slots.vector[v as usize] == f.operand || slots[v as usize] == f.operand;
             });
             !read
         });

@@ -516,26 +516,11 @@ impl<'a> Gen<'a> {
                 from,
                 end,
                 ops,
-                held: [before, after],
+                held,
                 copied,
             } => {
                 self.bind(from)?;
-                self.widen_operands(&copied)?;
-                for home in before {
-                    self.save(home)?;
-                }
-                self.asm.vzeroupper()?;
-                self.asm.mov(rdi, STATE)?;
-                self.asm.mov(esi, ops.0)?;
-                self.asm.mov(edx, ops.1)?;
-                self.asm
-                    .call(qword_ptr(STATE + disp(offset_of!(State, stretch))))?;
-                self.asm.test(eax, eax)?;
-                self.asm.je(self.leave)?;
-                for home in after {
-                    self.load(home)?;
-                }
-                self.load_masks()?;
+                self.stretch(ops, held, &copied)?;
                 self.asm.jmp(end)
             }
             Stub::Stop { from, pc } => {
@@ -562,6 +547,31 @@ impl<'a> Gen<'a> {
                 self.part(high, low, cost, low_taken)
             }
         }
+    }
+
+    /// Calls the handlers of operations `ops.0` to before `ops.1`, with the homes that hold something before and after.
+    fn stretch(
+        &mut self,
+        ops: (u32, u32),
+        [before, after]: [Vec<Home>; 2],
+        copied: &[(u32, Class)],
+    ) -> Result<(), IcedError> {
+        self.widen_operands(copied)?;
+        for home in before {
+            self.save(home)?;
+        }
+        self.asm.vzeroupper()?;
+        self.asm.mov(rdi, STATE)?;
+        self.asm.mov(esi, ops.0)?;
+        self.asm.mov(edx, ops.1)?;
+        self.asm
+            .call(qword_ptr(STATE + disp(offset_of!(State, stretch))))?;
+        self.asm.test(eax, eax)?;
+        self.asm.je(self.leave)?;
+        for home in after {
+            self.load(home)?;
+        }
+        self.load_masks()
     }
 
     /// How often the current block is taken to run.

@@ -35,8 +35,6 @@ pub(super) struct Window {
     /// As `row`, for one lane.
     pub(super) one: u64,
     pub(super) delta: u64,
-    /// Where the last load of a row was, in the host's memory: what the next ones are guessed from.
-    pub(super) last: u64,
 }
 
 impl Window {
@@ -46,7 +44,6 @@ impl Window {
         row: 0,
         one: 0,
         delta: 0,
-        last: 0,
     };
 }
 
@@ -154,7 +151,6 @@ impl State {
                     row: limit(row),
                     one: limit(one),
                     delta: (site.host.addr() as u64).wrapping_sub(site.lo),
-                    last: 0,
                 }
             };
         }

@@ -19,6 +19,9 @@ use crate::exec::memory::ORDERED;
 use crate::exec::{FLAT, LINE, Op, POOL, SCALAR, WIDE};
 use crate::lir::{Access, Inst, MemType, Space};
 
+/// Bytes that loads of rows look ahead: the row of 256 threads.
+const AHEAD: i32 = 1024;
+
 /// How the lanes of a chunk lie in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pattern {
@@ -260,27 +263,17 @@ impl Gen<'_> {
             .add(rax, qword_ptr(window + disp(offset_of!(Window, delta))))
     }
 
-    /// Asks for what the site loads next but three, if it goes on as from its last access to this one. The processor sees no such
-    /// pattern where warps take turns, or rows are further apart than pages.
-    fn prefetch(&mut self, op: &Op, c: u8) -> Result<(), IcedError> {
-        let here = qword_ptr(self.address + self.distance);
-        if c == 0 {
-            let last =
-                WINDOWS + (disp(op.site as usize * size_of::<Window>()) + disp(offset_of!(Window, last)));
-            self.asm.lea(rcx, here)?;
-            self.asm.mov(rdx, rcx)?;
-            self.asm.sub(rdx, qword_ptr(last))?;
-            self.asm.mov(qword_ptr(last), rcx)?;
-        }
-        // The second chunk goes the way of the first.
+    /// Asks for what lies a block's rows ahead: the next block of a kernel that goes over memory once loads it, and the processor
+    /// sees no pattern where a thread's own loads are further apart than pages.
+    fn prefetch(&mut self) -> Result<(), IcedError> {
         self.asm
-            .prefetcht1(byte_ptr(self.address + rdx * 4 + self.distance))
+            .prefetcht1(byte_ptr(self.address + (self.distance + AHEAD)))
     }
 
     /// Sixteen elements from the address.
     pub(super) fn load_row(&mut self, op: &Op, form: &Form, c: u8) -> Result<(), IcedError> {
         if !form.shared {
-            self.prefetch(op, c)?;
+            self.prefetch()?;
         }
         let mask = Self::mask(op.flags, c);
         let (d, store) = self.target(op.d, form.class, c);
