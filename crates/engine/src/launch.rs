@@ -382,8 +382,8 @@ fn choose(program: &Program, threads: u32, geometry: &Geometry, options: Options
     let able = options.tier != Tier::Interpreter
         && !options.plain
         && !options.check
-        && options.level == Level::Avx512
-        && Level::Avx512.available();
+        && options.level != Level::Portable
+        && options.level.available();
     if able && (options.tier == Tier::Native || worth(program, threads, geometry)) {
         let variant = program.variant(key(
             threads,

@@ -206,7 +206,7 @@ impl Variant {
 
     /// Machine code of the fast decoding, made when it is first wanted; none where that cannot be.
     pub(crate) fn native(&self, analysed: &Analysed) -> Option<&Compiled> {
-        let compile = || native::compile(analysed, self.fast.as_ref()?);
+        let compile = || native::compile(analysed, self.fast.as_ref()?, self.key.level);
         self.native.get_or_init(compile).as_ref()
     }
 

@@ -14,6 +14,7 @@ mod alu;
 mod approx;
 #[allow(dead_code, reason = "some parts wait for the operations that use them")]
 mod asm;
+mod avx2;
 mod bases;
 mod code;
 mod compare;

@@ -3,6 +3,7 @@
 use crate::cta::Block;
 use crate::decode::{Analysed, Code};
 use crate::exec::Cx;
+use crate::exec::isa::Level;
 
 /// Machine code of a fast decoding.
 #[derive(Debug)]
@@ -32,6 +33,6 @@ impl State {
     }
 }
 
-pub(crate) fn compile(_analysed: &Analysed, _code: &Code) -> Option<Compiled> {
+pub(crate) fn compile(_analysed: &Analysed, _code: &Code, _level: Level) -> Option<Compiled> {
     None
 }

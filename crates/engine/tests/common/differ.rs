@@ -2,7 +2,7 @@
 
 use super::generator::{Generator, TABLE, WORDS};
 use super::{Device, Hooks, params, program, run_with};
-use tessera_engine::{Geometry, Launch, Options, Tier};
+use tessera_engine::{Geometry, Launch, Level, Options, Tier};
 
 /// Runs the kernel of a seed in the reference way (all-vector, one warp at a time) and in the others; what differs, if anything.
 ///
@@ -28,12 +28,19 @@ pub fn check(seed: u64) -> Result<(), String> {
         plain,
         ..Options::default()
     };
-    let ways = [
+    let mut ways = vec![
         (options(Tier::Interpreter, 1, true), 1_000_000, false),
         (options(Tier::Native, 1, false), 1_000_000, false),
         (options(Tier::Native, 1, false), 1, true),
         (options(Tier::Interpreter, 8, false), 1_000_000, false),
     ];
+    if Level::Avx2.available() {
+        let lesser = Options {
+            level: Level::Avx2,
+            ..options(Tier::Native, 1, false)
+        };
+        ways.extend([(lesser, 1_000_000, false), (lesser, 1, true)]);
+    }
     let mut expected: Option<Vec<Vec<u8>>> = None;
     for (options, fuel, stress) in ways {
         device.restore(&before);
