@@ -193,6 +193,11 @@ fn case(name: &str, device: &Device, p: &Arc<Program>, g: Geometry, params: &[u6
             tier: Tier::Native,
             ..Options::default()
         },
+        Options {
+            level: Level::Avx2,
+            tier: Tier::Native,
+            ..Options::default()
+        },
     ] {
         let mut ops = 0;
         let ms = median(|| ops = launch(device, p, g, params, options));
@@ -581,8 +586,15 @@ fn main() {
         return atomics();
     }
     println!(
-        "{:<14} {:>9} {:>27} {:>31} {:>23} {:>20}",
-        "ms", "Rust", "best unit, 8 warps, ratio", "all-vector", "1 warp", "AVX2"
+        "{:<14} {:>9} {:>27} {:>31} {:>23} {:>23} {:>23} {:>23}",
+        "ms",
+        "Rust",
+        "best unit, 8 warps, ratio",
+        "all-vector",
+        "1 warp",
+        "AVX2",
+        "machine code",
+        "machine code, AVX2"
     );
     tiny();
     saxpy(1 << 22, "saxpy 4M");

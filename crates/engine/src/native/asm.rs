@@ -112,7 +112,10 @@ impl Literals {
 
     /// The literals by what names them.
     pub(super) fn by_target(&self) -> HashMap<u64, Literal> {
-        self.0.iter().map(|(&literal, &target)| (target, literal)).collect()
+        self.0
+            .iter()
+            .map(|(&literal, &target)| (target, literal))
+            .collect()
     }
 }
 

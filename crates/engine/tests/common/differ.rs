@@ -42,11 +42,15 @@ pub fn check(seed: u64) -> Result<(), String> {
         ways.extend([(lesser, 1_000_000, false), (lesser, 1, true)]);
     }
     let mut expected: Option<Vec<Vec<u8>>> = None;
+    let mut tier = None;
     for (options, fuel, stress) in ways {
         device.restore(&before);
         let geometry = Geometry::new([2, 1, 1], [threads, 1, 1]);
         let launch =
             Launch::with_options(&p, geometry, &params(&[out, table]), options).map_err(|e| e.to_string())?;
+        if options.tier == Tier::Native && *tier.get_or_insert(launch.tier()) != launch.tier() {
+            return Err(format!("seed {seed}: machine code with one unit only\n{text}"));
+        }
         run_with(&device, &Hooks::default(), &launch, fuel, stress)
             .map_err(|e| format!("seed {seed}: {e} with {options:?}\n{text}"))?;
         let after = device.contents();

@@ -81,9 +81,9 @@ impl Lower<'_> {
         let register = (0..16u8)
             .filter(|r| busy >> r & 1 == 0)
             .max_by_key(|&r| {
-                self.bank
-                    .value(r)
-                    .map_or((u32::MAX, true), |value| (self.distance(value), !self.bank.is_dirty(r)))
+                self.bank.value(r).map_or((u32::MAX, true), |value| {
+                    (self.distance(value), !self.bank.is_dirty(r))
+                })
             })
             .ok_or(Refused::Register(self.code[self.at].code()))?;
         if let Some(value) = self.bank.value(register)
@@ -164,7 +164,10 @@ impl Lower<'_> {
             .filter(|r| self.pinned_integers >> r & 1 == 0)
             .min_by_key(|&r| {
                 let owner = self.integers[usize::from(r)];
-                (owner < SCRATCH, owner < SCRATCH && !self.masks[usize::from(owner)].stored)
+                (
+                    owner < SCRATCH,
+                    owner < SCRATCH && !self.masks[usize::from(owner)].stored,
+                )
             })
             .ok_or(Refused::Register(self.code[self.at].code()))?;
         let owner = self.integers[usize::from(free)];
@@ -224,7 +227,11 @@ impl Lower<'_> {
 
     /// The same for every lane of the width: of 4 or 8 bytes.
     pub(super) fn all(&mut self, width: u8, narrow: u32, wide: u64) -> Src {
-        if width == 8 { self.all64(wide) } else { self.all32(narrow) }
+        if width == 8 {
+            self.all64(wide)
+        } else {
+            self.all32(narrow)
+        }
     }
 
     /// Eight known lanes.
@@ -252,7 +259,13 @@ impl Lower<'_> {
 
     /// Half `h` of operand `o`, of the width of a whole vector; an element of memory for all lanes is in a register that is
     /// held until the end of the instruction.
-    pub(super) fn src(&mut self, i: &Instruction, o: u32, h: u8, broadcast: &mut Option<Register>) -> Result<Src> {
+    pub(super) fn src(
+        &mut self,
+        i: &Instruction,
+        o: u32,
+        h: u8,
+        broadcast: &mut Option<Register>,
+    ) -> Result<Src> {
         if i.op_kind(o) == OpKind::Register {
             return self.value(Self::half(i.op_register(o), h));
         }
@@ -332,7 +345,14 @@ impl Lower<'_> {
     }
 
     /// `to = code(a, b)`, with an immediate
-    pub(super) fn e3i(&mut self, code: Code, to: Register, a: Register, b: impl Into<Src>, imm: u32) -> Result {
+    pub(super) fn e3i(
+        &mut self,
+        code: Code,
+        to: Register,
+        a: Register,
+        b: impl Into<Src>,
+        imm: u32,
+    ) -> Result {
         self.out.push(match b.into() {
             Src::Reg(b) => Instruction::with4(code, to, a, b, imm)?,
             Src::Mem(b) => Instruction::with4(code, to, a, b, imm)?,

@@ -31,14 +31,16 @@ impl Lower<'_> {
             return Ok(());
         }
         let control = self.literal(Literal::Double(MXCSR));
-        self.out.push(Instruction::with1(Code::VEX_Vldmxcsr_m32, control)?);
+        self.out
+            .push(Instruction::with1(Code::VEX_Vldmxcsr_m32, control)?);
         Ok(())
     }
 
     pub(super) fn set_rounding(&mut self, number: u32) -> Result {
         if number != 0 {
             let control = self.literal(Literal::Double(MXCSR | number << 13));
-            self.out.push(Instruction::with1(Code::VEX_Vldmxcsr_m32, control)?);
+            self.out
+                .push(Instruction::with1(Code::VEX_Vldmxcsr_m32, control)?);
         }
         Ok(())
     }
@@ -46,10 +48,18 @@ impl Lower<'_> {
     pub(super) fn floats(&mut self, i: &Instruction) -> Result<bool> {
         use Code::*;
         match i.code() {
-            EVEX_Vfmadd213ps_zmm_k1z_zmm_zmmm512b32_er => self.fused(i, VEX_Vfmadd213ps_ymm_ymm_ymmm256, 4)?,
-            EVEX_Vfmadd213pd_zmm_k1z_zmm_zmmm512b64_er => self.fused(i, VEX_Vfmadd213pd_ymm_ymm_ymmm256, 8)?,
-            EVEX_Vfmadd231ps_zmm_k1z_zmm_zmmm512b32_er => self.fused(i, VEX_Vfmadd231ps_ymm_ymm_ymmm256, 4)?,
-            EVEX_Vfmadd231pd_zmm_k1z_zmm_zmmm512b64_er => self.fused(i, VEX_Vfmadd231pd_ymm_ymm_ymmm256, 8)?,
+            EVEX_Vfmadd213ps_zmm_k1z_zmm_zmmm512b32_er => {
+                self.fused(i, VEX_Vfmadd213ps_ymm_ymm_ymmm256, 4)?
+            }
+            EVEX_Vfmadd213pd_zmm_k1z_zmm_zmmm512b64_er => {
+                self.fused(i, VEX_Vfmadd213pd_ymm_ymm_ymmm256, 8)?
+            }
+            EVEX_Vfmadd231ps_zmm_k1z_zmm_zmmm512b32_er => {
+                self.fused(i, VEX_Vfmadd231ps_ymm_ymm_ymmm256, 4)?
+            }
+            EVEX_Vfmadd231pd_zmm_k1z_zmm_zmmm512b64_er => {
+                self.fused(i, VEX_Vfmadd231pd_ymm_ymm_ymmm256, 8)?
+            }
             EVEX_Vrndscaleps_zmm_k1z_zmmm512b32_imm8_sae if i.immediate8() < 12 => {
                 self.integral(i, VEX_Vroundps_ymm_ymmm256_imm8, 4)?;
             }
@@ -62,7 +72,8 @@ impl Lower<'_> {
                 self.extreme(i)?;
             }
             // It makes signaling NaNs quiet, so that numbers win against them; here they do anyway.
-            EVEX_Vfixupimmps_zmm_k1z_zmm_zmmm512b32_imm8_sae | EVEX_Vfixupimmpd_zmm_k1z_zmm_zmmm512b64_imm8_sae => {
+            EVEX_Vfixupimmps_zmm_k1z_zmm_zmmm512b32_imm8_sae
+            | EVEX_Vfixupimmpd_zmm_k1z_zmm_zmmm512b64_imm8_sae => {
                 return Ok(i.op0_register() == i.op1_register() && !i.has_op_mask());
             }
             _ => return Ok(false),

@@ -107,16 +107,20 @@ const fn only_reads(code: Code) -> bool {
 
 /// All ones or all zeros whatever the operands hold.
 fn forgets_operands(i: &Instruction) -> bool {
-    let same = i.op_count() >= 3 && i.op0_register() == i.op1_register() && i.op1_register() == i.op2_register();
+    let same =
+        i.op_count() >= 3 && i.op0_register() == i.op1_register() && i.op1_register() == i.op2_register();
     match i.code() {
-        Code::EVEX_Vpternlogd_zmm_k1z_zmm_zmmm512b32_imm8 | Code::EVEX_Vpternlogq_zmm_k1z_zmm_zmmm512b64_imm8 => {
+        Code::EVEX_Vpternlogd_zmm_k1z_zmm_zmmm512b32_imm8
+        | Code::EVEX_Vpternlogq_zmm_k1z_zmm_zmmm512b64_imm8 => {
             matches!(i.immediate8(), 0 | 0xff)
         }
         Code::EVEX_Vpxord_zmm_k1z_zmm_zmmm512b32
         | Code::EVEX_Vpxorq_zmm_k1z_zmm_zmmm512b64
         | Code::VEX_Kxorw_kr_kr_kr
         | Code::VEX_Kxord_kr_kr_kr
-        | Code::VEX_Kxnord_kr_kr_kr => same || i.op1_register() == i.op2_register() && i.op2_kind() == OpKind::Register,
+        | Code::VEX_Kxnord_kr_kr_kr => {
+            same || i.op1_register() == i.op2_register() && i.op2_kind() == OpKind::Register
+        }
         _ => false,
     }
 }

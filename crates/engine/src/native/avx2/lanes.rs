@@ -134,7 +134,13 @@ impl Lower<'_> {
             })?;
             return Ok(true);
         }
-        Ok(self.integers(i)? || self.floats(i)? || self.conversion(i)? || self.moves(i)? || self.places(i)?)
+        Ok(
+            self.integers(i)?
+                || self.floats(i)?
+                || self.conversion(i)?
+                || self.moves(i)?
+                || self.places(i)?,
+        )
     }
 
     /// Integer operations made of several.
@@ -145,7 +151,9 @@ impl Lower<'_> {
             EVEX_Vpternlogd_zmm_k1z_zmm_zmmm512b32_imm8 | EVEX_Vpternlogq_zmm_k1z_zmm_zmmm512b64_imm8 => {
                 self.ternary(i)?;
             }
-            EVEX_Vpblendmd_zmm_k1z_zmm_zmmm512b32 | EVEX_Vpblendmq_zmm_k1z_zmm_zmmm512b64 => self.choice(i)?,
+            EVEX_Vpblendmd_zmm_k1z_zmm_zmmm512b32 | EVEX_Vpblendmq_zmm_k1z_zmm_zmmm512b64 => {
+                self.choice(i)?
+            }
             EVEX_Vpmullq_zmm_k1z_zmm_zmmm512b64 => self.lanes(i, 8, false, |s, h, d| {
                 let (a, b) = (s.reg(i, 1, h)?, s.src(i, 2, h, &mut bc)?);
                 let b = s.load(b)?;
@@ -179,7 +187,9 @@ impl Lower<'_> {
                 s.e3(XOR, d, d, sign)
             })?,
             EVEX_Vprold_zmm_k1z_zmmm512b32_imm8 => self.turned(i, u32::from(i.immediate8()) & 31)?,
-            EVEX_Vprord_zmm_k1z_zmmm512b32_imm8 => self.turned(i, (32 - (u32::from(i.immediate8()) & 31)) & 31)?,
+            EVEX_Vprord_zmm_k1z_zmmm512b32_imm8 => {
+                self.turned(i, (32 - (u32::from(i.immediate8()) & 31)) & 31)?
+            }
             EVEX_Vprolvd_zmm_k1z_zmm_zmmm512b32 => self.turned_by(i, false)?,
             EVEX_Vprorvd_zmm_k1z_zmm_zmmm512b32 => self.turned_by(i, true)?,
             EVEX_Vpopcntd_zmm_k1z_zmmm512b32 => self.ones(i, 4)?,

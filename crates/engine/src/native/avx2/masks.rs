@@ -150,7 +150,11 @@ impl Lower<'_> {
 
     /// `a += b` without flags.
     fn sum(&mut self, a: u8, b: u8, code: Code) -> Result {
-        let to = if code == Code::Lea_r32_m { narrow(a) } else { wide(a) };
+        let to = if code == Code::Lea_r32_m {
+            narrow(a)
+        } else {
+            wide(a)
+        };
         let sum = MemoryOperand::with_base_index(wide(a), wide(b));
         self.e2(code, to, sum)
     }
@@ -190,7 +194,13 @@ impl Lower<'_> {
             8 => {
                 let from = at(self, 0);
                 self.e2(Code::VEX_Vpbroadcastq_ymm_xmmm64, t, from)?;
-                self.lanes32(|i| if i % 2 == 0 { 1 << (4 * u32::from(h) + i / 2) } else { 0 })
+                self.lanes32(|i| {
+                    if i % 2 == 0 {
+                        1 << (4 * u32::from(h) + i / 2)
+                    } else {
+                        0
+                    }
+                })
             }
             2 => {
                 let from = at(self, 2 * h);
@@ -240,12 +250,16 @@ impl Lower<'_> {
             VEX_Kshiftrd_kr_kr_imm8 | VEX_Kshiftrw_kr_kr_imm8 => self.shift(i)?,
             VEX_Kunpckwd_kr_kr_kr => self.unpack(i, 16)?,
             VEX_Kunpckbw_kr_kr_kr => self.unpack(i, 8)?,
-            VEX_Kandw_kr_kr_kr | VEX_Kandd_kr_kr_kr => self.logic(i, And_r64_rm64, VEX_Vpand_ymm_ymm_ymmm256)?,
+            VEX_Kandw_kr_kr_kr | VEX_Kandd_kr_kr_kr => {
+                self.logic(i, And_r64_rm64, VEX_Vpand_ymm_ymm_ymmm256)?
+            }
             VEX_Korw_kr_kr_kr | VEX_Kord_kr_kr_kr => self.logic(i, Or_r64_rm64, VEX_Vpor_ymm_ymm_ymmm256)?,
             VEX_Kandnw_kr_kr_kr | VEX_Kandnd_kr_kr_kr => {
                 self.logic(i, VEX_Andn_r64_r64_rm64, VEX_Vpandn_ymm_ymm_ymmm256)?;
             }
-            VEX_Kxorw_kr_kr_kr | VEX_Kxord_kr_kr_kr => self.logic(i, Xor_r64_rm64, VEX_Vpxor_ymm_ymm_ymmm256)?,
+            VEX_Kxorw_kr_kr_kr | VEX_Kxord_kr_kr_kr => {
+                self.logic(i, Xor_r64_rm64, VEX_Vpxor_ymm_ymm_ymmm256)?
+            }
             VEX_Kxnord_kr_kr_kr if i.op1_register() == i.op2_register() => {
                 let k = flow::mask_number(i.op0_register()).unwrap_or(0);
                 self.make_bits(k, |s, to| {
@@ -303,7 +317,11 @@ impl Lower<'_> {
         use Code::*;
         if matches!(
             code,
-            VEX_Kandw_kr_kr_kr | VEX_Korw_kr_kr_kr | VEX_Kandnw_kr_kr_kr | VEX_Kxorw_kr_kr_kr | VEX_Knotw_kr_kr
+            VEX_Kandw_kr_kr_kr
+                | VEX_Korw_kr_kr_kr
+                | VEX_Kandnw_kr_kr_kr
+                | VEX_Kxorw_kr_kr_kr
+                | VEX_Knotw_kr_kr
         ) {
             self.e2(Movzx_r32_rm16, narrow(to), word(to))?;
         }
@@ -321,7 +339,8 @@ impl Lower<'_> {
             } else {
                 s.e2(Code::Mov_r32_rm32, narrow(to), narrow(bits))?;
             }
-            s.out.push(Instruction::with2(Code::Shr_rm32_imm8, narrow(to), by)?);
+            s.out
+                .push(Instruction::with2(Code::Shr_rm32_imm8, narrow(to), by)?);
             Ok(())
         })
     }
@@ -341,7 +360,8 @@ impl Lower<'_> {
                 s.e2(Code::Movzx_r32_rm8, narrow(t), Register::R8L + u32::from(b))?;
                 s.e2(Code::Movzx_r32_rm8, narrow(to), Register::R8L + u32::from(a))?;
             }
-            s.out.push(Instruction::with2(Code::Shl_rm32_imm8, narrow(to), by)?);
+            s.out
+                .push(Instruction::with2(Code::Shl_rm32_imm8, narrow(to), by)?);
             s.e2(Code::Or_r32_rm32, narrow(to), narrow(t))
         })
     }
@@ -552,7 +572,11 @@ impl Lower<'_> {
                 (VEX_Vpminuw_ymm_ymm_ymmm256, VEX_Vpmaxuw_ymm_ymm_ymmm256)
             };
             // Greater is not less or equal, less is not greater or equal.
-            let code = if matches!(order, LessOrEqual | Greater) { least } else { most };
+            let code = if matches!(order, LessOrEqual | Greater) {
+                least
+            } else {
+                most
+            };
             self.e3(code, d, a, b)?;
             self.e3(equal(width), d, d, a)?;
             if matches!(order, Less | Greater) {

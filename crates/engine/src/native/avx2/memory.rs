@@ -46,8 +46,12 @@ impl Lower<'_> {
                 self.spread(i, VEX_Vpbroadcastd_ymm_xmmm32, 4)?;
             }
             EVEX_Vpbroadcastq_zmm_k1z_xmmm64 => self.spread(i, VEX_Vpbroadcastq_ymm_xmmm64, 8)?,
-            EVEX_Vpbroadcastd_zmm_k1z_r32 => self.spread_integer(i, VEX_Vmovd_xmm_rm32, VEX_Vpbroadcastd_ymm_xmmm32, 4)?,
-            EVEX_Vpbroadcastq_zmm_k1z_r64 => self.spread_integer(i, VEX_Vmovq_xmm_rm64, VEX_Vpbroadcastq_ymm_xmmm64, 8)?,
+            EVEX_Vpbroadcastd_zmm_k1z_r32 => {
+                self.spread_integer(i, VEX_Vmovd_xmm_rm32, VEX_Vpbroadcastd_ymm_xmmm32, 4)?
+            }
+            EVEX_Vpbroadcastq_zmm_k1z_r64 => {
+                self.spread_integer(i, VEX_Vmovq_xmm_rm64, VEX_Vpbroadcastq_ymm_xmmm64, 8)?
+            }
             EVEX_Vpgatherdd_zmm_k1_vm32z => self.gather_words(i)?,
             EVEX_Vpgatherqd_ymm_k1_vm64z => self.gather_by_wide(i)?,
             EVEX_Vpgatherqq_zmm_k1_vm64z => self.gather_wide(i)?,
@@ -150,7 +154,8 @@ impl Lower<'_> {
         } else {
             self.e2(Code::Movzx_r32_rm8, narrow(t), Register::R8L + u32::from(bits))?;
         }
-        self.out.push(Instruction::with2(Code::Cmp_rm32_imm32, narrow(t), all)?);
+        self.out
+            .push(Instruction::with2(Code::Cmp_rm32_imm32, narrow(t), all)?);
         self.out.push(Instruction::with_branch(Code::Jne_rel32_64, part)?);
         body(self, true)?;
         self.out.push(Instruction::with_branch(Code::Jmp_rel32_64, done)?);
@@ -240,7 +245,8 @@ impl Lower<'_> {
         self.e2(Code::Tzcnt_r32_rm32, narrow(lane), narrow(mask))?;
         body(self)?;
         self.e2(Code::VEX_Blsr_r32_rm32, narrow(mask), narrow(mask))?;
-        self.out.push(Instruction::with_branch(Code::Jne_rel32_64, again)?);
+        self.out
+            .push(Instruction::with_branch(Code::Jne_rel32_64, again)?);
         self.bind(done);
         Ok(())
     }
@@ -298,7 +304,14 @@ impl Lower<'_> {
     }
 
     /// A gather of the processor: it uses up the mask, and leaves lanes outside alone.
-    fn gathered(&mut self, i: &Instruction, code: Code, d: Register, index: Register, choice: Register) -> Result {
+    fn gathered(
+        &mut self,
+        i: &Instruction,
+        code: Code,
+        d: Register,
+        index: Register,
+        choice: Register,
+    ) -> Result {
         let from = MemoryOperand::new(
             i.memory_base(),
             index,

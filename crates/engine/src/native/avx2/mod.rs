@@ -237,7 +237,11 @@ impl Lower<'_> {
                 self.bank = state;
             } else {
                 // The first way decides. Where only jumps come, of which there are several, it is memory.
-                self.bank = if self.reachable { self.bank.only(wanted) } else { Bank::EMPTY };
+                self.bank = if self.reachable {
+                    self.bank.only(wanted)
+                } else {
+                    Bank::EMPTY
+                };
                 self.states.insert(label, self.bank.clone());
             }
             self.bind(label);
@@ -409,7 +413,10 @@ impl Lower<'_> {
             }
             return self.pass(&i);
         }
-        if (0..i.op_count()).any(|o| is_wide(i.op_register(o))) || is_wide(i.memory_index()) || i.has_op_mask() {
+        if (0..i.op_count()).any(|o| is_wide(i.op_register(o)))
+            || is_wide(i.memory_index())
+            || i.has_op_mask()
+        {
             if self.vector(&i)? || self.mask(&i)? {
                 self.drop_unwanted();
                 return Ok(());
@@ -450,7 +457,10 @@ impl Lower<'_> {
     fn pass(&mut self, i: &Instruction) -> Result {
         let own = [Register::R8, Register::R9, Register::R10, Register::R11];
         let uses = |r: Register| own.contains(&r.full_register());
-        if (0..i.op_count()).any(|o| uses(i.op_register(o))) || uses(i.memory_base()) || uses(i.memory_index()) {
+        if (0..i.op_count()).any(|o| uses(i.op_register(o)))
+            || uses(i.memory_base())
+            || uses(i.memory_index())
+        {
             return Err(Refused::Register(i.code()));
         }
         let mut copy = *i;
@@ -469,7 +479,8 @@ impl Lower<'_> {
             self.marks.insert(at, self.out.len());
             let moves = self.conform(&state, self.flow.before[at])?;
             self.out.extend(moves);
-            self.out.push(Instruction::with_branch(Code::Jmp_rel32_64, inside)?);
+            self.out
+                .push(Instruction::with_branch(Code::Jmp_rel32_64, inside)?);
         }
         for (own, moves, to) in std::mem::take(&mut self.edges) {
             self.bind(own);

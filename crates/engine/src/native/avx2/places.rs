@@ -138,7 +138,9 @@ impl Lower<'_> {
         let [a, b] = [i.op1_register(), i.op2_register()];
         let whole = i.op2_kind() == OpKind::Register && !i.has_op_mask();
         let known = self.known_places(i).filter(|_| whole);
-        let is = |from: &dyn Fn(u32) -> u32| known.is_some_and(|p| (0u32..).zip(p).all(|(lane, p)| p == from(lane)));
+        let is = |from: &dyn Fn(u32) -> u32| {
+            known.is_some_and(|p| (0u32..).zip(p).all(|(lane, p)| p == from(lane)))
+        };
         for (which, odd) in [(0x88, 0), (0xdd, 1)] {
             if is(&|lane| 2 * lane + odd) {
                 return self.lanes(i, 4, false, |s, h, d| {

@@ -125,7 +125,11 @@ impl Lower<'_> {
             Node::C => Ok(operands[2]),
             Node::Of(gate, a, b) => {
                 let inner = |n: u8| matches!(nodes()[usize::from(n)], Node::Of(..));
-                let t = if inner(a) && inner(b) { Some(self.tmp()?) } else { None };
+                let t = if inner(a) && inner(b) {
+                    Some(self.tmp()?)
+                } else {
+                    None
+                };
                 let b_to = t.unwrap_or(to);
                 let y = self.table(b, operands, b_to)?;
                 let x = self.table(a, operands, to)?;

@@ -7,8 +7,8 @@ mod data;
 
 use std::fmt::Write as _;
 
-use iced_x86::{IcedError, Register};
 use iced_x86::code_asm::*;
+use iced_x86::{IcedError, Register};
 
 use super::alu::{Lanes, Source, Temps, emit, has_native};
 use super::asm::{Asm, Extras, Target};
@@ -424,7 +424,10 @@ fn check_part(part: usize, parts: usize, target: Target) {
 
 /// The spill area of a block.
 const AVX2: Target = Target::Avx2 {
-    spill: (Register::RDI, std::mem::offset_of!(Block, spill).cast_signed() as i32),
+    spill: (
+        Register::RDI,
+        std::mem::offset_of!(Block, spill).cast_signed() as i32,
+    ),
 };
 
 macro_rules! parts {
