@@ -42,6 +42,17 @@ impl Literal {
     }
 }
 
+/// With what code is entered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Entered {
+    /// Not at all, but from the instruction before and by jumps.
+    No,
+    /// Nothing in vector and mask registers.
+    Empty,
+    /// All in its registers, as a jump to an address finds it.
+    Running,
+}
+
 /// The place of an instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mark(usize);
@@ -51,8 +62,8 @@ pub(super) struct Asm {
     code: CodeAssembler,
     literals: Literals,
     target: Target,
-    /// What is entered, when that matters for the code.
-    marks: RefCell<Vec<usize>>,
+    /// What is entered, and how.
+    marks: RefCell<Vec<(usize, Entered)>>,
     /// What the processor has beyond the extensions that every machine code here needs.
     pub(super) extras: Extras,
     /// Nobody looks at the bits of a NaN that the next operation makes: it need not be the canonical one.
@@ -210,8 +221,17 @@ impl Asm {
 
     /// The place of the next instruction.
     pub(super) fn mark(&self) -> Mark {
+        self.mark_as(Entered::Running)
+    }
+
+    /// As [`mark`](Self::mark), of code that is entered with nothing in vector and mask registers.
+    pub(super) fn mark_loader(&self) -> Mark {
+        self.mark_as(Entered::Empty)
+    }
+
+    fn mark_as(&self, entered: Entered) -> Mark {
         let at = self.code.instructions().len();
-        self.marks.borrow_mut().push(at);
+        self.marks.borrow_mut().push((at, entered));
         Mark(at)
     }
 

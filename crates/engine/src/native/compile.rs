@@ -429,7 +429,7 @@ impl<'a> Gen<'a> {
 
     /// The entry: saves what belongs to the caller, loads the homes, goes on where the caller says.
     fn prologue(&mut self) -> Result<Mark, IcedError> {
-        let mark = self.asm.mark();
+        let mark = self.asm.mark_loader();
         for r in [rbx, rbp, r12, r13, r14, r15] {
             self.asm.push(r)?;
         }
@@ -443,7 +443,7 @@ impl<'a> Gen<'a> {
             .mov(WINDOWS, qword_ptr(STATE + disp(offset_of!(State, windows))))?;
         self.asm.mov(rax, rdx)?;
         self.asm.jmp(rcx)?;
-        self.load_all = Some(self.asm.mark());
+        self.load_all = Some(self.asm.mark_loader());
         self.bind(self.load_and_go)?;
         self.load_all()?;
         Ok(mark)
@@ -499,7 +499,7 @@ impl<'a> Gen<'a> {
             }
             Stub::Entry { from, pc, body, held } => {
                 self.bind(from)?;
-                self.loaders[pc as usize] = Some(self.asm.mark());
+                self.loaders[pc as usize] = Some(self.asm.mark_loader());
                 for home in held {
                     self.load(home)?;
                 }

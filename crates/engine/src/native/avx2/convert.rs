@@ -33,8 +33,8 @@ impl Lower<'_> {
                 s.e3(VEX_Vsubpd_ymm_ymm_ymmm256, d, d, magic)
             })?,
             EVEX_Vcvtudq2ps_zmm_k1z_zmmm512b32_er => self.unsigned_to_single(i)?,
-            EVEX_Vcvtqq2pd_zmm_k1z_zmmm512b64_er => self.to_double(i, true)?,
-            EVEX_Vcvtuqq2pd_zmm_k1z_zmmm512b64_er => self.to_double(i, false)?,
+            EVEX_Vcvtqq2pd_zmm_k1z_zmmm512b64_er => self.doubles(i, true)?,
+            EVEX_Vcvtuqq2pd_zmm_k1z_zmmm512b64_er => self.doubles(i, false)?,
             EVEX_Vcvtps2dq_zmm_k1z_zmmm512b32_er => {
                 let mut bc = None;
                 let how = 8 | number(i.rounding_control());
@@ -44,15 +44,17 @@ impl Lower<'_> {
                     s.e2(VEX_Vcvttps2dq_ymm_ymmm256, d, d)
                 })?;
             }
-            EVEX_Vcvtps2udq_zmm_k1z_zmmm512b32_er => self.to_unsigned(i, 8 | number(i.rounding_control()))?,
-            EVEX_Vcvttps2udq_zmm_k1z_zmmm512b32_sae => self.to_unsigned(i, 11)?,
+            EVEX_Vcvtps2udq_zmm_k1z_zmmm512b32_er => {
+                self.unsigned_words(i, 8 | number(i.rounding_control()))?;
+            }
+            EVEX_Vcvttps2udq_zmm_k1z_zmmm512b32_sae => self.unsigned_words(i, 11)?,
             EVEX_Vcvtps2ph_ymmm256_k1z_zmm_imm8_sae => self.narrowing(i, |s, d, a| {
                 s.e2i(VEX_Vcvtps2ph_xmmm128_ymm_imm8, xmm(d), a, i.immediate8().into())
             })?,
             EVEX_Vcvtpd2ps_ymm_k1z_zmmm512b64_er => {
                 self.rounding(i)?;
                 self.narrowing(i, |s, d, a| s.e2(VEX_Vcvtpd2ps_xmm_ymmm256, xmm(d), a))?;
-                self.to_nearest(i)?;
+                self.nearest_again(i)?;
             }
             EVEX_Vcvttpd2dq_ymm_k1z_zmmm512b64_sae => {
                 self.narrowing(i, |s, d, a| s.e2(VEX_Vcvttpd2dq_xmm_ymmm256, xmm(d), a))?;
@@ -65,21 +67,21 @@ impl Lower<'_> {
                 })?;
             }
             EVEX_Vcvttpd2udq_ymm_k1z_zmmm512b64_sae => {
-                self.narrowing(i, |s, d, a| s.double_to_unsigned(d, a, 11))?;
+                self.narrowing(i, |s, d, a| s.unsigned_words_of_doubles(d, a, 11))?;
             }
             EVEX_Vcvtpd2udq_ymm_k1z_zmmm512b64_er => {
                 let how = 8 | number(i.rounding_control());
-                self.narrowing(i, |s, d, a| s.double_to_unsigned(d, a, how))?;
+                self.narrowing(i, |s, d, a| s.unsigned_words_of_doubles(d, a, how))?;
             }
             EVEX_Vcvtqq2ps_ymm_k1z_zmmm512b64_er => self.wide_to_single(i, true)?,
             EVEX_Vcvtuqq2ps_ymm_k1z_zmmm512b64_er => self.wide_to_single(i, false)?,
-            _ => return self.to_wide_integer(i),
+            _ => return self.wide_integers(i),
         }
         Ok(true)
     }
 
     /// Doubles or singles to integers of 64 bits.
-    fn to_wide_integer(&mut self, i: &Instruction) -> Result<bool> {
+    fn wide_integers(&mut self, i: &Instruction) -> Result<bool> {
         use Code::*;
         let (signed, how) = match i.code() {
             EVEX_Vcvttpd2qq_zmm_k1z_zmmm512b64_sae | EVEX_Vcvttps2qq_zmm_k1z_ymmm256b32_sae => (true, 11),
@@ -170,10 +172,10 @@ impl Lower<'_> {
             }
             Ok(())
         })?;
-        self.to_nearest(i)
+        self.nearest_again(i)
     }
 
-    fn to_double(&mut self, i: &Instruction, signed: bool) -> Result {
+    fn doubles(&mut self, i: &Instruction, signed: bool) -> Result {
         use Code::*;
         let mut bc = None;
         self.rounding(i)?;
@@ -189,7 +191,7 @@ impl Lower<'_> {
             }
             Ok(())
         })?;
-        self.to_nearest(i)
+        self.nearest_again(i)
     }
 
     /// Integers of 64 bits as doubles; `t` is overwritten.
@@ -237,12 +239,12 @@ impl Lower<'_> {
             }
             s.set_rounding(rounding)?;
             s.e2(VEX_Vcvtpd2ps_xmm_ymmm256, xmm(d), d)?;
-            s.to_nearest(i)
+            s.nearest_again(i)
         })
     }
 
     /// Singles that are not negative, or NaN; what is too large gives all ones.
-    fn to_unsigned(&mut self, i: &Instruction, how: u32) -> Result {
+    fn unsigned_words(&mut self, i: &Instruction, how: u32) -> Result {
         use Code::*;
         let mut bc = None;
         self.lanes(i, 4, false, |s, h, d| {
@@ -261,8 +263,8 @@ impl Lower<'_> {
         })
     }
 
-    /// As [`to_unsigned`](Self::to_unsigned), of four doubles in the lower half of a register.
-    fn double_to_unsigned(&mut self, d: Register, a: Register, how: u32) -> Result {
+    /// As [`unsigned_words`](Self::unsigned_words), of four doubles in the lower half of a register.
+    fn unsigned_words_of_doubles(&mut self, d: Register, a: Register, how: u32) -> Result {
         use Code::*;
         let t = self.tmp()?;
         let (magic, whole) = (self.all64(0x4330 << 48), self.all64(0x41f0 << 48));

@@ -26,7 +26,7 @@ impl Lower<'_> {
     }
 
     /// And from here on as always.
-    pub(super) fn to_nearest(&mut self, i: &Instruction) -> Result {
+    pub(super) fn nearest_again(&mut self, i: &Instruction) -> Result {
         if number(i.rounding_control()) == 0 {
             return Ok(());
         }
@@ -49,16 +49,16 @@ impl Lower<'_> {
         use Code::*;
         match i.code() {
             EVEX_Vfmadd213ps_zmm_k1z_zmm_zmmm512b32_er => {
-                self.fused(i, VEX_Vfmadd213ps_ymm_ymm_ymmm256, 4)?
+                self.fused(i, VEX_Vfmadd213ps_ymm_ymm_ymmm256, 4)?;
             }
             EVEX_Vfmadd213pd_zmm_k1z_zmm_zmmm512b64_er => {
-                self.fused(i, VEX_Vfmadd213pd_ymm_ymm_ymmm256, 8)?
+                self.fused(i, VEX_Vfmadd213pd_ymm_ymm_ymmm256, 8)?;
             }
             EVEX_Vfmadd231ps_zmm_k1z_zmm_zmmm512b32_er => {
-                self.fused(i, VEX_Vfmadd231ps_ymm_ymm_ymmm256, 4)?
+                self.fused(i, VEX_Vfmadd231ps_ymm_ymm_ymmm256, 4)?;
             }
             EVEX_Vfmadd231pd_zmm_k1z_zmm_zmmm512b64_er => {
-                self.fused(i, VEX_Vfmadd231pd_ymm_ymm_ymmm256, 8)?
+                self.fused(i, VEX_Vfmadd231pd_ymm_ymm_ymmm256, 8)?;
             }
             EVEX_Vrndscaleps_zmm_k1z_zmmm512b32_imm8_sae if i.immediate8() < 12 => {
                 self.integral(i, VEX_Vroundps_ymm_ymmm256_imm8, 4)?;
@@ -97,7 +97,7 @@ impl Lower<'_> {
             let (a, b) = (s.reg(i, 1, h)?, s.src(i, 2, h, &mut bc)?);
             s.e3(code, d, a, b)
         })?;
-        self.to_nearest(i)
+        self.nearest_again(i)
     }
 
     fn integral(&mut self, i: &Instruction, code: Code, width: u8) -> Result {

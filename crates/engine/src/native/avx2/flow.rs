@@ -4,6 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use iced_x86::{Code, FlowControl, Instruction, OpKind, Register};
 
+use super::super::asm::Entered;
+
 /// Halves of vector registers and mask registers: of register `z` the bits `2 * z` and `2 * z + 1`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Set {
@@ -212,8 +214,8 @@ pub(super) struct Flow {
 }
 
 impl Flow {
-    /// `entered`: what can be entered from outside, with everything in memory.
-    pub(super) fn new(code: &[Instruction], entered: &[bool]) -> Self {
+    /// `entered`: what can be entered from outside.
+    pub(super) fn new(code: &[Instruction], entered: &[Entered]) -> Self {
         let effects: Vec<_> = code.iter().map(effects).collect();
         let mut readers = vec![Vec::new(); 32];
         let mut jumps = HashMap::new();
@@ -229,7 +231,9 @@ impl Flow {
             *jumps.entry(label).or_insert(0) += 1;
         }
         let (mut before, mut after) = (vec![Set::default(); code.len()], vec![Set::default(); code.len()]);
-        let (mut at_label, mut outside) = (HashMap::<u64, Set>::new(), Set::default());
+        let mut at_label = HashMap::<u64, Set>::new();
+        // What jumps to addresses leave behind: to what runs on, and to what begins by loading.
+        let (mut running, mut empty) = (Set::default(), Set::default());
         loop {
             let mut changed = false;
             let mut live = Set::default();
@@ -239,7 +243,9 @@ impl Flow {
                     live = Set::default();
                 }
                 if i.flow_control() == FlowControl::IndirectBranch {
-                    live = outside;
+                    // The generator keeps addresses of what loads in memory, and has tables of what runs on.
+                    let loads = i.op0_kind() == OpKind::Memory && i.memory_index() == Register::None;
+                    live = if loads { empty } else { running };
                 }
                 if let Some(to) = target(i) {
                     live = live.or(at_label.get(&to).copied().unwrap_or_default());
@@ -253,11 +259,14 @@ impl Flow {
                     changed |= *known != live;
                     *known = live;
                 }
-                if entered[at] {
-                    let all = outside.or(live);
-                    changed |= all != outside;
-                    outside = all;
-                }
+                let outside = match entered[at] {
+                    Entered::No => continue,
+                    Entered::Empty => &mut empty,
+                    Entered::Running => &mut running,
+                };
+                let all = outside.or(live);
+                changed |= all != *outside;
+                *outside = all;
             }
             if !changed {
                 break;

@@ -114,7 +114,7 @@ impl Lower<'_> {
                 let (a, b) = (s.reg(i, 1, h)?, s.src(i, 2, h, &mut broadcast)?);
                 s.e3(code, d, a, b)
             })?;
-            self.to_nearest(i)?;
+            self.nearest_again(i)?;
             return Ok(true);
         }
         if let Some((code, width)) = one(i.code()) {
@@ -123,7 +123,7 @@ impl Lower<'_> {
                 let a = s.src(i, 1, h, &mut broadcast)?;
                 s.e2(code, d, a)
             })?;
-            self.to_nearest(i)?;
+            self.nearest_again(i)?;
             return Ok(true);
         }
         if let Some((code, width)) = shift(i.code()) {
@@ -152,7 +152,7 @@ impl Lower<'_> {
                 self.ternary(i)?;
             }
             EVEX_Vpblendmd_zmm_k1z_zmm_zmmm512b32 | EVEX_Vpblendmq_zmm_k1z_zmm_zmmm512b64 => {
-                self.choice(i)?
+                self.choice(i)?;
             }
             EVEX_Vpmullq_zmm_k1z_zmm_zmmm512b64 => self.lanes(i, 8, false, |s, h, d| {
                 let (a, b) = (s.reg(i, 1, h)?, s.src(i, 2, h, &mut bc)?);
@@ -188,7 +188,7 @@ impl Lower<'_> {
             })?,
             EVEX_Vprold_zmm_k1z_zmmm512b32_imm8 => self.turned(i, u32::from(i.immediate8()) & 31)?,
             EVEX_Vprord_zmm_k1z_zmmm512b32_imm8 => {
-                self.turned(i, (32 - (u32::from(i.immediate8()) & 31)) & 31)?
+                self.turned(i, (32 - (u32::from(i.immediate8()) & 31)) & 31)?;
             }
             EVEX_Vprolvd_zmm_k1z_zmm_zmmm512b32 => self.turned_by(i, false)?,
             EVEX_Vprorvd_zmm_k1z_zmm_zmmm512b32 => self.turned_by(i, true)?,
@@ -276,11 +276,13 @@ impl Lower<'_> {
     fn turned(&mut self, i: &Instruction, by: u32) -> Result {
         use Code::*;
         let mut bc = None;
-        self.lanes(i, 4, by % 8 == 0, |s, h, d| {
+        self.lanes(i, 4, by.is_multiple_of(8), |s, h, d| {
             let a = s.src(i, 1, h, &mut bc)?;
             let a = s.load(a)?;
-            if by % 8 == 0 {
-                let from = (0..4u32).map(|to| (to + 4 - by / 8) % 4 << (8 * to)).sum::<u32>();
+            if by.is_multiple_of(8) {
+                let from = (0..4u32)
+                    .map(|to| ((to + 4 - by / 8) % 4) << (8 * to))
+                    .sum::<u32>();
                 let places = s.lanes32(|lane| from + 0x0404_0404 * (lane % 4));
                 return s.e3(VEX_Vpshufb_ymm_ymm_ymmm256, d, a, places);
             }

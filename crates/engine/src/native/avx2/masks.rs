@@ -224,11 +224,11 @@ impl Lower<'_> {
     pub(super) fn mask(&mut self, i: &Instruction) -> Result<bool> {
         use Code::*;
         match i.code() {
-            VEX_Kmovd_kr_r32 => self.from_integer(i, Mov_r32_rm32)?,
-            VEX_Kmovw_kr_r32 => self.from_integer(i, Movzx_r32_rm16)?,
-            VEX_Kmovd_kr_km32 => self.from_mask_or_memory(i, Mov_r32_rm32)?,
-            VEX_Kmovw_kr_km16 => self.from_mask_or_memory(i, Movzx_r32_rm16)?,
-            VEX_Kmovb_kr_km8 => self.from_mask_or_memory(i, Movzx_r32_rm8)?,
+            VEX_Kmovd_kr_r32 => self.of_integer(i, Mov_r32_rm32)?,
+            VEX_Kmovw_kr_r32 => self.of_integer(i, Movzx_r32_rm16)?,
+            VEX_Kmovd_kr_km32 => self.of_mask_or_memory(i, Mov_r32_rm32)?,
+            VEX_Kmovw_kr_km16 => self.of_mask_or_memory(i, Movzx_r32_rm16)?,
+            VEX_Kmovb_kr_km8 => self.of_mask_or_memory(i, Movzx_r32_rm8)?,
             VEX_Kmovd_r32_kr | VEX_Kmovw_r32_kr => {
                 let k = flow::mask_number(i.op1_register()).unwrap_or(0);
                 let bits = self.bits(k)?;
@@ -251,14 +251,14 @@ impl Lower<'_> {
             VEX_Kunpckwd_kr_kr_kr => self.unpack(i, 16)?,
             VEX_Kunpckbw_kr_kr_kr => self.unpack(i, 8)?,
             VEX_Kandw_kr_kr_kr | VEX_Kandd_kr_kr_kr => {
-                self.logic(i, And_r64_rm64, VEX_Vpand_ymm_ymm_ymmm256)?
+                self.logic(i, And_r64_rm64, VEX_Vpand_ymm_ymm_ymmm256)?;
             }
             VEX_Korw_kr_kr_kr | VEX_Kord_kr_kr_kr => self.logic(i, Or_r64_rm64, VEX_Vpor_ymm_ymm_ymmm256)?,
             VEX_Kandnw_kr_kr_kr | VEX_Kandnd_kr_kr_kr => {
                 self.logic(i, VEX_Andn_r64_r64_rm64, VEX_Vpandn_ymm_ymm_ymmm256)?;
             }
             VEX_Kxorw_kr_kr_kr | VEX_Kxord_kr_kr_kr => {
-                self.logic(i, Xor_r64_rm64, VEX_Vpxor_ymm_ymm_ymmm256)?
+                self.logic(i, Xor_r64_rm64, VEX_Vpxor_ymm_ymm_ymmm256)?;
             }
             VEX_Kxnord_kr_kr_kr if i.op1_register() == i.op2_register() => {
                 let k = flow::mask_number(i.op0_register()).unwrap_or(0);
@@ -284,7 +284,7 @@ impl Lower<'_> {
         Ok(true)
     }
 
-    fn from_integer(&mut self, i: &Instruction, code: Code) -> Result {
+    fn of_integer(&mut self, i: &Instruction, code: Code) -> Result {
         let k = flow::mask_number(i.op0_register()).unwrap_or(0);
         let from = i.op1_register();
         self.make_bits(k, |s, to| {
@@ -297,7 +297,7 @@ impl Lower<'_> {
         })
     }
 
-    fn from_mask_or_memory(&mut self, i: &Instruction, code: Code) -> Result {
+    fn of_mask_or_memory(&mut self, i: &Instruction, code: Code) -> Result {
         let k = flow::mask_number(i.op0_register()).unwrap_or(0);
         if i.op1_kind() != OpKind::Register {
             let from = Self::memory_of(i, 0);

@@ -47,10 +47,10 @@ impl Lower<'_> {
             }
             EVEX_Vpbroadcastq_zmm_k1z_xmmm64 => self.spread(i, VEX_Vpbroadcastq_ymm_xmmm64, 8)?,
             EVEX_Vpbroadcastd_zmm_k1z_r32 => {
-                self.spread_integer(i, VEX_Vmovd_xmm_rm32, VEX_Vpbroadcastd_ymm_xmmm32, 4)?
+                self.spread_integer(i, VEX_Vmovd_xmm_rm32, VEX_Vpbroadcastd_ymm_xmmm32, 4)?;
             }
             EVEX_Vpbroadcastq_zmm_k1z_r64 => {
-                self.spread_integer(i, VEX_Vmovq_xmm_rm64, VEX_Vpbroadcastq_ymm_xmmm64, 8)?
+                self.spread_integer(i, VEX_Vmovq_xmm_rm64, VEX_Vpbroadcastq_ymm_xmmm64, 8)?;
             }
             EVEX_Vpgatherdd_zmm_k1_vm32z => self.gather_words(i)?,
             EVEX_Vpgatherqd_ymm_k1_vm64z => self.gather_by_wide(i)?,

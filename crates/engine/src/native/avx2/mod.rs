@@ -37,7 +37,7 @@ use std::collections::{HashMap, HashSet};
 
 use iced_x86::{Code, FlowControl, IcedError, Instruction, MemoryOperand, Register};
 
-use super::asm::{Literal, Literals};
+use super::asm::{Entered, Literal, Literals};
 use bank::{Bank, FORMS, Mask, NONE};
 use flow::{Flow, Set};
 
@@ -87,17 +87,21 @@ pub(super) struct Lowered {
 /// Lowers `code`, which is entered at `marks`. The spill area is at `spill`.
 pub(super) fn lower(
     code: &[Instruction],
-    marks: &[usize],
+    marks: &[(usize, Entered)],
     literals: &Literals,
     spill: (Register, i32),
 ) -> Result<Lowered> {
-    let mut entered = vec![false; code.len()];
-    for &mark in marks {
-        entered[mark] = true;
-    }
+    let mut entered = vec![Entered::No; code.len()];
     let taken = flow::taken(code);
     for (entered, i) in entered.iter_mut().zip(code) {
-        *entered |= taken.contains(&i.ip());
+        if taken.contains(&i.ip()) {
+            *entered = Entered::Empty;
+        }
+    }
+    for &(mark, how) in marks {
+        if entered[mark] != Entered::Running {
+            entered[mark] = how;
+        }
     }
     let mut lower = Lower {
         code,
@@ -123,7 +127,7 @@ pub(super) fn lower(
     };
     for (at, &entered) in entered.iter().enumerate() {
         lower.at = at;
-        lower.arrive(entered)?;
+        lower.arrive(entered != Entered::No)?;
         lower.one()?;
     }
     lower.rest()?;
@@ -165,7 +169,7 @@ struct Lower<'a> {
     entries: Vec<(usize, u64, Bank)>,
     /// Conditional jumps that have to bring about their target's state: own label, what to do, target.
     edges: Vec<(u64, Vec<Instruction>, u64)>,
-    /// Labels whose addresses are taken: they are jumped to with everything in memory.
+    /// Labels whose addresses are taken: they are jumped to with nothing in registers.
     taken: HashSet<u64>,
     next_label: u64,
     marks: HashMap<usize, usize>,
