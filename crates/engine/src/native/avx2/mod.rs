@@ -32,6 +32,8 @@ mod masks;
 mod memory;
 mod places;
 mod ternary;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, HashSet};
 
