@@ -52,6 +52,15 @@ impl Lower<'_> {
             EVEX_Vpbroadcastq_zmm_k1z_r64 => {
                 self.spread_integer(i, VEX_Vmovq_xmm_rm64, VEX_Vpbroadcastq_ymm_xmmm64, 8)?;
             }
+            EVEX_Vmovd_rm32_xmm | EVEX_Vmovq_rm64_xmm if i.op0_kind() == OpKind::Register => {
+                let code = if i.code() == EVEX_Vmovd_rm32_xmm {
+                    VEX_Vmovd_rm32_xmm
+                } else {
+                    VEX_Vmovq_rm64_xmm
+                };
+                let from = self.reg(i, 1, 0)?;
+                self.e1(code, i.op0_register(), xmm(from))?;
+            }
             EVEX_Vpgatherdd_zmm_k1_vm32z => self.gather_words(i)?,
             EVEX_Vpgatherqd_ymm_k1_vm64z => self.gather_by_wide(i)?,
             EVEX_Vpgatherqq_zmm_k1_vm64z => self.gather_wide(i)?,
@@ -129,7 +138,8 @@ impl Lower<'_> {
         } else {
             VEX_Vpmaskmovq_m256_ymm_ymm
         };
-        self.by_row(k, if width == 4 { 16 } else { 8 }, |s, whole| {
+        let t = self.integer()?;
+        self.by_row(k, t, if width == 4 { 16 } else { 8 }, |s, whole| {
             for (h, (from, choice)) in (0i64..).zip(halves.into_iter().zip(choices)) {
                 let to = Self::memory_of(i, 32 * h);
                 s.out.push(if whole {
@@ -142,13 +152,18 @@ impl Lower<'_> {
         })
     }
 
-    /// Emits `body` for when all lanes of the mask are there, and for when some are not.
-    fn by_row(&mut self, k: u8, lanes: u32, mut body: impl FnMut(&mut Self, bool) -> Result) -> Result {
+    /// Emits `body` for when all lanes of the mask are there, and for when some are not. `t` is overwritten.
+    fn by_row(
+        &mut self,
+        k: u8,
+        t: u8,
+        lanes: u32,
+        mut body: impl FnMut(&mut Self, bool) -> Result,
+    ) -> Result {
         self.flags_free()?;
         let bits = self.bits(k)?;
         let (part, done) = (self.label(), self.label());
         let all = i32::try_from((1u32 << lanes) - 1).unwrap_or(0);
-        let t = self.integer()?;
         if lanes == 16 {
             self.e2(Code::Movzx_r32_rm16, narrow(t), word(bits))?;
         } else {
@@ -196,7 +211,7 @@ impl Lower<'_> {
         let (lane, mask, value) = (self.integer()?, self.integer()?, self.integer()?);
         let from = self.home(2 * z);
         let base = to.base;
-        self.by_row(k, 16, |s, whole| {
+        self.by_row(k, mask, 16, |s, whole| {
             if whole {
                 return row(s);
             }

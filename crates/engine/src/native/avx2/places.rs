@@ -49,6 +49,13 @@ impl Lower<'_> {
                     s.e2(LOAD, d, form)
                 })?;
             }
+            // Both halves of a result are made of both halves of the sources.
+            EVEX_Vpermi2d_zmm_k1z_zmm_zmmm512b32 | EVEX_Vpermd_zmm_k1z_zmm_zmmm512b32
+                if i.op2_register() == i.op0_register() =>
+            {
+                return Ok(false);
+            }
+            EVEX_Vpermi2d_zmm_k1z_zmm_zmmm512b32 if i.op1_register() == i.op0_register() => return Ok(false),
             EVEX_Vpermi2d_zmm_k1z_zmm_zmmm512b32 => self.permutation(i)?,
             EVEX_Vpermd_zmm_k1z_zmm_zmmm512b32 => self.lanes(i, 4, false, |s, h, d| {
                 let places = s.reg(i, 1, h)?;

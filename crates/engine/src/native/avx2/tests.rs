@@ -61,7 +61,7 @@ fn instruction(a: &mut Asm, random: &mut Random) -> Result<(), IcedError> {
     let (j, k, l) = (random.mask(), random.mask(), random.mask());
     let to = masked(x, (random.below(3) == 0).then_some(k));
     let table = u32::try_from(random.below(256)).unwrap();
-    match random.below(22) {
+    match random.below(23) {
         0 => a.vpaddd(to, y, z),
         1 => a.vpsubd(to, y, z),
         2 => a.vpxord(to, y, z),
@@ -79,10 +79,11 @@ fn instruction(a: &mut Asm, random: &mut Random) -> Result<(), IcedError> {
         14 => a.kshiftrw(j, k, 8),
         15 => a.kunpckbw(j, k, l),
         16 => a.vpblendmd(masked(x, Some(k)), y, z),
-        17 => a.vpermi2d(x, y, z),
-        18 => a.vinserti64x4(x, y, lower_half(z), 1),
-        19 => a.vpmovzxdq(x, lower_half(y)),
-        20 => a.vpaddd(x, y, dword_bcst(rdi + 4 * i32::try_from(table).unwrap())),
+        17 if x != y && x != z => a.vpermi2d(x, y, z),
+        18 if x != z => a.vpermd(to, y, z),
+        19 => a.vinserti64x4(x, y, lower_half(z), 1),
+        20 => a.vpmovzxdq(x, lower_half(y)),
+        21 => a.vpaddd(x, y, dword_bcst(rdi + 4 * i32::try_from(table).unwrap())),
         _ => a.vmovdqu32(x, zmmword_ptr(rdi + 64 * i32::try_from(table % 24).unwrap())),
     }
 }
