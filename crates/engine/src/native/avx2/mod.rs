@@ -129,6 +129,7 @@ pub(super) fn lower(
     };
     for (at, &entered) in entered.iter().enumerate() {
         lower.at = at;
+        (lower.pinned, lower.held, lower.pinned_integers) = (0, 0, 0);
         lower.arrive(entered != Entered::No)?;
         lower.one()?;
     }
@@ -384,7 +385,6 @@ impl Lower<'_> {
     /// The current instruction.
     fn one(&mut self) -> Result {
         let i = self.code[self.at];
-        (self.pinned, self.held, self.pinned_integers) = (0, 0, 0);
         if !self.reachable {
             return Ok(());
         }
