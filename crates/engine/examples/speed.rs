@@ -224,6 +224,11 @@ fn case(name: &str, device: &Device, p: &Arc<Program>, g: Geometry, params: &[u6
             tier: Tier::Native,
             ..Options::default()
         },
+        Options {
+            level: Level::Avx2,
+            tier: Tier::Native,
+            ..Options::default()
+        },
     ] {
         let mut ops = 0;
         let ms = median(|| ops = launch(device, p, g, params, options));
@@ -624,8 +629,16 @@ fn main() {
         return atomics();
     }
     println!(
-        "{:<14} {:>9} {:>27} {:>31} {:>23} {:>20} {:>23} {:>16}",
-        "ms", "Rust", "best unit, 8 warps, ratio", "all-vector", "1 warp", "AVX2", "machine code", "checked"
+        "{:<14} {:>9} {:>27} {:>31} {:>23} {:>23} {:>23} {:>23} {:>16}",
+        "ms",
+        "Rust",
+        "best unit, 8 warps, ratio",
+        "all-vector",
+        "1 warp",
+        "AVX2",
+        "machine code",
+        "machine code, AVX2",
+        "checked"
     );
     tiny();
     saxpy(1 << 22, "saxpy 4M");

@@ -1,5 +1,5 @@
 //! Both tiers on the kernels of `tests/bench/engine`, beside native code, with the gates of each:
-//! `cargo run --release --example tiers -p tessera-engine -- kernels.ptx native.so [name [rounds [way]]]`, the first made by `nvcc -ptx`, the
+//! `cargo run --release --example tiers -p tessera-engine -- kernels.ptx native.so [name [rounds [way] [avx2]]]`, the first made by `nvcc -ptx`, the
 //! second by `clang -O3 -march=native -shared -fPIC`.
 //!
 //! Every figure is processor time of this thread, the median of runs that take turns.
@@ -12,8 +12,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tessera_engine::{
-    Access, Cta, Env, Exit, Geometry, HookError, Launch, Memory, NextBlock, Options, Pool, Program, Runtime,
-    Span, Symbols, ThreadView, Tier, Worker, compile,
+    Access, Cta, Env, Exit, Geometry, HookError, Launch, Level, Memory, NextBlock, Options, Pool, Program,
+    Runtime, Span, Symbols, ThreadView, Tier, Worker, compile,
 };
 use tessera_ptx::{FuncId, Id, Module, Space, VarId};
 
@@ -390,12 +390,23 @@ fn run(device: &Device, launch: &Arc<Launch>) {
 /// The one way that is timed, where one is named: for profiles.
 fn only(way: usize) -> bool {
     let ways = ["code", "tier0", "tier1"];
-    std::env::args().nth(5).is_none_or(|a| a == ways[way])
+    let named = std::env::args().skip(5).find(|a| ways.contains(&a.as_str()));
+    named.is_none_or(|a| a == ways[way])
+}
+
+/// The vector unit of both tiers.
+fn level() -> Level {
+    if std::env::args().skip(5).any(|a| a == "avx2") {
+        Level::Avx2
+    } else {
+        Level::best()
+    }
 }
 
 fn bind(program: &Arc<Program>, geometry: Geometry, params: &[u8], tier: Tier) -> Arc<Launch> {
     let options = Options {
         tier,
+        level: level(),
         ..Options::default()
     };
     Launch::with_options(program, geometry, params, options).unwrap_or_else(|e| panic!("{e}"))
@@ -484,7 +495,7 @@ fn case(text: &[u8], library: *mut c_void, rounds: usize, case: &Case) {
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let [_, ptx, object, rest @ ..] = &arguments[..] else {
-        panic!("tiers kernels.ptx native.so [name [rounds [code | tier0 | tier1]]]");
+        panic!("tiers kernels.ptx native.so [name [rounds [code | tier0 | tier1] [avx2]]]");
     };
     let text = std::fs::read(ptx).expect("the PTX");
     let path = CString::new(object.as_str()).expect("no zero in it");

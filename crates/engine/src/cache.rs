@@ -210,7 +210,7 @@ impl CodeCache {
             count(&self.counts.missed, 1);
         }
         let began = Instant::now();
-        let parts = native::compile(analysed, code)?;
+        let parts = native::compile(analysed, code, made_for.level)?;
         let bytes = store.map(|_| parts.encode());
         let compiled = parts.map()?;
         let took = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);

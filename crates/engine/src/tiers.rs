@@ -350,7 +350,7 @@ fn able(options: Options) -> Result<(), Stay> {
     if options.tier == Tier::Interpreter || options.plain || options.check {
         return Err(Stay::Option);
     }
-    if options.level != Level::Avx512 || !Level::Avx512.available() {
+    if options.level == Level::Portable || !options.level.available() {
         return Err(Stay::Processor);
     }
     Ok(())

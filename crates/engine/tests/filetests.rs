@@ -30,7 +30,8 @@ fn ways() -> Vec<Way> {
         check: true,
         ..options(best, 8, true)
     };
-    let native = Options {
+    let native = |level| Options {
+        level,
         tier: Tier::Native,
         ..Options::default()
     };
@@ -42,7 +43,8 @@ fn ways() -> Vec<Way> {
         options(best, 2, true),
         options(Level::Portable, 8, false),
         options(Level::Avx2, 4, true),
-        native,
+        native(best),
+        native(Level::Avx2),
     ];
     all.into_iter()
         .flat_map(|options| [100_000, 1].map(|fuel| Way { options, fuel }))

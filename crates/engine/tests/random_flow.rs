@@ -184,17 +184,24 @@ fn every_way_gives_the_same() {
 fn machine_code_is_used_where_it_can_be() {
     let mut device = Device::default();
     let p = program(&mut device, &random_kernel(1), "k");
-    let options = Options {
-        tier: Tier::Native,
-        ..Options::default()
-    };
-    let launch = Launch::with_options(
-        &p,
-        Geometry::new([2, 1, 1], [72, 1, 1]),
-        &params(&[0, 0]),
-        options,
-    );
-    let tier = launch.expect("legal").tier();
-    let able = Level::Avx512.available();
-    assert_eq!(tier, if able { Tier::Native } else { Tier::Interpreter });
+    for level in [Level::Avx512, Level::Avx2, Level::Portable] {
+        let options = Options {
+            tier: Tier::Native,
+            level,
+            ..Options::default()
+        };
+        let launch = Launch::with_options(
+            &p,
+            Geometry::new([2, 1, 1], [72, 1, 1]),
+            &params(&[0, 0]),
+            options,
+        );
+        let tier = launch.expect("legal").tier();
+        let able = level.available() && level != Level::Portable;
+        assert_eq!(
+            tier,
+            if able { Tier::Native } else { Tier::Interpreter },
+            "{level:?}"
+        );
+    }
 }

@@ -234,11 +234,6 @@ pub(super) fn section(bench: &Path, charts: &Path) -> Result<String> {
         };
         let unit = if run.unit == "best" { "" } else { ", AVX2 only" };
         writeln!(out, "### {threads}{unit}\n")?;
-        if run.unit != "best" {
-            out.push_str(
-                "There is no machine code for AVX2 yet: the interpreter serves in both columns.\n\n",
-            );
-        }
         if run.threads > 1 {
             out.push_str("Native code starts its second thread anew for every run, which shows in the shortest kernels.\n\n");
         }

@@ -608,7 +608,8 @@ impl Level {
         self.detected()
     }
 
-    fn detected(self) -> bool {
+    /// Whether this processor has it, in whatever build.
+    pub(crate) fn detected(self) -> bool {
         match self {
             Self::Portable => true,
             #[cfg(target_arch = "x86_64")]

@@ -11,9 +11,11 @@
 //!
 //! Therefore an entry is not offset 0 but where its [`Mark`] is.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
 
+use super::avx2::{self, Refused};
 use iced_x86::code_asm::{AsmMemoryOperand, CodeAssembler, dword_ptr, qword_ptr, zmmword_ptr};
 use iced_x86::{
     BlockEncoder, BlockEncoderOptions, IcedError, Instruction, InstructionBlock, MemoryOperand, Register,
@@ -21,8 +23,10 @@ use iced_x86::{
 
 /// A literal, in the order in which the pool holds them: the larger ones first, so that all are aligned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Literal {
+pub(super) enum Literal {
     Vector([u8; 64]),
+    /// A vector of 256 bits.
+    Half([u8; 32]),
     Quad(u64),
     Double(u32),
 }
@@ -31,10 +35,22 @@ impl Literal {
     const fn size(self) -> usize {
         match self {
             Self::Vector(_) => 64,
+            Self::Half(_) => 32,
             Self::Quad(_) => 8,
             Self::Double(_) => 4,
         }
     }
+}
+
+/// With what code is entered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Entered {
+    /// Not at all, but from the instruction before and by jumps.
+    No,
+    /// Nothing in vector and mask registers.
+    Empty,
+    /// All in its registers, as a jump to an address finds it.
+    Running,
 }
 
 /// The place of an instruction.
@@ -44,8 +60,10 @@ pub(super) struct Mark(usize);
 /// An assembler of 64-bit code. Its instructions are those of the [`CodeAssembler`] it dereferences to.
 pub(super) struct Asm {
     code: CodeAssembler,
-    /// By value, the target by which instructions name it until the end.
-    literals: HashMap<Literal, u64>,
+    literals: Literals,
+    target: Target,
+    /// What is entered, and how.
+    marks: RefCell<Vec<(usize, Entered)>>,
     /// What the processor has beyond the extensions that every machine code here needs.
     pub(super) extras: Extras,
     /// Nobody looks at the bits of a NaN that the next operation makes: it need not be the canonical one.
@@ -72,6 +90,13 @@ impl Extras {
         vbmi2: false,
     };
 
+    /// Those that the lowering to AVX2 has better sequences for than the generator.
+    const LOWERED: Self = Self {
+        cd: true,
+        popcnt: true,
+        vbmi2: false,
+    };
+
     /// Those of this processor.
     pub(super) fn detected() -> Self {
         Self {
@@ -84,6 +109,35 @@ impl Extras {
 
 /// First target that names a literal; labels count from 1 and never come here.
 const FIRST_LITERAL: u64 = 1 << 32;
+
+/// By value, the target by which instructions name a literal until the end.
+#[derive(Debug, Default)]
+pub(super) struct Literals(HashMap<Literal, u64>);
+
+impl Literals {
+    /// The target that names a literal.
+    pub(super) fn target(&mut self, literal: Literal) -> i64 {
+        let next = FIRST_LITERAL + self.0.len() as u64;
+        self.0.entry(literal).or_insert(next).cast_signed()
+    }
+
+    /// The literals by what names them.
+    pub(super) fn by_target(&self) -> HashMap<u64, Literal> {
+        self.0
+            .iter()
+            .map(|(&literal, &target)| (target, literal))
+            .collect()
+    }
+}
+
+/// The instructions that the processor has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Target {
+    /// AVX-512 F, BW, DQ, VL.
+    Avx512,
+    /// AVX2, FMA, F16C, BMI1, BMI2: the code is [lowered](super::avx2), with values in memory at a register and a distance.
+    Avx2 { spill: (Register, i32) },
+}
 
 impl Deref for Asm {
     type Target = CodeAssembler;
@@ -100,21 +154,25 @@ impl DerefMut for Asm {
 
 impl Asm {
     /// An assembler without instructions.
-    pub(super) fn new() -> Result<Self, IcedError> {
+    pub(super) fn new(target: Target) -> Result<Self, IcedError> {
         let mut code = CodeAssembler::new(64)?;
         // Of two encodings the one that reaches all 32 registers and all mask forms is not needed where the older one does.
         code.set_prefer_vex(true);
         Ok(Self {
             code,
-            literals: HashMap::new(),
-            extras: Extras::detected(),
+            literals: Literals::default(),
+            target,
+            marks: RefCell::default(),
+            extras: match target {
+                Target::Avx512 => Extras::detected(),
+                Target::Avx2 { .. } => Extras::LOWERED,
+            },
             any_nan: false,
         })
     }
 
     fn literal(&mut self, literal: Literal) -> i64 {
-        let next = FIRST_LITERAL + self.literals.len() as u64;
-        self.literals.entry(literal).or_insert(next).cast_signed()
+        self.literals.target(literal)
     }
 
     /// `value` as a 32-bit operand.
@@ -163,15 +221,44 @@ impl Asm {
 
     /// The place of the next instruction.
     pub(super) fn mark(&self) -> Mark {
-        Mark(self.code.instructions().len())
+        self.mark_as(Entered::Running)
+    }
+
+    /// As [`mark`](Self::mark), of code that is entered with nothing in vector and mask registers.
+    pub(super) fn mark_loader(&self) -> Mark {
+        self.mark_as(Entered::Empty)
+    }
+
+    fn mark_as(&self, entered: Entered) -> Mark {
+        let at = self.code.instructions().len();
+        self.marks.borrow_mut().push((at, entered));
+        Mark(at)
+    }
+
+    /// The instructions that the code will have.
+    pub(super) const fn target(&self) -> Target {
+        self.target
     }
 
     /// Encodes everything. An instruction must follow the last label and the last mark.
-    pub(super) fn finish(mut self) -> Result<Assembled, IcedError> {
-        let (pool, pool_bytes) = self.pool()?;
+    pub(super) fn finish(self) -> Result<Assembled, Refused> {
+        let Self {
+            mut code,
+            mut literals,
+            target,
+            marks,
+            ..
+        } = self;
+        let mut code = code.take_instructions();
+        let mut moved = None;
+        if let Target::Avx2 { spill } = target {
+            let lowered = avx2::lower(&code, &marks.borrow(), &literals, spill)?;
+            (code, literals, moved) = (lowered.code, lowered.literals, Some(lowered.marks));
+        }
+        let (pool, pool_bytes) = literals.pool()?;
         let blocks = [
             InstructionBlock::new(&pool, 0),
-            InstructionBlock::new(self.code.instructions(), pool_bytes as u64),
+            InstructionBlock::new(&code, pool_bytes as u64),
         ];
         let options = BlockEncoderOptions::RETURN_NEW_INSTRUCTION_OFFSETS;
         let encoded = BlockEncoder::encode_slice(64, &blocks, options)?;
@@ -185,12 +272,15 @@ impl Asm {
             bytes,
             pool_bytes,
             offsets,
+            moved,
         })
     }
+}
 
+impl Literals {
     /// The literals, largest first, filled up to a multiple of 64, and the bytes that this takes.
     fn pool(&mut self) -> Result<(Vec<Instruction>, usize), IcedError> {
-        let mut literals: Vec<_> = self.literals.drain().collect();
+        let mut literals: Vec<_> = self.0.drain().collect();
         // In the order of their making: the same kernel gives the same code.
         literals.sort_unstable_by_key(|&(literal, target)| (std::cmp::Reverse(literal.size()), target));
         let mut pool = Vec::with_capacity(4 * literals.len());
@@ -200,6 +290,11 @@ impl Asm {
             let first = pool.len();
             match literal {
                 Literal::Vector(vector) => {
+                    for part in vector.chunks(16) {
+                        pool.push(Instruction::with_declare_byte(part)?);
+                    }
+                }
+                Literal::Half(vector) => {
                     for part in vector.chunks(16) {
                         pool.push(Instruction::with_declare_byte(part)?);
                     }
@@ -224,12 +319,15 @@ pub(super) struct Assembled {
     pub(super) bytes: Vec<u8>,
     pool_bytes: usize,
     offsets: Vec<u32>,
+    /// Where lowering put what is entered.
+    moved: Option<HashMap<usize, usize>>,
 }
 
 impl Assembled {
     /// Offset of a mark in the bytes.
     pub(super) fn offset(&self, mark: Mark) -> usize {
-        self.pool_bytes + self.offsets[mark.0] as usize
+        let at = self.moved.as_ref().map_or(mark.0, |moved| moved[&mark.0]);
+        self.pool_bytes + self.offsets[at] as usize
     }
 }
 
@@ -248,7 +346,7 @@ mod tests {
 
     #[test]
     fn literals_are_found_from_any_entry() {
-        let mut a = Asm::new().unwrap();
+        let mut a = Asm::new(Target::Avx512).unwrap();
         let first = a.mark();
         let operand = a.quad(0x0123_4567_89ab_cdef);
         a.mov(rax, operand).unwrap();
@@ -267,7 +365,7 @@ mod tests {
 
     #[test]
     fn equal_literals_are_one_and_all_are_aligned() {
-        let mut a = Asm::new().unwrap();
+        let mut a = Asm::new(Target::Avx512).unwrap();
         for _ in 0..3 {
             a.double(5);
             a.quad(5);
@@ -289,7 +387,7 @@ mod tests {
 
     #[test]
     fn branches_reach_across_much_code_and_marks_move_with_it() {
-        let mut a = Asm::new().unwrap();
+        let mut a = Asm::new(Target::Avx512).unwrap();
         let mut end = a.create_label();
         a.xor(eax, eax).unwrap();
         let entry = a.mark();
@@ -309,7 +407,7 @@ mod tests {
 
     #[test]
     fn code_without_literals_starts_at_once() {
-        let mut a = Asm::new().unwrap();
+        let mut a = Asm::new(Target::Avx512).unwrap();
         let entry = a.mark();
         a.ret().unwrap();
         let assembled = a.finish().unwrap();

@@ -20,7 +20,7 @@ use std::mem::offset_of;
 use iced_x86::IcedError;
 use iced_x86::code_asm::*;
 
-use super::asm::{Asm, Mark};
+use super::asm::{Asm, Mark, Target};
 use super::bases::{Base, Folded, Lead};
 use super::code::Code as Mapped;
 use super::context::{PLACES, State};
@@ -31,6 +31,7 @@ use super::scalar::Compare;
 use crate::analysis::cfg::NONE;
 use crate::decode::{Analysed, Code, Role};
 use crate::exec::alu::Class;
+use crate::exec::isa::Level;
 use crate::exec::{Cx, Event, Op, UNIT};
 use crate::lir::{Inst, V, What};
 
@@ -235,6 +236,8 @@ pub(super) struct Gen<'a> {
     pub(super) often: Option<CodeLabel>,
     barrier: u32,
     pub(super) barriers: Vec<u32>,
+    /// The operation before was its handler's, which may have stopped the run.
+    called: bool,
 }
 
 pub(super) const CX: AsmRegister64 = r15;
@@ -262,8 +265,15 @@ pub(super) fn slot_disp(operand: u32) -> i32 {
 }
 
 /// Compiles. None when the kernel has too many places where lanes may wait, or is too large for displacements.
-pub(crate) fn compile(analysed: &Analysed, code: &Code) -> Option<Parts> {
-    let generated = Gen::new(analysed, code).ok()??;
+pub(crate) fn compile(analysed: &Analysed, code: &Code, level: Level) -> Option<Parts> {
+    let target = match level {
+        Level::Avx512 => Target::Avx512,
+        Level::Avx2 => Target::Avx2 {
+            spill: (STATE.into(), disp(offset_of!(State, spill))),
+        },
+        Level::Portable => return None,
+    };
+    let generated = Gen::new(analysed, code, target).ok()??;
     generated.run().ok()?
 }
 
@@ -291,7 +301,7 @@ pub(super) fn depths(a: &Analysed) -> Vec<u32> {
 }
 
 impl<'a> Gen<'a> {
-    fn new(analysed: &'a Analysed, code: &'a Code) -> Result<Option<Self>, IcedError> {
+    fn new(analysed: &'a Analysed, code: &'a Code, target: Target) -> Result<Option<Self>, IcedError> {
         let count = analysed.kernel.blocks.len();
         let mut place = vec![NONE; count];
         for block in &analysed.kernel.blocks {
@@ -307,7 +317,7 @@ impl<'a> Gen<'a> {
         if next as usize > PLACES || code.slots.frame_bytes > 1 << 30 || analysed.pool.bytes > 1 << 30 {
             return Ok(None);
         }
-        let mut asm = Asm::new()?;
+        let mut asm = Asm::new(target)?;
         let blocks = (0..count).map(|_| asm.create_label()).collect();
         let [leave, save_and_leave, elect, take, load_and_go, rotate, begin] =
             [(); 7].map(|()| asm.create_label());
@@ -349,6 +359,7 @@ impl<'a> Gen<'a> {
             often: Some(begin),
             barrier: super::turns::barrier_of(analysed),
             barriers: Vec::new(),
+            called: false,
             weight: (0, 0),
             depth: depths(analysed),
         }))
@@ -413,7 +424,9 @@ impl<'a> Gen<'a> {
             barriers,
             ..
         } = self;
-        let assembled = asm.finish()?;
+        let Ok(assembled) = asm.finish() else {
+            return Ok(None);
+        };
         let offset =
             |mark: Option<Mark>| mark.map_or(NONE, |m| u32::try_from(assembled.offset(m)).unwrap_or(NONE));
         let waited = place.iter().enumerate().filter(|(_, p)| **p != NONE);
@@ -435,7 +448,7 @@ impl<'a> Gen<'a> {
 
     /// The entry: saves what belongs to the caller, loads the homes, goes on where the caller says.
     fn prologue(&mut self) -> Result<Mark, IcedError> {
-        let mark = self.asm.mark();
+        let mark = self.asm.mark_loader();
         for r in [rbx, rbp, r12, r13, r14, r15] {
             self.asm.push(r)?;
         }
@@ -449,7 +462,7 @@ impl<'a> Gen<'a> {
             .mov(WINDOWS, qword_ptr(STATE + disp(offset_of!(State, windows))))?;
         self.asm.mov(rax, rdx)?;
         self.asm.jmp(rcx)?;
-        self.load_all = Some(self.asm.mark());
+        self.load_all = Some(self.asm.mark_loader());
         self.bind(self.load_and_go)?;
         self.load_all()?;
         Ok(mark)
@@ -505,7 +518,7 @@ impl<'a> Gen<'a> {
             }
             Stub::Entry { from, pc, body, held } => {
                 self.bind(from)?;
-                self.loaders[pc as usize] = Some(self.asm.mark());
+                self.loaders[pc as usize] = Some(self.asm.mark_loader());
                 for home in held {
                     self.load(home)?;
                 }
@@ -579,12 +592,20 @@ impl<'a> Gen<'a> {
         1 << (3 * self.depth[self.block as usize].min(8))
     }
 
+    /// Whether the next operation can be entered from outside. Lowered code has values in registers of its own between
+    /// operations, and only where it is entered often are they worth being put in order.
+    fn is_entry(&self) -> bool {
+        self.asm.target() == Target::Avx512 || self.place_in_block == 0 || self.often.is_some() || self.called
+    }
+
     /// The operations `from..to` of an instruction; `None` for the end of a block.
     fn operations(&mut self, inst: Option<&Inst>, from: u32, to: u32) -> Result<(), IcedError> {
         self.weight.0 += self.turns();
         self.sources.clear();
         self.sources.extend(inst.iter().flat_map(|i| &i.s));
-        self.entries[from as usize] = Some(self.asm.mark());
+        if self.is_entry() {
+            self.entries[from as usize] = Some(self.asm.mark());
+        }
         if let Some(loader) = self.often.take() {
             let body = self.asm.create_label();
             self.bind(body)?;
@@ -596,6 +617,7 @@ impl<'a> Gen<'a> {
                 held,
             });
         }
+        self.called = false;
         let mut at = from;
         while at < to {
             let stubs = self.stubs.len();
@@ -658,6 +680,7 @@ impl<'a> Gen<'a> {
     /// Calls the handler of operation `at`.
     pub(super) fn handler(&mut self, at: u32, inst: &Inst) -> Result<(), IcedError> {
         self.weight.1 += self.turns();
+        self.called = true;
         let held = self.held.clone();
         let access = Self::accesses(inst).then_some(at);
         let copied = self.copied(&inst.s);

@@ -83,7 +83,14 @@ pub(crate) struct State {
     pub(super) store: Vec<Window>,
     /// Generation of the address space that the windows are right for.
     pub(crate) generation: u64,
+    /// Values of code for AVX2 that registers do not hold.
+    pub(super) spill: Spill,
 }
+
+/// Memory for the registers that AVX2 does not have.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub(super) struct Spill([u8; super::avx2::SPILL]);
 
 /// Memory for the lanes of one operation.
 #[derive(Debug)]
@@ -117,6 +124,7 @@ impl Default for State {
             tid: std::ptr::null(),
             store: Vec::new(),
             generation: 0,
+            spill: Spill([0; super::avx2::SPILL]),
         }
     }
 }

@@ -8,6 +8,7 @@
 use iced_x86::IcedError;
 use iced_x86::code_asm::*;
 
+use super::asm::Target;
 use super::compile::{FRAME, Gen, STATE};
 
 /// Registers that keep values, then those that hold nothing between operations.
@@ -54,14 +55,22 @@ impl Gen<'_> {
         Some(found.register)
     }
 
+    /// The registers that keep values: lowered code has masks in the first four.
+    pub(super) fn keepers(&self) -> std::ops::Range<usize> {
+        match self.asm.target() {
+            Target::Avx512 => 0..COUNT,
+            Target::Avx2 { .. } => 4..COUNT,
+        }
+    }
+
     /// A register to keep something in: a free one, else the one that was wanted longest ago and is not among `busy`.
     pub(super) fn keeper(&mut self, busy: &[usize]) -> usize {
         let free = |r: &usize| !busy.contains(r) && self.kept.iter().all(|k| k.register != *r);
-        if let Some(register) = (0..COUNT).find(free) {
+        if let Some(register) = self.keepers().find(free) {
             return register;
         }
         let oldest = self.kept.iter().map(|k| k.register).find(|r| !busy.contains(r));
-        let register = oldest.unwrap_or(0);
+        let register = oldest.unwrap_or(self.keepers().start);
         self.kept.retain(|k| k.register != register);
         register
     }

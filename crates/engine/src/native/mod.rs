@@ -6,6 +6,8 @@
 //!  slice of a group ──▶ State::run ──enter──▶ machine code ──leave──▶ event                        ◀┘
 //! ```
 //!
+//! For a processor without AVX-512 `finish` first [lowers](avx2) what was emitted to AVX2.
+//!
 //! Sixteen lanes are one vector register of 32-bit lanes or two of 64-bit lanes; a predicate is a mask register. Every
 //! emitted sequence gives the bits that tier 0 gives for the same operation.
 
@@ -14,6 +16,7 @@ mod alu;
 mod approx;
 #[allow(dead_code, reason = "some parts wait for the operations that use them")]
 mod asm;
+mod avx2;
 mod bases;
 mod code;
 mod compare;

@@ -3,6 +3,7 @@
 use crate::cta::Block;
 use crate::decode::{Analysed, Code};
 use crate::exec::Cx;
+use crate::exec::isa::Level;
 
 /// Machine code of a fast decoding.
 #[derive(Debug)]
@@ -64,6 +65,6 @@ impl Parts {
     }
 }
 
-pub(crate) fn compile(_analysed: &Analysed, _code: &Code) -> Option<Parts> {
+pub(crate) fn compile(_analysed: &Analysed, _code: &Code, _level: Level) -> Option<Parts> {
     None
 }

@@ -188,7 +188,13 @@ impl Gen<'_> {
         {
             return Value::In(register);
         }
-        let at = base_of(operand) + at;
+        self.in_memory(v, operand, c)
+    }
+
+    /// As [`element`](Self::element) of a value that is not known, where memory has it.
+    fn in_memory(&self, v: V, operand: u32, c: i32) -> Value {
+        let wide = self.class(v) == Class::W64;
+        let at = base_of(operand) + (slot_disp(operand) + if wide { 8 } else { 4 } * c);
         Value::At(if wide { qword_ptr(at) } else { dword_ptr(at) })
     }
 
@@ -339,6 +345,13 @@ impl Gen<'_> {
             let mut s = [Value::Imm(0); 3];
             for (i, &v) in inst.s.iter().enumerate().take(3) {
                 s[i] = self.element(v, operands[i], c);
+            }
+            if made.len() + s.iter().filter(|v| v.register().is_some()).count() >= self.keepers().len() {
+                for (i, &v) in inst.s.iter().enumerate().take(3) {
+                    if s[i].register().is_some() {
+                        s[i] = self.in_memory(v, operands[i], c);
+                    }
+                }
             }
             let mut busy: Vec<usize> = s.iter().filter_map(|v| v.register()).collect();
             busy.extend(&made);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::generator::{Generator, TABLE, WORDS};
 use super::{Device, Hooks, params, program, run_changing, run_with};
-use tessera_engine::{Geometry, Launch, Options, Tier};
+use tessera_engine::{Geometry, Launch, Level, Options, Tier};
 
 /// A random kernel and the memory that it works on.
 struct Subject {
@@ -108,18 +108,29 @@ pub fn check(seed: u64) -> Result<(), String> {
         plain,
         ..Options::default()
     };
-    let ways = [
+    let mut ways = vec![
         (options(Tier::Interpreter, 1, true), 1_000_000, false),
         (options(Tier::Native, 1, false), 1_000_000, false),
         (options(Tier::Native, 1, false), 1, true),
         (options(Tier::Interpreter, 8, false), 1_000_000, false),
     ];
+    if Level::Avx2.available() {
+        let lesser = Options {
+            level: Level::Avx2,
+            ..options(Tier::Native, 1, false)
+        };
+        ways.extend([(lesser, 1_000_000, false), (lesser, 1, true)]);
+    }
     let mut expected: Option<Vec<Vec<u8>>> = None;
+    let mut tier = None;
     for (options, fuel, stress) in ways {
         device.restore(&before);
         let geometry = Geometry::new([2, 1, 1], [threads, 1, 1]);
         let launch =
             Launch::with_options(&p, geometry, &params(&[out, table]), options).map_err(|e| e.to_string())?;
+        if options.tier == Tier::Native && *tier.get_or_insert(launch.tier()) != launch.tier() {
+            return Err(format!("seed {seed}: machine code with one unit only\n{text}"));
+        }
         run_with(&device, &Hooks::default(), &launch, fuel, stress)
             .map_err(|e| format!("seed {seed}: {e} with {options:?}\n{text}"))?;
         let after = device.contents();

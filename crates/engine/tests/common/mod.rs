@@ -350,13 +350,16 @@ pub fn ways() -> Vec<(Options, u64, bool)> {
             }
         }
     }
-    let native = Options {
-        tier: Tier::Native,
-        ..Options::default()
-    };
-    ways.push((native, 1_000_000, false));
-    // A stop at every safe point, and everything moves there.
-    ways.push((native, 1, true));
+    for level in [Level::best(), Level::Avx2] {
+        let native = Options {
+            tier: Tier::Native,
+            level,
+            ..Options::default()
+        };
+        ways.push((native, 1_000_000, false));
+        // A stop at every safe point, and everything moves there.
+        ways.push((native, 1, true));
+    }
     for warps in [1, 2] {
         for plain in [false, true] {
             ways.push((

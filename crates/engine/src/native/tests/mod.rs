@@ -7,13 +7,14 @@ mod data;
 
 use std::fmt::Write as _;
 
-use iced_x86::IcedError;
 use iced_x86::code_asm::*;
+use iced_x86::{IcedError, Register};
 
 use super::alu::{Lanes, Source, Temps, emit, has_native};
-use super::asm::{Asm, Extras};
+use super::asm::{Asm, Extras, Target};
 use super::code::Code;
 use crate::exec::alu::{Alu, Class};
+use crate::exec::isa::Level;
 use data::{Random, immediates, known, specials};
 
 const LANES: usize = 16;
@@ -25,7 +26,13 @@ struct Block {
     sources: [[u64; LANES]; 3],
     destination: [u64; LANES],
     sources_after: [[u64; LANES]; 3],
+    spill: Spill,
 }
+
+/// What the registers hold that AVX2 does not have.
+#[repr(C, align(64))]
+#[derive(Clone)]
+struct Spill([u8; super::avx2::SPILL]);
 
 /// Where a source is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +50,9 @@ struct Variant {
     masked: bool,
     /// The source that the destination is too, and in which half of a wider destination it lies.
     alias: Option<(usize, usize)>,
-    extras: Extras,
+    /// Others than the target's own.
+    extras: Option<Extras>,
+    target: Target,
 }
 
 fn offset(i: usize) -> i32 {
@@ -106,8 +115,10 @@ struct Function {
 }
 
 fn assemble(alu: Alu, x: u32, variant: &Variant) -> Function {
-    let mut a = Asm::new().unwrap();
-    a.extras = variant.extras;
+    let mut a = Asm::new(variant.target).unwrap();
+    if let Some(extras) = variant.extras {
+        a.extras = extras;
+    }
     let entry = a.mark();
     let build = |a: &mut Asm| {
         let (classes, _) = alu.signature();
@@ -206,6 +217,7 @@ fn check(alu: Alu, x: u32, variant: &Variant, function: &Function, chunk: &Chunk
         sources: [[0; LANES]; 3],
         destination: [0x5aa5_1234_8765_c33c; LANES],
         sources_after: [[0; LANES]; 3],
+        spill: Spill([0xa5; super::avx2::SPILL]),
     };
     for (i, (&class, &place)) in classes.iter().zip(&variant.places).enumerate() {
         for lane in 0..LANES {
@@ -266,14 +278,15 @@ fn check(alu: Alu, x: u32, variant: &Variant, function: &Function, chunk: &Chunk
     }
 }
 
-fn variants(alu: Alu) -> Vec<Variant> {
+fn variants(alu: Alu, target: Target) -> Vec<Variant> {
     let (classes, result) = alu.signature();
     let n = classes.len();
     let plain = Variant {
         places: vec![Place::Register; n],
         masked: false,
         alias: None,
-        extras: Extras::detected(),
+        extras: None,
+        target,
     };
     let mut all = vec![plain.clone()];
     let fits = |place: Place, i: usize| {
@@ -321,7 +334,7 @@ fn variants(alu: Alu) -> Vec<Variant> {
         }
     }
     all.push(Variant {
-        extras: Extras::NONE,
+        extras: Some(Extras::NONE),
         ..plain
     });
     let masked: Vec<_> = all
@@ -374,9 +387,9 @@ fn chunks(alu: Alu, random: &mut Random, count: usize) -> Vec<Chunk> {
 }
 
 /// Checks an operation in every variant; most of the data goes through the plain one.
-fn check_all(alu: Alu) {
+fn check_all(alu: Alu, target: Target) {
     let mut random = Random::new(alu as u64);
-    let variants = variants(alu);
+    let variants = variants(alu, target);
     let immediates = immediates(alu);
     let many = (6000 / immediates.len()).max(200);
     for (number, &x) in immediates.iter().enumerate() {
@@ -400,31 +413,50 @@ fn check_all(alu: Alu) {
 }
 
 /// Splits the table among tests, so that they run side by side.
-fn check_part(part: usize, parts: usize) {
+fn check_part(part: usize, parts: usize, target: Target) {
     let native = Alu::ALL
         .iter()
         .filter(|&&alu| immediates(alu).iter().any(|&x| has_native(alu, x)));
     for &alu in native.skip(part).step_by(parts) {
-        check_all(alu);
+        check_all(alu, target);
+    }
+}
+
+/// AVX2, with the spill area of a block.
+fn avx2() -> Target {
+    Target::Avx2 {
+        spill: (
+            Register::RDI,
+            std::mem::offset_of!(Block, spill).try_into().unwrap(),
+        ),
     }
 }
 
 macro_rules! parts {
-    ($($name:ident $part:literal)*) => {$(
+    ($level:ident $target:expr; $($name:ident $part:literal)*) => {$(
         #[test]
         fn $name() {
-            if is_x86_feature_detected!("avx512bw") {
-                check_part($part, 4);
+            if Level::$level.detected() {
+                check_part($part, 4, $target);
             }
         }
     )*};
 }
 
 parts! {
+    Avx512 Target::Avx512;
     every_form_gives_the_bits_of_its_function_1 0
     every_form_gives_the_bits_of_its_function_2 1
     every_form_gives_the_bits_of_its_function_3 2
     every_form_gives_the_bits_of_its_function_4 3
+}
+
+parts! {
+    Avx2 avx2();
+    every_lowered_form_gives_the_bits_of_its_function_1 0
+    every_lowered_form_gives_the_bits_of_its_function_2 1
+    every_lowered_form_gives_the_bits_of_its_function_3 2
+    every_lowered_form_gives_the_bits_of_its_function_4 3
 }
 
 /// One operation, for work on it: `ALU=FmaF32 cargo test ... one_form -- --ignored`.
@@ -436,7 +468,8 @@ fn one_form() {
         let own = format!("{alu:?}");
         if own.contains(&name) && immediates(alu).iter().any(|&x| has_native(alu, x)) {
             eprintln!("{own}");
-            check_all(alu);
+            check_all(alu, Target::Avx512);
+            check_all(alu, avx2());
         }
     }
 }
