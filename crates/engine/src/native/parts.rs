@@ -215,7 +215,7 @@ mod tests {
         }
         let launch = launch();
         let (analysed, code) = (&launch.program().analysed, launch.code(false));
-        let parts = compile(analysed, code).unwrap();
+        let parts = compile(analysed, code, crate::Level::best()).unwrap();
         assert!(!parts.pc_of_place.is_empty() && !parts.spans.is_empty());
         let bytes = parts.encode();
         assert_eq!(Parts::decode(&bytes, code), Some(parts.clone()));
