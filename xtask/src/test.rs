@@ -191,7 +191,7 @@ fn deny(_: &Options) -> Result<()> {
 }
 
 fn unit(_: &Options) -> Result<()> {
-    sh::run(sh::cargo().args(["test", "--workspace", "--quiet"]))
+    sh::run(sh::cargo().args(["test", "--workspace", "--quiet", "--no-fail-fast"]))
 }
 
 fn layout(options: &Options) -> Result<dist::Layout> {
