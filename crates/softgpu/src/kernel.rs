@@ -17,6 +17,10 @@
 //! claimed before anything newer. Others are called before the first block runs, when the last launch of the kernel tells that
 //! this one is long enough; else after a short run.
 
+mod claims;
+
+use claims::{Claim, Claimed, Parked};
+
 use crate::checking;
 use crate::context::ContextCore;
 use crate::counters::{Spent, now_ns};
@@ -26,19 +30,13 @@ use crate::module::SoftFunction;
 use crate::runtime::{Hooks, device_fault};
 use crate::task::QUANTUM;
 use std::cell::Cell;
-use std::collections::VecDeque;
-use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use tessera_device::{DeviceError, DevicePtr, Dim3, Fault, FaultKind, Launch};
 use tessera_engine::check::Origin;
-use tessera_engine::{Cta, Env, Exit, Geometry, LaunchError, NextBlock, Why};
+use tessera_engine::{Cta, Env, Exit, Geometry, LaunchError, Why};
 use tessera_mmu::PAGE_BYTES;
 
-/// Time that the blocks of one claim take, about.
-const CLAIM_NS: u64 = 15_000;
-/// Blocks of one claim at most.
-const MOST_CLAIMED: u64 = 64;
 /// Operations of the first run of the first block: a look at how long blocks take, about 20 µs.
 const FIRST_FUEL: u64 = 1_500;
 /// Operations that the blocks of a claim may run before the last one yields: about a millisecond.
@@ -51,28 +49,6 @@ const STATE_BYTES: u64 = 256 << 20;
 const COOPERATIVE_STATE_BYTES: u64 = 1 << 30;
 /// Resident blocks that a multiprocessor can have on any board.
 const BLOCKS_PER_SM: u64 = 32;
-
-#[derive(Default)]
-struct Parked {
-    ready: VecDeque<(u64, Cta)>,
-    at_barrier: Vec<(u64, Cta)>,
-    /// Blocks that were claimed and not begun.
-    given_back: Vec<Range<u64>>,
-}
-
-impl Parked {
-    /// Pieces of work that wait here for an executor.
-    fn count(&self) -> u64 {
-        (self.ready.len() + self.given_back.len()) as u64
-    }
-}
-
-/// What an executor works on next.
-enum Claim {
-    Parked(u64, Cta),
-    /// Blocks that have not begun, one at least.
-    Fresh(Range<u64>),
-}
 
 /// How a run of a claim ended, with the block that it ended at.
 struct Ended {
@@ -88,25 +64,6 @@ struct Held {
     /// Keeps the module, whose variables the kernel uses.
     _function: Arc<SoftFunction>,
     workspace: Option<DevicePtr>,
-}
-
-/// The blocks of a claim, one after the other.
-struct Claimed<'a> {
-    kernel: &'a Kernel,
-    /// The block that runs.
-    number: Cell<u64>,
-    end: u64,
-}
-
-impl NextBlock for Claimed<'_> {
-    fn next(&self) -> Option<[u32; 3]> {
-        let number = self.number.get() + 1;
-        if number >= self.end {
-            return None;
-        }
-        self.number.set(number);
-        Some(self.kernel.launch.geometry().cluster_origin(number))
-    }
 }
 
 /// A launch that runs.
@@ -290,15 +247,6 @@ impl Kernel {
         })
     }
 
-    fn parked(&self) -> MutexGuard<'_, Parked> {
-        self.parked.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn can_start(&self) -> bool {
-        self.next.load(Ordering::Relaxed).saturating_mul(self.cluster) < self.total
-            && self.resident.load(Ordering::Relaxed) + self.cluster <= self.most_resident
-    }
-
     pub(crate) fn has_work(&self) -> bool {
         self.waiting.load(Ordering::Acquire) > 0 || self.can_start()
     }
@@ -318,87 +266,6 @@ impl Kernel {
 
     pub(crate) fn is_over(&self) -> bool {
         self.done.load(Ordering::Acquire) == self.total
-    }
-
-    fn claim(&self, local: &mut Local) -> Option<Claim> {
-        local.parked_first = !local.parked_first;
-        if local.parked_first {
-            self.claim_parked().or_else(|| self.claim_fresh(local))
-        } else {
-            self.claim_fresh(local).or_else(|| self.claim_parked())
-        }
-    }
-
-    fn claim_parked(&self) -> Option<Claim> {
-        if self.waiting.load(Ordering::Acquire) == 0 {
-            return None;
-        }
-        let mut parked = self.parked();
-        let claimed = parked.ready.pop_front();
-        self.waiting.store(parked.count(), Ordering::Release);
-        claimed.map(|(number, cta)| Claim::Parked(number, cta))
-    }
-
-    /// What was given back, before anything newer. Counts as resident beyond the limit: a block that is resident may wait for one of
-    /// these.
-    fn claim_given_back(&self) -> Option<Claim> {
-        if self.waiting.load(Ordering::Acquire) == 0 {
-            return None;
-        }
-        let mut parked = self.parked();
-        let lowest = (0..parked.given_back.len()).min_by_key(|&i| parked.given_back[i].start)?;
-        let mut range = parked.given_back.swap_remove(lowest);
-        if self.singly.load(Ordering::Relaxed) && range.end - range.start > 1 {
-            parked.given_back.push(range.start + 1..range.end);
-            range.end = range.start + 1;
-        }
-        self.waiting.store(parked.count(), Ordering::Release);
-        self.resident.fetch_add(1, Ordering::Relaxed);
-        Some(Claim::Fresh(range))
-    }
-
-    /// How many of `left` blocks to claim at once.
-    fn batch(&self, left: u64) -> u64 {
-        let block_ns = self.block_ns.load(Ordering::Relaxed);
-        if block_ns == 0 || self.singly.load(Ordering::Relaxed) {
-            return 1;
-        }
-        // All executors are to be done at the same time.
-        let share = left / (2 * u64::from(self.context.shared.executors.max(1)));
-        (CLAIM_NS / block_ns).min(share).clamp(1, MOST_CLAIMED)
-    }
-
-    fn claim_fresh(&self, local: &mut Local) -> Option<Claim> {
-        if let Some(claim) = self.claim_given_back() {
-            return Some(claim);
-        }
-        let (total, size) = (self.total / self.cluster, self.cluster);
-        let begun = self.next.load(Ordering::Relaxed);
-        if begun >= total {
-            return None;
-        }
-        // Of the blocks of a claim one is resident at a time.
-        if self.resident.fetch_add(size, Ordering::Relaxed) + size > self.most_resident {
-            self.resident.fetch_sub(size, Ordering::Relaxed);
-            return None;
-        }
-        let batch = self.batch(total - begun);
-        let number = self.next.fetch_add(batch, Ordering::Relaxed);
-        if number >= total {
-            self.resident.fetch_sub(size, Ordering::Relaxed);
-            return None;
-        }
-        if size == 1 {
-            return Some(Claim::Fresh(number..(number + batch).min(total)));
-        }
-        // The others of the cluster are ready too: any executor takes them on.
-        let origin = self.launch.geometry().cluster_origin(number);
-        let mut blocks = (number * size..).zip(Cta::cluster(&self.launch, origin, &mut local.pool));
-        let first = blocks.next();
-        let mut parked = self.parked();
-        parked.ready.extend(blocks);
-        self.waiting.store(parked.count(), Ordering::Release);
-        first.map(|(number, cta)| Claim::Parked(number, cta))
     }
 
     /// Between two quanta, outside of any slot: has a kernel that proved hot compiled.
@@ -588,50 +455,6 @@ impl Kernel {
             place: format!("kernel {}", self.launch.program().name()),
             detail: "a grid-wide barrier in a launch that is not cooperative".to_owned(),
         }
-    }
-
-    fn park(&self, number: u64, cta: Cta, why: Why) {
-        let mut parked = self.parked();
-        if why == Why::GridBarrier {
-            parked.at_barrier.push((number, cta));
-            self.open_barrier(&mut parked);
-        } else {
-            parked.ready.push_back((number, cta));
-        }
-        self.waiting.store(parked.count(), Ordering::Release);
-    }
-
-    /// Blocks that were claimed and not begun.
-    fn give_back(&self, blocks: Range<u64>) {
-        let mut parked = self.parked();
-        parked.given_back.push(blocks);
-        self.waiting.store(parked.count(), Ordering::Release);
-    }
-
-    /// Lets the blocks at the grid barrier go on when nobody else can come.
-    fn open_barrier(&self, parked: &mut Parked) {
-        let here = parked.at_barrier.len() as u64;
-        if here > 0 && here + self.done.load(Ordering::Acquire) == self.total {
-            parked.ready.extend(parked.at_barrier.drain(..));
-        }
-    }
-
-    /// All of the `blocks` of a claim are done.
-    fn count_done(&self, blocks: u64) {
-        self.resident.fetch_sub(1, Ordering::Relaxed);
-        self.count_finished(blocks);
-    }
-
-    /// Blocks are done; the claim that they are from goes on.
-    fn count_finished(&self, blocks: u64) {
-        if !self.cooperative {
-            self.done.fetch_add(blocks, Ordering::AcqRel);
-            return;
-        }
-        let mut parked = self.parked();
-        self.done.fetch_add(blocks, Ordering::AcqRel);
-        self.open_barrier(&mut parked);
-        self.waiting.store(parked.count(), Ordering::Release);
     }
 }
 
