@@ -71,9 +71,9 @@ fn a_launch_that_proves_hot_changes_while_it_runs() {
                 (done, done, 0),
                 "{tiers:?}"
             );
-            // The module of the first one is gone, and its code with it.
-            assert_eq!((tiers.compiled, tiers.shared), (done, 0), "{tiers:?}");
-            assert!(tiers.compile_ns > 0 && tiers.code_bytes > 0);
+            // The module of the first one is gone; its code too, unless an executor still keeps blocks of that launch to use again.
+            assert_eq!(tiers.compiled + tiers.shared, done, "{tiers:?}");
+            assert!(tiers.compiled > 0 && tiers.compile_ns > 0 && tiers.code_bytes > 0);
         } else {
             assert_eq!((tiers.changes, tiers.processor), (0, done), "{tiers:?}");
         }
