@@ -460,3 +460,54 @@ fn values_of_lanes_that_left_a_loop_early_survive_the_others() {
         );
     }
 }
+
+#[test]
+fn a_tree_of_sums_of_64_bits_in_shared_memory() {
+    let mut device = Device::default();
+    let text = kernel(
+        ".param .u64 in, .param .u64 out, .param .u32 n",
+        "ld.param.u64 %rd3, [in]; ld.param.u64 %rd4, [out]; ld.param.u32 %r9, [n];
+        .shared .align 16 .b8 part[4096];
+        mov.u32 %r1, %ntid.x; mov.u32 %r2, %ctaid.x; mov.u32 %r3, %tid.x;
+        mad.lo.s32 %r4, %r2, %r1, %r3;
+        setp.ge.s32 %p1, %r4, %r9; mov.u64 %rd16, 0;
+        @%p1 bra STORE;
+        cvta.to.global.u64 %rd6, %rd3; mul.wide.s32 %rd7, %r4, 4; add.s64 %rd8, %rd6, %rd7;
+        ld.global.s32 %rd16, [%rd8];
+        STORE: shl.b32 %r10, %r3, 3; mov.u32 %r11, part; add.s32 %r5, %r11, %r10;
+        st.shared.u64 [%r5], %rd16;
+        bar.sync 0;
+        shr.u32 %r14, %r1, 1; setp.eq.s32 %p2, %r14, 0;
+        @%p2 bra OVER;
+        LOOP: setp.ge.u32 %p3, %r3, %r14;
+        @%p3 bra MEET;
+        shl.b32 %r12, %r14, 3; add.s32 %r13, %r5, %r12;
+        ld.shared.u64 %rd9, [%r5]; ld.shared.u64 %rd10, [%r13];
+        add.s64 %rd11, %rd9, %rd10; st.shared.u64 [%r5], %rd11;
+        MEET: bar.sync 0;
+        shr.u32 %r14, %r14, 1; setp.ne.s32 %p4, %r14, 0;
+        @%p4 bra LOOP;
+        OVER: setp.ne.s32 %p5, %r3, 0;
+        @%p5 bra DONE;
+        ld.shared.u64 %rd12, [part]; cvta.to.global.u64 %rd13, %rd4; mul.wide.u32 %rd14, %r2, 8;
+        add.s64 %rd15, %rd13, %rd14; st.global.u64 [%rd15], %rd12;
+        DONE: ret;",
+    );
+    let p = program(&mut device, &text, "k");
+    for (threads, n) in [(64u32, 150usize), (512, 1300)] {
+        let input: Vec<i32> = (0..n as i32).map(|i| i * 7919 % 2001 - 1000).collect();
+        let blocks = (n as u32).div_ceil(threads);
+        let (din, out) = (device.upload(&input), device.alloc(blocks as usize * 8));
+        run_all(
+            &device,
+            &p,
+            Geometry::new([blocks, 1, 1], [threads, 1, 1]),
+            &params(&[din, out, n as u64]),
+        );
+        let sums: Vec<i64> = device.download(out, blocks as usize);
+        for (block, part) in input.chunks(threads as usize).enumerate() {
+            let sum: i64 = part.iter().map(|&v| i64::from(v)).sum();
+            assert_eq!(sums[block], sum, "block {block} of {threads} threads");
+        }
+    }
+}

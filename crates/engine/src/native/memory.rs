@@ -411,8 +411,10 @@ impl Gen<'_> {
                 self.asm.kshiftrw(k3, k, 8)?;
                 self.asm
                     .vmovdqu64(masked_memory(zmmword_ptr(self.address + self.distance), k), low)?;
-                self.asm
-                    .vmovdqu64(masked_memory(zmmword_ptr(rax + (self.distance + 64)), k3), high)
+                self.asm.vmovdqu64(
+                    masked_memory(zmmword_ptr(self.address + (self.distance + 64)), k3),
+                    high,
+                )
             }
         }
     }

@@ -346,6 +346,15 @@ impl Generator {
         )
     }
 
+    /// A thread's own 64 bits of shared memory, side by side with its neighbours': several accesses to one row.
+    fn row(&mut self) -> String {
+        let (w, v) = (self.w(), self.w());
+        format!(
+            "shl.b32 %r60, %r3, 3; mov.u32 %r61, row; add.u32 %r61, %r61, %r60; st.shared.u64 [%r61], {w}; ld.shared.u64 %rd60, [%r61];
+            add.u64 %rd60, %rd60, {v}; st.shared.u64 [%r61], %rd60; ld.shared.u64 {v}, [%r61];"
+        )
+    }
+
     fn operation(&mut self) {
         let line = match self.next(20) {
             0..=7 => {
@@ -360,6 +369,7 @@ impl Generator {
             14 | 15 => self.predicate(),
             16 | 17 => self.load(),
             18 => self.store(),
+            _ if self.next(2) == 0 => self.row(),
             _ => self.local(),
         };
         let _ = writeln!(self.text, "{line}");
@@ -589,7 +599,7 @@ impl Generator {
         format!(
             ".version 8.5\n.target sm_90\n.address_size 64\n.visible .entry k(.param .u64 out, .param .u64 table)\n{{\n\
             .reg .pred %p<20>;\n.reg .b32 %r<200>;\n.reg .b64 %rd<100>;\n.reg .f32 %f<50>;\n\
-            .shared .align 8 .b8 tile[4096];\n.local .align 8 .b8 depot[32];\n{first}{body}{last}ret;\n}}\n"
+            .shared .align 8 .b8 tile[4096];\n.shared .align 8 .b8 row[8192];\n.local .align 8 .b8 depot[32];\n{first}{body}{last}ret;\n}}\n"
         )
     }
 }
