@@ -236,8 +236,8 @@ pub(super) struct Gen<'a> {
     pub(super) often: Option<CodeLabel>,
     barrier: u32,
     pub(super) barriers: Vec<u32>,
-    /// The operation before was its handler's, which may have stopped the run.
-    called: bool,
+    /// The operation before may have stopped the run: it was its handler's, or a safe point.
+    stopped: bool,
 }
 
 pub(super) const CX: AsmRegister64 = r15;
@@ -359,7 +359,7 @@ impl<'a> Gen<'a> {
             often: Some(begin),
             barrier: super::turns::barrier_of(analysed),
             barriers: Vec::new(),
-            called: false,
+            stopped: false,
             weight: (0, 0),
             depth: depths(analysed),
         }))
@@ -595,7 +595,10 @@ impl<'a> Gen<'a> {
     /// Whether the next operation can be entered from outside. Lowered code has values in registers of its own between
     /// operations, and only where it is entered often are they worth being put in order.
     fn is_entry(&self) -> bool {
-        self.asm.target() == Target::Avx512 || self.place_in_block == 0 || self.often.is_some() || self.called
+        self.asm.target() == Target::Avx512
+            || self.place_in_block == 0
+            || self.often.is_some()
+            || self.stopped
     }
 
     /// The operations `from..to` of an instruction; `None` for the end of a block.
@@ -617,7 +620,7 @@ impl<'a> Gen<'a> {
                 held,
             });
         }
-        self.called = false;
+        self.stopped = false;
         let mut at = from;
         while at < to {
             let stubs = self.stubs.len();
@@ -635,6 +638,7 @@ impl<'a> Gen<'a> {
                     self.close(at, self.place_in_block)?;
                     self.entries[at as usize] = Some(self.asm.mark());
                     self.poll(&op, at)?;
+                    self.stopped = true;
                 }
                 (Role::End, _) | (_, None) => self.terminator(&op, at)?,
                 (role, Some(inst)) => {
@@ -680,7 +684,7 @@ impl<'a> Gen<'a> {
     /// Calls the handler of operation `at`.
     pub(super) fn handler(&mut self, at: u32, inst: &Inst) -> Result<(), IcedError> {
         self.weight.1 += self.turns();
-        self.called = true;
+        self.stopped = true;
         let held = self.held.clone();
         let access = Self::accesses(inst).then_some(at);
         let copied = self.copied(&inst.s);

@@ -198,6 +198,10 @@ mod tests {
             .reg .b64 %d<4>; .reg .b32 %r<4>; .reg .pred %p; ld.param.u64 %d1, [p]; mov.u32 %r1, %tid.x;
             mul.wide.u32 %d2, %r1, 4; add.s64 %d3, %d1, %d2; L: ld.global.u32 %r2, [%d3]; add.u32 %r2, %r2, %r1;
             st.global.u32 [%d3], %r2; bar.sync 0; setp.lt.u32 %p, %r2, 100; @%p bra L; ret; }";
+        launch_of(text)
+    }
+
+    fn launch_of(text: &str) -> Arc<Launch> {
         let module = tessera_ptx::parse_module(text.as_bytes()).unwrap();
         let entry = module.func_by_name("k").unwrap();
         let program = Arc::new(crate::compile(&module, entry, &Nowhere).unwrap());
@@ -206,6 +210,24 @@ mod tests {
             ..Options::default()
         };
         Launch::with_options(&program, Geometry::new([1; 3], [32, 1, 1]), &[0; 8], options).unwrap()
+    }
+
+    #[test]
+    fn a_warp_that_stopped_at_a_safe_point_goes_on_behind_it() {
+        if !crate::Level::Avx2.available() {
+            return;
+        }
+        let head = ".version 8.0 .target sm_90 .address_size 64 .visible .entry k(.param .u64 p) {
+            .reg .b64 %d<2>; .reg .b32 %r<4>; ld.param.u64 %d1, [p]; mov.u32 %r1, %tid.x; mov.u32 %r2, %ctaid.x;";
+        let body = "mad.lo.u32 %r1, %r1, %r2, %r1; xor.b32 %r2, %r2, %r1;".repeat(2000);
+        let launch = launch_of(&format!("{head} {body} st.global.u32 [%d1], %r1; ret; }}"));
+        let (analysed, code) = (&launch.program().analysed, launch.code(false));
+        let polls = || (0..code.ops.len()).filter(|&at| code.roles[at] == crate::decode::Role::Poll);
+        assert!(polls().count() > 1);
+        for level in [crate::Level::Avx512, crate::Level::Avx2] {
+            let parts = compile(analysed, code, level).unwrap();
+            assert!(polls().all(|at| parts.entries[at + 1] != NONE), "{level:?}");
+        }
     }
 
     #[test]

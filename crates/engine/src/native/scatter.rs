@@ -10,6 +10,7 @@ use super::compile::{CX, Gen, MASKS, STATE, WINDOWS, disp, slot_disp};
 use super::compute::{base_of, masked, masked_memory};
 use super::context::{State, Window};
 use super::memory::{Form, Pattern};
+use crate::analysis::shape::Shape;
 use crate::exec::alu::Class;
 use crate::exec::warp::NO_OPERAND;
 use crate::exec::{Cx, LINE, Op, WIDE};
@@ -330,6 +331,11 @@ impl Gen<'_> {
     /// An atomic, lane after lane in their order.
     pub(super) fn atom(&mut self, atom: &Atom, inst: &Inst, op: &Op, at: u32) -> Result<bool, IcedError> {
         if !Self::atom_form(atom, op) || inst.guard.is_some() {
+            return Ok(false);
+        }
+        // The handler has one access for all lanes that add to one cell; in shared memory a lane costs less than the call.
+        let adds = matches!(atom.kind, AtomKind::Int(AtomOp::Add));
+        if adds && atom.space != Space::Shared && self.shape(inst.s[0]) == Shape::Uniform {
             return Ok(false);
         }
         self.spans[op.site as usize] = (64, 4);

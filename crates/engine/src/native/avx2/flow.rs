@@ -284,13 +284,18 @@ impl Flow {
 
 /// Whether the flags that hold after instruction `at` are still read.
 pub(super) fn flags_wanted(code: &[Instruction], at: usize) -> bool {
+    flags_read(code, at) != 0
+}
+
+/// Those of the flags after an instruction that are read first.
+pub(super) fn flags_read(code: &[Instruction], at: usize) -> u32 {
     for i in &code[at + 1..] {
         if i.rflags_read() != 0 {
-            return true;
+            return i.rflags_read();
         }
         if i.rflags_modified() != 0 || ends(i) || i.flow_control() == FlowControl::IndirectCall {
-            return false;
+            return 0;
         }
     }
-    false
+    0
 }

@@ -1,10 +1,10 @@
 //! Mask registers: bits and forms, comparisons, operations on bits.
 
-use iced_x86::{Code, Instruction, MemoryOperand, OpKind, Register};
+use iced_x86::{Code, Instruction, MemoryOperand, OpKind, Register, RflagsBits};
 
 use super::bank::{FORMS, Mask, NONE, VALUES};
 use super::emit::{Src, narrow, wide};
-use super::{Lower, Result, flow};
+use super::{Lower, Refused, Result, flow};
 
 const XOR: Code = Code::VEX_Vpxor_ymm_ymm_ymmm256;
 
@@ -394,15 +394,20 @@ impl Lower<'_> {
         })
     }
 
-    /// Whether any of the 16 bits is set, as the zero flag.
+    /// Whether any of the 16 bits is set, as the zero flag, or all of them, as the carry flag: whichever is read.
     fn any(&mut self, i: &Instruction) -> Result {
         let a = self.bits(flow::mask_number(i.op0_register()).unwrap_or(0))?;
         let b = self.bits(flow::mask_number(i.op1_register()).unwrap_or(0))?;
         let t = self.integer()?;
         self.e2(Code::Mov_r32_rm32, narrow(t), narrow(a))?;
         self.e2(Code::Or_r32_rm32, narrow(t), narrow(b))?;
-        self.out
-            .push(Instruction::with2(Code::Test_rm32_imm32, narrow(t), 0xffffi32)?);
+        self.out.push(match flow::flags_read(self.code, self.at) {
+            RflagsBits::CF => Instruction::with2(Code::Add_rm16_imm8, word(t), 1)?,
+            RflagsBits::NONE | RflagsBits::ZF => {
+                Instruction::with2(Code::Test_rm32_imm32, narrow(t), 0xffffi32)?
+            }
+            _ => return Err(Refused::Flags(i.code())),
+        });
         Ok(())
     }
 

@@ -108,8 +108,20 @@ fn function(target: Target, seed: u64) -> (Code, usize) {
             for _ in 0..random.below(12) {
                 instruction(a, &mut random)?;
             }
-            a.test(esi, 1 + i32::try_from(random.below(7)).unwrap())?;
-            a.je(other)?;
+            match random.below(4) {
+                0 => {
+                    a.kortestw(random.mask(), random.mask())?;
+                    a.jae(other)?;
+                }
+                1 => {
+                    a.kortestw(random.mask(), random.mask())?;
+                    a.je(other)?;
+                }
+                _ => {
+                    a.test(esi, 1 + i32::try_from(random.below(7)).unwrap())?;
+                    a.je(other)?;
+                }
+            }
             for _ in 0..random.below(8) {
                 instruction(a, &mut random)?;
             }
@@ -159,7 +171,7 @@ fn random_code_does_the_same_when_it_is_lowered() {
             *lane = u32::try_from(random.next() >> 32).unwrap();
         }
         for mask in &mut block.masks {
-            *mask = random.next() & 0xffff;
+            *mask = [random.next() & 0xffff, 0xffff, 0][random.below(3)];
         }
         let [wanted, got] = [Target::Avx512, lowered].map(|target| {
             let (code, entry) = function(target, seed);
