@@ -32,6 +32,8 @@ impl Lower<'_> {
             O::StBulk => self.store_bulk(inst),
             O::StAsync => self.store_async(inst),
             O::RedAsync => self.red_async(inst),
+            O::ClusterlaunchcontrolTryCancel => self.try_cancel(inst),
+            O::ClusterlaunchcontrolQueryCancel => self.query_cancel(inst),
             // Copies are complete, and a prefetch brings nothing nearer.
             O::CpAsyncCommitGroup
             | O::CpAsyncWaitGroup
@@ -268,6 +270,58 @@ impl Lower<'_> {
             &[],
             &[to, barrier, value],
         );
+        Ok(())
+    }
+
+    /// `clusterlaunchcontrol.try_cancel`: a request to take over a cluster that has not started. It may be turned down at any time, and
+    /// here always is: clusters start when an executor is free, and a block that is done has another one begin in its place anyway. The
+    /// answer is 16 bytes of zero, written and reported like those of an `st.async`.
+    fn try_cancel(&mut self, inst: &PtxInst) -> Result<()> {
+        if inst.has(Flag::MulticastClusterAll) {
+            return self.refuse("an answer to several blocks of a cluster");
+        }
+        let (to, at) = self.flat(inst, 0, inst.space())?;
+        let (barrier, barrier_at) = self.flat(inst, 1, inst.space())?;
+        let zero = self.imm64(0);
+        let what = Bulk::Store { bytes: 8, n: 2 };
+        self.thread(
+            ThreadOp::Bulk(what),
+            at | barrier_at << 1,
+            &[],
+            &[to, barrier, zero, zero],
+        );
+        Ok(())
+    }
+
+    /// What an answer to [`try_cancel`](Self::try_cancel) says: coordinates of a block in its first three words, 0 in the last when the
+    /// request was turned down.
+    fn query_cancel(&mut self, inst: &PtxInst) -> Result<()> {
+        let Some(&Operand::Reg(reg)) = inst.operands.get(1) else {
+            return self.refuse("an answer that is no register");
+        };
+        let low = self.register(reg);
+        let halves = [
+            (0, Alu::Low32),
+            (0, Alu::High32),
+            (1, Alu::Low32),
+            (1, Alu::High32),
+        ];
+        let words = halves.map(|(which, alu)| self.alu(alu, 0, &[low + which]));
+        if inst.has(Flag::IsCanceled) {
+            let Some(operand) = inst.operands.first() else {
+                return self.refuse("no destination");
+            };
+            let (d, zero) = (self.dest(operand, Class::Pred)?, self.imm32(0));
+            self.alu_to(d, Alu::NeU32, 0, &[words[3], zero]);
+            return Ok(());
+        }
+        let parts = self.elements(inst, 0)?;
+        let axes = [Flag::FirstCtaidY, Flag::FirstCtaidZ];
+        let first = axes.iter().position(|&f| inst.has(f)).map_or(0, |axis| axis + 1);
+        for (part, &word) in parts.iter().zip(&words[first..]) {
+            let d = self.dest(part, Class::W32)?;
+            self.assign(d, word);
+        }
         Ok(())
     }
 }

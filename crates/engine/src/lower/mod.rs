@@ -609,6 +609,8 @@ impl<'m> Lower<'m> {
             | O::StAsync
             | O::StBulk
             | O::RedAsync
+            | O::ClusterlaunchcontrolTryCancel
+            | O::ClusterlaunchcontrolQueryCancel
             | O::MbarrierInit
             | O::MbarrierInval
             | O::MbarrierArrive

@@ -121,24 +121,22 @@ impl Synth<'_> {
         let space = spaces.get(nth).or(spaces.first()).copied();
         let mbarrier =
             self.spelling.starts_with("mbarrier") || self.spelling.starts_with("cp.async.mbarrier");
+        let reports = matches!(
+            self.form.op,
+            O::StAsync | O::RedAsync | O::ClusterlaunchcontrolTryCancel
+        );
         match space {
-            _ if self.form.op == O::ClusterlaunchcontrolTryCancel && nth == 1 => "[block+64]".into(),
             // The last address of an asynchronous operation on shared memory is its barrier.
-            None if matches!(self.form.op, O::StAsync | O::RedAsync) && nth == 1 => "[%rd24]".into(),
-            _ if nth == 2 || matches!(self.form.op, O::StAsync | O::RedAsync) && nth == 1 => {
-                "[block+4096]".into()
-            }
+            None if reports && nth == 1 => "[%rd24]".into(),
+            _ if nth == 2 || reports && nth == 1 => "[block+4096]".into(),
             Some(Space::Const) => "[fixed+16]".into(),
             Some(Space::Local) => "[own+32]".into(),
             Some(Space::Param | Space::ParamFunc) if self.form.op == O::St => "[cell]".into(),
             Some(Space::Param | Space::ParamEntry | Space::ParamFunc) => "[bytes+32]".into(),
             Some(Space::Shared | Space::SharedCta | Space::SharedCluster) => "[%rd21]".into(),
             // Generic addresses of shared memory.
-            None if mbarrier || matches!(self.form.op, O::StAsync | O::RedAsync | O::StBulk) => {
-                "[%rd23]".into()
-            }
+            None if mbarrier || reports || self.form.op == O::StBulk => "[%rd23]".into(),
             _ if mbarrier => "[%rd21]".into(),
-            None if self.form.op == O::ClusterlaunchcontrolTryCancel => "[block]".into(),
             None if matches!(self.form.op, O::Ldmatrix | O::Stmatrix) => "[%rd23]".into(),
             _ => "[%rd20]".into(),
         }
@@ -292,10 +290,11 @@ impl Synth<'_> {
             _ if self.has(Flag::NoComplete) => "mbarrier.init.shared.b64 [%rd21], 3;",
             op if op.as_str().starts_with("mbarrier") => "mbarrier.init.shared.b64 [%rd21], 1;",
             O::CpAsyncMbarrierArrive => "mbarrier.init.shared.b64 [%rd21], 2;",
-            O::ClusterlaunchcontrolTryCancel => {
-                "mbarrier.init.shared.b64 [block+64], 1; mbarrier.arrive.expect_tx.shared.b64 %rd2, [block+64], 16;"
-            }
-            O::CpAsyncBulk | O::CpReduceAsyncBulk | O::StAsync | O::RedAsync => {
+            O::CpAsyncBulk
+            | O::CpReduceAsyncBulk
+            | O::StAsync
+            | O::RedAsync
+            | O::ClusterlaunchcontrolTryCancel => {
                 "mbarrier.init.shared.b64 [block+4096], 1; mbarrier.arrive.expect_tx.shared.b64 %rd2, [block+4096], 32;"
             }
             // A wait needs an arrival, from every thread.
