@@ -29,7 +29,11 @@ impl Emit<'_> {
             let first = self.a.first[b] as usize;
             let mut i = 0;
             while i < block.insts.len() {
-                i += self.products(uses, first, &block.insts, i).max(1);
+                let mut joined = self.products(uses, first, &block.insts, i);
+                if joined == 0 {
+                    joined = self.chain(uses, first, &block.insts, i);
+                }
+                i += joined.max(1);
             }
         }
     }

@@ -8,6 +8,7 @@
 //! A program counter of a split always is the first operation of an instruction, so that it can be carried from one decoding
 //! to the other.
 
+mod chain;
 mod checks;
 mod emit;
 mod fuse;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Key;
 use crate::analysis::shape::Threads;
+use crate::exec::chain::Chain;
 use crate::exec::isa::Level;
 use crate::exec::{LINE, SCALAR, UNMASKED};
 use crate::lir::{Space, What};
@@ -118,4 +119,29 @@ fn only_what_waiting_lanes_want_is_masked() {
         "{masked} of {} under the mask",
         found.len()
     );
+}
+
+/// Steps and operations of the chains in a decoding.
+fn chains(program: &Program, level: Level) -> Vec<(u32, u32)> {
+    let variant = program.variant(Key {
+        level,
+        ..key(Threads::Linear)
+    });
+    let code = variant.fast.as_ref().expect("a fast decoding");
+    let chain = level.handler::<Chain>();
+    let found = code.ops.iter().filter(|op| std::ptr::fn_addr_eq(op.f, chain));
+    found.map(|op| (op.g, op.c)).collect()
+}
+
+/// A hash is one operation, and what is read twice ends a chain.
+#[test]
+fn what_follows_one_from_the_other_is_a_chain() {
+    let before = "ld.param.u64 %rd1, [a]; mov.u32 %r1, %tid.x; mul.wide.u32 %rd2, %r1, 4; add.s64 %rd3, %rd1, %rd2; ld.global.u32 %r2, [%rd3];";
+    let after = "st.global.u32 [%rd3], %r9; ret;";
+    let hash = "shr.u32 %r3, %r2, 16; xor.b32 %r4, %r3, %r2; mul.lo.s32 %r5, %r4, 2146121005; shr.u32 %r6, %r5, 15; xor.b32 %r9, %r5, %r6;";
+    let twice = "add.u32 %r3, %r2, 1; xor.b32 %r4, %r3, 5; and.b32 %r5, %r4, 7; or.b32 %r6, %r5, 8; mul.lo.u32 %r9, %r6, %r4;";
+    let level = Level::best();
+    let of = |body: &str| chains(&program(&format!("{before} {body} {after}")), level);
+    assert_eq!(of(hash), [(3, 5)]);
+    assert_eq!(of(twice), [(2, 2), (2, 2)]);
 }

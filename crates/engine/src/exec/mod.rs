@@ -14,6 +14,7 @@
 pub(crate) mod alu;
 pub(crate) mod atomics;
 pub(crate) mod bulk;
+pub(crate) mod chain;
 pub(crate) mod checked;
 mod checked_thread;
 pub(crate) mod cluster;

@@ -1,4 +1,4 @@
-//! What matrix products ask of a vector unit, sixteen lanes at a time.
+//! What matrix products and chains of operations ask of a vector unit, sixteen lanes at a time.
 
 use super::isa::{CHUNK, Portable};
 
@@ -7,7 +7,7 @@ pub(crate) type Words = [u32; CHUNK];
 /// Sixteen numbers.
 pub(crate) type Floats = [f32; CHUNK];
 
-/// The part of a vector unit that matrix products use.
+/// The part of a vector unit that matrix products and chains of operations use.
 ///
 /// # Safety
 /// Every function may only be called where the processor has the unit.
@@ -34,6 +34,22 @@ pub(crate) trait Tile {
     unsafe fn lower(v: Self::U) -> Self::U;
     /// The bits of `mask` alone.
     unsafe fn and(v: Self::U, mask: u32) -> Self::U;
+    /// Sum of words, wrapping.
+    unsafe fn add(a: Self::U, b: Self::U) -> Self::U;
+    /// Difference of words, wrapping.
+    unsafe fn sub(a: Self::U, b: Self::U) -> Self::U;
+    /// Low halves of the products of words.
+    unsafe fn mul(a: Self::U, b: Self::U) -> Self::U;
+    /// Bits of both.
+    unsafe fn both(a: Self::U, b: Self::U) -> Self::U;
+    /// Bits of either.
+    unsafe fn either(a: Self::U, b: Self::U) -> Self::U;
+    /// Bits of one but not both.
+    unsafe fn xor(a: Self::U, b: Self::U) -> Self::U;
+    /// Shifted left by as many bits as the lanes of `b` say; zero from 32 on.
+    unsafe fn shl(a: Self::U, b: Self::U) -> Self::U;
+    /// As [`shl`](Tile::shl), right.
+    unsafe fn shr(a: Self::U, b: Self::U) -> Self::U;
     /// Bits as numbers.
     unsafe fn numbers(v: Self::U) -> Self::F;
     /// Numbers as bits, with the canonical NaN.
@@ -89,6 +105,38 @@ impl Tile for Portable {
     #[inline(always)]
     unsafe fn and(v: Words, mask: u32) -> Words {
         v.map(|x| x & mask)
+    }
+    #[inline(always)]
+    unsafe fn add(a: Words, b: Words) -> Words {
+        std::array::from_fn(|i| a[i].wrapping_add(b[i]))
+    }
+    #[inline(always)]
+    unsafe fn sub(a: Words, b: Words) -> Words {
+        std::array::from_fn(|i| a[i].wrapping_sub(b[i]))
+    }
+    #[inline(always)]
+    unsafe fn mul(a: Words, b: Words) -> Words {
+        std::array::from_fn(|i| a[i].wrapping_mul(b[i]))
+    }
+    #[inline(always)]
+    unsafe fn both(a: Words, b: Words) -> Words {
+        std::array::from_fn(|i| a[i] & b[i])
+    }
+    #[inline(always)]
+    unsafe fn either(a: Words, b: Words) -> Words {
+        std::array::from_fn(|i| a[i] | b[i])
+    }
+    #[inline(always)]
+    unsafe fn xor(a: Words, b: Words) -> Words {
+        std::array::from_fn(|i| a[i] ^ b[i])
+    }
+    #[inline(always)]
+    unsafe fn shl(a: Words, b: Words) -> Words {
+        std::array::from_fn(|i| tessera_arith::logic::shl32(a[i], b[i]))
+    }
+    #[inline(always)]
+    unsafe fn shr(a: Words, b: Words) -> Words {
+        std::array::from_fn(|i| tessera_arith::logic::shr_u32(a[i], b[i]))
     }
     #[inline(always)]
     unsafe fn numbers(v: Words) -> Floats {
@@ -201,6 +249,46 @@ mod x86 {
         unsafe fn and(v: __m512i, mask: u32) -> __m512i {
             // SAFETY: see the head of the impl.
             unsafe { _mm512_and_si512(v, _mm512_set1_epi32(mask.cast_signed())) }
+        }
+        #[inline(always)]
+        unsafe fn add(a: __m512i, b: __m512i) -> __m512i {
+            // SAFETY: see the head of the impl.
+            unsafe { _mm512_add_epi32(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn sub(a: __m512i, b: __m512i) -> __m512i {
+            // SAFETY: see the head of the impl.
+            unsafe { _mm512_sub_epi32(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn mul(a: __m512i, b: __m512i) -> __m512i {
+            // SAFETY: see the head of the impl.
+            unsafe { _mm512_mullo_epi32(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn both(a: __m512i, b: __m512i) -> __m512i {
+            // SAFETY: see the head of the impl.
+            unsafe { _mm512_and_si512(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn either(a: __m512i, b: __m512i) -> __m512i {
+            // SAFETY: see the head of the impl.
+            unsafe { _mm512_or_si512(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn xor(a: __m512i, b: __m512i) -> __m512i {
+            // SAFETY: see the head of the impl.
+            unsafe { _mm512_xor_si512(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn shl(a: __m512i, b: __m512i) -> __m512i {
+            // SAFETY: see the head of the impl.
+            unsafe { _mm512_sllv_epi32(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn shr(a: __m512i, b: __m512i) -> __m512i {
+            // SAFETY: see the head of the impl.
+            unsafe { _mm512_srlv_epi32(a, b) }
         }
         #[inline(always)]
         unsafe fn numbers(v: __m512i) -> __m512 {
@@ -349,6 +437,46 @@ mod x86 {
                 let mask = _mm256_set1_epi32(mask.cast_signed());
                 [_mm256_and_si256(v[0], mask), _mm256_and_si256(v[1], mask)]
             }
+        }
+        #[inline(always)]
+        unsafe fn add(a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
+            // SAFETY: see the head of `impl Tile for Avx512`.
+            unsafe { [_mm256_add_epi32(a[0], b[0]), _mm256_add_epi32(a[1], b[1])] }
+        }
+        #[inline(always)]
+        unsafe fn sub(a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
+            // SAFETY: see the head of `impl Tile for Avx512`.
+            unsafe { [_mm256_sub_epi32(a[0], b[0]), _mm256_sub_epi32(a[1], b[1])] }
+        }
+        #[inline(always)]
+        unsafe fn mul(a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
+            // SAFETY: see the head of `impl Tile for Avx512`.
+            unsafe { [_mm256_mullo_epi32(a[0], b[0]), _mm256_mullo_epi32(a[1], b[1])] }
+        }
+        #[inline(always)]
+        unsafe fn both(a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
+            // SAFETY: see the head of `impl Tile for Avx512`.
+            unsafe { [_mm256_and_si256(a[0], b[0]), _mm256_and_si256(a[1], b[1])] }
+        }
+        #[inline(always)]
+        unsafe fn either(a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
+            // SAFETY: see the head of `impl Tile for Avx512`.
+            unsafe { [_mm256_or_si256(a[0], b[0]), _mm256_or_si256(a[1], b[1])] }
+        }
+        #[inline(always)]
+        unsafe fn xor(a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
+            // SAFETY: see the head of `impl Tile for Avx512`.
+            unsafe { [_mm256_xor_si256(a[0], b[0]), _mm256_xor_si256(a[1], b[1])] }
+        }
+        #[inline(always)]
+        unsafe fn shl(a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
+            // SAFETY: see the head of `impl Tile for Avx512`.
+            unsafe { [_mm256_sllv_epi32(a[0], b[0]), _mm256_sllv_epi32(a[1], b[1])] }
+        }
+        #[inline(always)]
+        unsafe fn shr(a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
+            // SAFETY: see the head of `impl Tile for Avx512`.
+            unsafe { [_mm256_srlv_epi32(a[0], b[0]), _mm256_srlv_epi32(a[1], b[1])] }
         }
         #[inline(always)]
         unsafe fn numbers(v: [__m256i; 2]) -> [__m256; 2] {
