@@ -387,6 +387,7 @@ fn key(threads: u32, [x, y, z]: [u32; 3], options: Options, native: bool) -> Key
     } else {
         Level::best()
     };
+    let whole_rows = x.is_multiple_of(WARP);
     let threads = if y == 1 && z == 1 {
         Threads::Linear
     } else if x.is_multiple_of(16) {
@@ -397,6 +398,7 @@ fn key(threads: u32, [x, y, z]: [u32; 3], options: Options, native: bool) -> Key
     Key {
         warps,
         threads,
+        whole_rows,
         level,
         plain: options.plain || options.check,
         check: options.check,

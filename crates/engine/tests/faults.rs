@@ -63,6 +63,20 @@ fn null_and_wild_and_wrapping() {
     }
 }
 
+/// The second time round the index wraps between the halves of the warp: the lower one has the address that it had before, the upper
+/// one something far below it.
+#[test]
+fn the_upper_half_of_a_warp_is_not_where_the_lower_half_ends() {
+    let body = "mov.u32 %r4, 0; mov.u32 %r2, 0; L: add.u32 %r3, %r1, %r4; mul.wide.u32 %rd5, %r3, 4; \
+        add.s64 %rd6, %rd1, %rd5; st.global.u32 [%rd6], %r1; mov.u32 %r4, 0xfffffff0; \
+        sub.s64 %rd1, %rd1, 0x3ffffffc0; add.u32 %r2, %r2, 1; setp.lt.u32 %p1, %r2, 2; @%p1 bra L; ret;";
+    let fault = fault_of(body, [32, 1, 1], 0);
+    assert_eq!(
+        (fault.kind, fault.thread),
+        (FaultKind::IllegalAddress, [16, 0, 0])
+    );
+}
+
 #[test]
 fn one_lane_of_many() {
     let fault = fault_of(

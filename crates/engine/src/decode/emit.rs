@@ -34,6 +34,7 @@ pub(super) struct Emit<'a> {
     /// See [`Key::joins`].
     joins: bool,
     shapes: Option<Vec<Shape>>,
+    whole_rows: bool,
     slots: Slots,
     pub(super) ops: Vec<Op>,
     roles: Vec<Role>,
@@ -75,6 +76,7 @@ impl<'a> Emit<'a> {
             a,
             level: key.level,
             joins: key.joins() && shapes.is_some(),
+            whole_rows: key.whole_rows,
             shapes,
             slots,
             ops: Vec::new(),
@@ -130,6 +132,7 @@ impl<'a> Emit<'a> {
             op_of_inst,
             slots,
             shapes,
+            whole_rows,
             targets,
             ..
         } = self;
@@ -141,6 +144,7 @@ impl<'a> Emit<'a> {
             op_of_inst,
             slots,
             shapes,
+            whole_rows,
             targets,
         }
     }

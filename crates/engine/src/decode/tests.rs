@@ -35,6 +35,7 @@ fn key(threads: Threads) -> Key {
     Key {
         warps: 8,
         threads,
+        whole_rows: true,
         level: Level::best(),
         plain: false,
         check: false,

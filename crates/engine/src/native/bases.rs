@@ -22,7 +22,7 @@ use iced_x86::code_asm::*;
 use super::alu::Source;
 use super::compile::{Gen, STATE, Stub, WINDOWS, disp, slot_disp};
 use super::context::{BASES, State, Window};
-use super::memory::{Form, Pattern};
+use super::memory::{Form, Pattern, upper};
 use super::regs::Home;
 use crate::analysis::cfg::NONE;
 use crate::analysis::live::reads;
@@ -54,8 +54,19 @@ pub(super) struct Base {
     /// The lowest distance, and the end of what was checked.
     min: i64,
     end: i64,
-    /// Place in [`State::bases`].
-    pub(super) at: i32,
+    /// Place in [`State::bases`], and in bytes how much further on that of the upper half is.
+    at: i32,
+    next: i32,
+    /// How much further on the upper half's address is than what its place holds.
+    upper: i32,
+}
+
+impl Base {
+    /// Place of the address of chunk `c`, and how much further on it is.
+    pub(super) fn chunk(&self, c: u8) -> (i32, i32) {
+        let c = i32::from(c);
+        (self.at + self.next * c, self.upper * c)
+    }
 }
 
 /// A check that has its stub when the end of the stretch is known.
@@ -75,7 +86,7 @@ pub(super) struct Folded {
     operand: u32,
     /// Places of the addresses of the chunks.
     at: [i32; 2],
-    distance: i32,
+    distance: [i32; 2],
     row: bool,
 }
 
@@ -246,18 +257,28 @@ impl Gen<'_> {
         let (Some(min), true) = (min, span.count >= 2 && length <= 1 << 20) else {
             return Ok(None);
         };
+        let (line, joined) = (op.flags & LINE != 0, self.joins(op));
+        let upper = if joined { upper(op) } else { 0 };
+        let Some(length) = length.checked_add(upper).filter(|_| upper >= 0) else {
+            return Ok(None);
+        };
         let base = Base {
             root,
             kind: Self::kind(form, load),
             min: span.min,
             end: span.end,
             at: disp(offset_of!(State, bases) + 8 * self.next_base),
+            next: if line && !joined { 8 } else { 0 },
+            upper,
         };
         self.next_base += 2;
         let failed = self.asm.create_label();
-        let chunks = if op.flags & LINE != 0 { 2u8 } else { 1 };
+        let chunks = if line && !joined { 2u8 } else { 1 };
         for c in 0..chunks {
             self.line_address(op, min, c)?;
+            if joined {
+                self.follows(op, min, failed)?;
+            }
             self.checked(op, form, (span.align, length), failed)?;
             self.leave_address(base.at + 8 * i32::from(c))?;
         }
@@ -355,11 +376,11 @@ impl Gen<'_> {
         if form.n != 1 || form.bytes != whole || self.guard.is_some() || !self.folds(inst.d[0], at) {
             return false;
         }
-        let step = if op.flags & LINE == 0 { 0 } else { 8 };
+        let chunks = [0, if op.flags & LINE == 0 { 0 } else { 1 }].map(|c| base.chunk(c));
         self.folded.push(Folded {
             operand: op.d,
-            at: [base.at, base.at + step],
-            distance,
+            at: chunks.map(|(at, _)| at),
+            distance: chunks.map(|(_, between)| distance + between),
             row: form.pattern == Pattern::Row,
         });
         true
@@ -412,7 +433,7 @@ impl Gen<'_> {
             return Ok(None);
         };
         let base = self.kept_address(f.at[usize::from(c)])?;
-        let disp = f.distance;
+        let disp = f.distance[usize::from(c)];
         Ok(Some(if f.row {
             Source::Memory { base, disp }
         } else {

@@ -25,6 +25,7 @@ use super::bases::{Base, Folded, Lead};
 use super::code::Code as Mapped;
 use super::context::{PLACES, State};
 use super::kept::Kept;
+use super::memory::RowStore;
 use super::parts::Parts;
 use super::regs::{Home, Homes};
 use super::scalar::Compare;
@@ -153,6 +154,12 @@ pub(super) enum Stub {
         /// Homes at the start and at the end.
         held: [Vec<Home>; 2],
         copied: Vec<(u32, Class)>,
+    },
+    /// A row of which not all lanes execute.
+    Masked {
+        from: CodeLabel,
+        back: CodeLabel,
+        store: RowStore,
     },
     /// Loads the homes that are wanted at an operation, and goes there.
     Entry {
@@ -535,6 +542,11 @@ impl<'a> Gen<'a> {
                 self.bind(from)?;
                 self.stretch(ops, held, &copied)?;
                 self.asm.jmp(end)
+            }
+            Stub::Masked { from, back, store } => {
+                self.bind(from)?;
+                self.store_elements(&store)?;
+                self.asm.jmp(back)
             }
             Stub::Stop { from, pc } => {
                 self.bind(from)?;

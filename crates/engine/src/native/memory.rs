@@ -10,7 +10,8 @@ use iced_x86::IcedError;
 use iced_x86::code_asm::*;
 
 use super::alu::Lanes;
-use super::compile::{FRAME, Gen, MASKS, STATE, WINDOWS, disp, slot_disp};
+use super::asm::Target;
+use super::compile::{FRAME, Gen, MASKS, STATE, Stub, WINDOWS, disp, slot_disp};
 use super::compute::{base_of, masked, masked_memory};
 use super::context::{State, Window};
 use super::kept::Place;
@@ -19,7 +20,7 @@ use crate::exec::memory::ORDERED;
 use crate::exec::{FLAT, LINE, Op, POOL, SCALAR, WIDE};
 use crate::lir::{Access, Inst, MemType, Space};
 
-/// Bytes that loads of rows look ahead: the row of 256 threads.
+/// Bytes that rows look ahead: the row of 256 threads.
 const AHEAD: i32 = 1024;
 
 /// How the lanes of a chunk lie in memory.
@@ -43,6 +44,16 @@ pub(super) struct Form {
     pub(super) bytes: u32,
     pub(super) n: u32,
     pub(super) shared: bool,
+}
+
+/// A store of sixteen elements in a row whose operands are known.
+#[derive(Clone, Copy)]
+pub(super) struct RowStore {
+    address: AsmMemoryOperand,
+    /// Lower and upper lanes.
+    values: [AsmRegisterZmm; 2],
+    ty: MemType,
+    mask: Option<AsmRegisterK>,
 }
 
 impl Form {
@@ -77,6 +88,11 @@ const fn size(ty: MemType) -> u32 {
         MemType::B32 | MemType::S32 => 4,
         MemType::B64 => 8,
     }
+}
+
+/// Bytes from the first lane of a warp to the first one of its upper half, where they lie in a line.
+pub(super) fn upper(op: &Op) -> i32 {
+    op.e.cast_signed().wrapping_mul(16)
 }
 
 impl Gen<'_> {
@@ -161,21 +177,30 @@ impl Gen<'_> {
             None => Some(self.handler_stub(self.guard.unwrap_or(at), Some(at), back)),
         };
         let chunks = if op.flags & SCALAR != 0 { 1 } else { 2 };
+        let joined = base.is_none() && form.pattern == Pattern::Row && self.joins(op);
+        if joined && !form.shared {
+            self.spans[op.site as usize].0 *= 2;
+        }
         for c in 0..chunks {
             match (base, slow) {
                 (Some((base, distance)), _) => {
                     // Lanes of a uniform address share one.
                     let c = if op.flags & LINE == 0 { 0 } else { c };
-                    self.address = self.kept_address(base.at + 8 * i32::from(c))?;
-                    self.distance = distance;
+                    let (at, between) = base.chunk(c);
+                    self.address = self.kept_address(at)?;
+                    self.distance = distance + between;
                 }
+                (None, Some(_)) if joined && c == 1 => self.distance = upper(op),
                 (None, Some(slow)) if form.pattern == Pattern::Any => {
                     self.scattered(op, &form, c, slow, load)?;
                     continue;
                 }
                 (None, Some(slow)) => {
                     self.line_address(op, op.imm, c)?;
-                    self.host_address(op, &form, slow)?;
+                    if joined {
+                        self.follows(op, op.imm, slow)?;
+                    }
+                    self.host_address(op, &form, form.span() << u32::from(joined), slow)?;
                     (self.address, self.distance) = (rax, 0);
                 }
                 (None, None) => {}
@@ -227,9 +252,42 @@ impl Gen<'_> {
         Ok(())
     }
 
-    /// From the address in `rax` to the host's, or to `slow`.
-    pub(super) fn host_address(&mut self, op: &Op, form: &Form, slow: CodeLabel) -> Result<(), IcedError> {
-        let (align, span) = (form.align(), form.span());
+    /// Whether the upper half of a warp is expected to go on where the lower half's row ends, so that one check is for both.
+    pub(super) fn joins(&self, op: &Op) -> bool {
+        self.code.whole_rows && op.flags & LINE != 0
+    }
+
+    /// With the address of the lower half in `rax`, `imm` past what the operand says: to `slow` unless the upper half goes on where
+    /// the lower one ends. Values of 32 bits may have wrapped between them.
+    pub(super) fn follows(&mut self, op: &Op, imm: i32, slow: CodeLabel) -> Result<(), IcedError> {
+        let between = upper(op).wrapping_sub(imm);
+        let wide = op.flags & WIDE != 0;
+        let at = slot_disp(op.a) + if wide { 8 } else { 4 };
+        let kept = self.kept(Place::Frame(at), wide);
+        let at = base_of(op.a) + at;
+        if wide {
+            self.asm.lea(rcx, qword_ptr(rax + between))?;
+        } else {
+            self.asm.lea(ecx, dword_ptr(rax + between))?;
+        }
+        match (kept, wide) {
+            (Some(r), true) => self.asm.cmp(rcx, super::kept::WIDE[r])?,
+            (Some(r), false) => self.asm.cmp(ecx, super::kept::NARROW[r])?,
+            (None, true) => self.asm.cmp(rcx, qword_ptr(at))?,
+            (None, false) => self.asm.cmp(ecx, dword_ptr(at))?,
+        }
+        self.asm.jne(slow)
+    }
+
+    /// From the address in `rax`, of so many bytes, to the host's, or to `slow`.
+    pub(super) fn host_address(
+        &mut self,
+        op: &Op,
+        form: &Form,
+        span: u32,
+        slow: CodeLabel,
+    ) -> Result<(), IcedError> {
+        let align = form.align();
         if align > 1 {
             self.asm.test(al, i32::try_from(align - 1).unwrap_or(0))?;
             self.asm.jne(slow)?;
@@ -393,29 +451,58 @@ impl Gen<'_> {
         }
     }
 
-    /// Sixteen elements to `rax`, of the lanes that execute.
+    /// Sixteen elements to the address, of the lanes that execute.
+    ///
+    /// A store under a mask waits for the line of memory that it writes to, one of a whole row does not: where all lanes execute
+    /// there is no mask.
     pub(super) fn store_row(&mut self, op: &Op, form: &Form, c: u8) -> Result<(), IcedError> {
         let [low, high] = self.value(op.d, form.class, c, zmm26)?;
         let k = MASKS[usize::from(c)];
-        match form.ty {
-            MemType::U8 | MemType::S8 => self
-                .asm
-                .vpmovdb(masked_memory(xmmword_ptr(self.address + self.distance), k), low),
-            MemType::U16 | MemType::S16 => self
-                .asm
-                .vpmovdw(masked_memory(ymmword_ptr(self.address + self.distance), k), low),
-            MemType::B32 | MemType::S32 => self
-                .asm
-                .vmovdqu32(masked_memory(zmmword_ptr(self.address + self.distance), k), low),
+        let mut store = RowStore {
+            address: self.address + self.distance,
+            values: [low, high],
+            ty: form.ty,
+            mask: Some(k),
+        };
+        if !form.shared {
+            self.asm
+                .prefetchw(byte_ptr(self.address + (self.distance + AHEAD)))?;
+        }
+        if form.shared || self.asm.target() != Target::Avx512 {
+            return self.store_elements(&store);
+        }
+        let (from, back) = (self.asm.create_label(), self.asm.create_label());
+        self.asm.kortestw(k, k)?;
+        self.asm.jae(from)?;
+        self.stubs.push(Stub::Masked { from, back, store });
+        store.mask = None;
+        self.store_elements(&store)?;
+        self.bind(back)
+    }
+
+    /// The instructions of a store of a row.
+    pub(super) fn store_elements(&mut self, store: &RowStore) -> Result<(), IcedError> {
+        let (at, k, [low, high]) = (store.address, store.mask, store.values);
+        match store.ty {
+            MemType::U8 | MemType::S8 => self.asm.vpmovdb(masked_if(xmmword_ptr(at), k), low),
+            MemType::U16 | MemType::S16 => self.asm.vpmovdw(masked_if(ymmword_ptr(at), k), low),
+            MemType::B32 | MemType::S32 => self.asm.vmovdqu32(masked_if(zmmword_ptr(at), k), low),
             MemType::B64 => {
-                self.asm.kshiftrw(k3, k, 8)?;
-                self.asm
-                    .vmovdqu64(masked_memory(zmmword_ptr(self.address + self.distance), k), low)?;
-                self.asm.vmovdqu64(
-                    masked_memory(zmmword_ptr(self.address + (self.distance + 64)), k3),
-                    high,
-                )
+                let upper = k.map(|_| k3);
+                if let Some(k) = k {
+                    self.asm.kshiftrw(k3, k, 8)?;
+                }
+                self.asm.vmovdqu64(masked_if(zmmword_ptr(at), k), low)?;
+                self.asm.vmovdqu64(masked_if(zmmword_ptr(at + 64), upper), high)
             }
         }
+    }
+}
+
+/// Memory that is written under a mask, if there is one.
+fn masked_if(memory: AsmMemoryOperand, k: Option<AsmRegisterK>) -> AsmMemoryOperand {
+    match k {
+        Some(k) => masked_memory(memory, k),
+        None => memory,
     }
 }

@@ -217,7 +217,7 @@ impl Gen<'_> {
             pattern: Pattern::Row,
             ..*form
         };
-        self.host_address(op, &row, slow)?;
+        self.host_address(op, &row, row.span(), slow)?;
         (self.address, self.distance) = (rax, 0);
         if load {
             self.load_row(op, &row, c)?;
