@@ -25,6 +25,7 @@ use super::bases::{Base, Folded, Lead};
 use super::code::Code as Mapped;
 use super::context::{PLACES, State};
 use super::kept::Kept;
+use super::pairs::Pair;
 use super::parts::Parts;
 use super::regs::{Home, Homes};
 use super::scalar::Compare;
@@ -154,6 +155,8 @@ pub(super) enum Stub {
         held: [Vec<Home>; 2],
         copied: Vec<(u32, Class)>,
     },
+    /// A loop of two warps.
+    Pair(Pair),
     /// Loads the homes that are wanted at an operation, and goes there.
     Entry {
         from: CodeLabel,
@@ -217,6 +220,10 @@ pub(super) struct Gen<'a> {
     /// The guard of the operation that is being emitted.
     pub(super) guard: Option<u32>,
     pub(super) spans: Vec<(u64, u64)>,
+    /// Registers that slots have instead of their homes, while the other one of two warps is emitted.
+    pub(super) other: Vec<(u32, u8)>,
+    /// Where the loop of the current block goes on when two could run it together.
+    pub(super) alone: Option<CodeLabel>,
     /// Block and instruction that are being emitted.
     pub(super) block: u32,
     pub(super) held: Vec<Home>,
@@ -348,6 +355,8 @@ impl<'a> Gen<'a> {
             sources: Vec::new(),
             guard: None,
             spans: vec![(0, 0); sites],
+            other: Vec::new(),
+            alone: None,
             block: 0,
             held: Vec::new(),
             kept: Vec::new(),
@@ -536,6 +545,7 @@ impl<'a> Gen<'a> {
                 self.stretch(ops, held, &copied)?;
                 self.asm.jmp(end)
             }
+            Stub::Pair(pair) => self.pair_loop(&pair),
             Stub::Stop { from, pc } => {
                 self.bind(from)?;
                 self.stop(pc, Event::Quantum)
@@ -621,6 +631,9 @@ impl<'a> Gen<'a> {
             });
         }
         self.stopped = false;
+        if self.place_in_block == 0 {
+            self.begin_pair(from)?;
+        }
         let mut at = from;
         while at < to {
             let stubs = self.stubs.len();
