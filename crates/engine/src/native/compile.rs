@@ -26,6 +26,7 @@ use super::code::Code as Mapped;
 use super::context::{PLACES, State};
 use super::kept::Kept;
 use super::memory::RowStore;
+use super::pairs::Pair;
 use super::parts::Parts;
 use super::regs::{Home, Homes};
 use super::scalar::Compare;
@@ -161,6 +162,8 @@ pub(super) enum Stub {
         back: CodeLabel,
         store: RowStore,
     },
+    /// A loop of two warps.
+    Pair(Pair),
     /// Loads the homes that are wanted at an operation, and goes there.
     Entry {
         from: CodeLabel,
@@ -224,6 +227,10 @@ pub(super) struct Gen<'a> {
     /// The guard of the operation that is being emitted.
     pub(super) guard: Option<u32>,
     pub(super) spans: Vec<(u64, u64)>,
+    /// Registers that slots have instead of their homes, while the other one of two warps is emitted.
+    pub(super) other: Vec<(u32, u8)>,
+    /// Where the loop of the current block goes on when two could run it together.
+    pub(super) alone: Option<CodeLabel>,
     /// Block and instruction that are being emitted.
     pub(super) block: u32,
     pub(super) held: Vec<Home>,
@@ -355,6 +362,8 @@ impl<'a> Gen<'a> {
             sources: Vec::new(),
             guard: None,
             spans: vec![(0, 0); sites],
+            other: Vec::new(),
+            alone: None,
             block: 0,
             held: Vec::new(),
             kept: Vec::new(),
@@ -548,6 +557,7 @@ impl<'a> Gen<'a> {
                 self.store_elements(&store)?;
                 self.asm.jmp(back)
             }
+            Stub::Pair(pair) => self.pair_loop(&pair),
             Stub::Stop { from, pc } => {
                 self.bind(from)?;
                 self.stop(pc, Event::Quantum)
@@ -633,6 +643,9 @@ impl<'a> Gen<'a> {
             });
         }
         self.stopped = false;
+        if self.place_in_block == 0 {
+            self.begin_pair(from)?;
+        }
         let mut at = from;
         while at < to {
             let stubs = self.stubs.len();

@@ -43,7 +43,8 @@ impl Gen<'_> {
     /// The registers of chunk `c` of a slot that has a home.
     pub(super) fn home(&self, operand: u32, c: u8) -> Option<Lanes> {
         let home = self.homes.get(operand)?;
-        let at = usize::from(home.register);
+        let other = self.other.iter().find(|o| o.0 == operand);
+        let at = usize::from(other.map_or(home.register, |o| o.1));
         let c = usize::from(c);
         Some(match home.class {
             Class::W32 => Lanes::W32(ZMM[at + c]),

@@ -62,7 +62,8 @@ impl Gen<'_> {
         self.count(cost, self.start(block))?;
         self.check(block)?;
         if !falls {
-            self.asm.jmp(self.blocks[block as usize])?;
+            let again = self.alone.filter(|_| block == self.block);
+            self.asm.jmp(again.unwrap_or(self.blocks[block as usize]))?;
         }
         Ok(())
     }
@@ -158,7 +159,7 @@ impl Gen<'_> {
     }
 
     /// Whether all lanes go the same way at the end of the block.
-    fn uniform_branch(&self) -> bool {
+    pub(super) fn uniform_branch(&self) -> bool {
         let operand = self.analysed.kernel.blocks[self.block as usize].term.operand();
         operand.is_some_and(|v| self.shape(v) == Shape::Uniform)
     }
@@ -172,20 +173,20 @@ impl Gen<'_> {
         } else {
             (taken, other, op.flags & NEGATED != 0)
         };
-        if let Some(compare) = self.decides.take() {
-            self.jump_when(&compare, negated, then)?;
-        } else {
-            self.predicate_word(ecx, op.a)?;
-            self.asm.test(cx(offset_of!(Cx, mask)), ecx)?;
-            if negated {
-                self.asm.jne(then)?;
-            } else {
-                self.asm.je(then)?;
-            }
-        }
+        self.unless(op, !negated, then)?;
         self.goto(first, op.site, false)?;
         self.bind(then)?;
         self.goto(last, op.site, last == next)
+    }
+
+    /// Goes to a label unless the predicate of a branch, the same in all lanes that execute, is `holds`.
+    pub(super) fn unless(&mut self, op: &Op, holds: bool, to: CodeLabel) -> Result<(), IcedError> {
+        if let Some(compare) = self.decides.take() {
+            return self.jump_when(&compare, !holds, to);
+        }
+        self.predicate_word(ecx, op.a)?;
+        self.asm.test(cx(offset_of!(Cx, mask)), ecx)?;
+        if holds { self.asm.je(to) } else { self.asm.jne(to) }
     }
 
     /// Lanes part: of the lanes `eax`, those of `ecx` take the branch.

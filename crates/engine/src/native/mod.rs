@@ -36,6 +36,7 @@ mod moves;
 mod nan;
 #[allow(dead_code, reason = "some parts wait for the operations that use them")]
 mod ops;
+mod pairs;
 mod parts;
 mod regs;
 mod scalar;

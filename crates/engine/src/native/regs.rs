@@ -27,6 +27,16 @@ pub(super) struct Home {
 }
 
 impl Home {
+    /// The numbers of its vector registers.
+    pub(super) fn vectors(self) -> std::ops::Range<u8> {
+        let count = if self.class == Class::Pred {
+            0
+        } else {
+            Self::registers(self.class)
+        };
+        self.register..self.register + count
+    }
+
     const fn registers(class: Class) -> u8 {
         match class {
             Class::W32 => 2,
@@ -45,6 +55,8 @@ pub(super) struct Homes {
     starts: Vec<(u32, usize)>,
     ends: Vec<(u32, usize)>,
     next: (usize, usize),
+    /// First and last place of each value.
+    ranges: Vec<(u32, u32, usize)>,
     count: Vec<u32>,
 }
 
@@ -102,6 +114,7 @@ impl Homes {
             if start != NONE
                 && let Some(&home) = homes.by_slot.get(&slot_of(code, v))
             {
+                homes.ranges.push((start, end, home));
                 homes.starts.push((start, home));
                 homes.ends.push((end, home));
             }
@@ -113,6 +126,15 @@ impl Homes {
 
     pub(super) fn get(&self, slot: u32) -> Option<Home> {
         self.by_slot.get(&slot).map(|&i| self.all[i])
+    }
+
+    /// Homes that may hold something between two instructions.
+    pub(super) fn held_within(&self, first: u32, last: u32) -> Vec<Home> {
+        let within = |r: &(u32, u32, usize), i| r.2 == i && r.0 <= last * 2 + 1 && r.1 >= first * 2;
+        let all = self.all.iter().enumerate();
+        all.filter(|(i, _)| self.ranges.iter().any(|r| within(r, *i)))
+            .map(|(_, home)| *home)
+            .collect()
     }
 
     /// Goes on to instruction `inst`, which is not before the last one asked for.

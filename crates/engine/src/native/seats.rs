@@ -53,6 +53,9 @@ pub(super) struct Seats {
     /// The one that runs, and its bit.
     pub(super) current: *mut Seat,
     pub(super) bit: u32,
+    /// One that is ready, but waits for another to come to its [loop](super::pairs), and its bit; it is not among `ready`.
+    pub(super) parked: *mut Seat,
+    pub(super) parked_bit: u32,
     /// Not 0 when every warp that has not exited has a seat.
     pub(super) whole: u32,
     pub(super) finished: unsafe extern "sysv64" fn(*mut State) -> u32,
@@ -78,6 +81,8 @@ impl Default for Seats {
             arrived: 0,
             current: std::ptr::null_mut(),
             bit: 0,
+            parked: std::ptr::null_mut(),
+            parked_bit: 0,
             whole: 0,
             finished,
         }
@@ -197,6 +202,8 @@ impl Seats {
     pub(super) fn rise(&mut self, code: &Compiled, block: &mut Block) {
         let (groups, state) = block.groups_mut();
         let (ready, arrived) = (std::mem::take(&mut self.ready), std::mem::take(&mut self.arrived));
+        let ready = ready | std::mem::take(&mut self.parked_bit);
+        self.parked = std::ptr::null_mut();
         let mut left = ready | arrived;
         while left != 0 {
             let i = left.trailing_zeros() as usize;

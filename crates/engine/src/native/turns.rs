@@ -141,6 +141,14 @@ impl Gen<'_> {
             .mov(qword_ptr(STATE + seats(offset_of!(Seats, current))), rdx)?;
         self.take_seat()?;
         self.bind(none)?;
+        // One that waits for another in vain goes on alone.
+        let bit = dword_ptr(STATE + seats(offset_of!(Seats, parked_bit)));
+        self.asm.mov(ecx, bit)?;
+        self.asm.mov(bit, 0)?;
+        self.asm
+            .mov(qword_ptr(STATE + seats(offset_of!(Seats, parked))), 0)?;
+        self.asm.test(ecx, ecx)?;
+        self.asm.jne(some)?;
         // All that are left have arrived: they go on.
         self.asm.mov(ecx, arrived)?;
         self.asm.test(ecx, ecx)?;

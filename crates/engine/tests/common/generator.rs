@@ -420,6 +420,7 @@ impl Generator {
             match self.next(9) {
                 0 | 1 if depth > 0 => self.branch(depth, around),
                 2 | 3 if depth > 0 && self.loops < 12 => self.turns(depth, uniform),
+                8 if self.next(3) == 0 => self.counts(),
                 4 if around.is_some() || self.ends => {
                     let p = self.p();
                     let target = match (around, self.next(8)) {
@@ -466,6 +467,39 @@ impl Generator {
             let _ = writeln!(self.text, "bra {end};");
         }
         let _ = writeln!(self.text, "{end}:");
+    }
+
+    /// A loop of arithmetic on few registers, with as many turns in all lanes: two warps may run it in lock step.
+    fn counts(&mut self) {
+        let head = self.label();
+        self.counters += 1;
+        let counter = format!("%r{}", 70 + self.counters % 25);
+        let turns = self.next(20) + 1;
+        let registers = [self.r(), self.r(), self.r()];
+        let _ = writeln!(self.text, "mov.u32 {counter}, 0;\n{head}:");
+        for _ in 0..=self.next(5) {
+            let op = self.pick(&[
+                "add.u32",
+                "sub.u32",
+                "mul.lo.u32",
+                "xor.b32",
+                "and.b32",
+                "shr.u32",
+                "max.s32",
+                "shl.b32",
+            ]);
+            let [d, a, b] = [(); 3].map(|()| self.next(3) as usize);
+            let b = match self.next(3) {
+                0 => counter.clone(),
+                1 => format!("{}", self.next(31)),
+                _ => registers[b].clone(),
+            };
+            let _ = writeln!(self.text, "{op} {}, {}, {b};", registers[d], registers[a]);
+        }
+        let _ = writeln!(
+            self.text,
+            "add.u32 {counter}, {counter}, 1; setp.ne.u32 %p8, {counter}, {turns}; @%p8 bra {head};"
+        );
     }
 
     /// A loop: for as many turns in all lanes, or for as many as each lane's register says.
