@@ -17,18 +17,23 @@ use tessera_softgpu::{Options, SoftGpu};
 struct Progress {
     /// Last completed number; also looked at without the lock, as the guest looks at its completion record.
     done: AtomicU64,
+    /// The number that is slept for; nobody is woken for another, as in a completion record.
+    wanted: AtomicU64,
     fault: Mutex<Option<Fault>>,
     changed: Condvar,
 }
 
 impl StreamSink for Progress {
     fn completed(&self, seq: u64, result: Result<(), Fault>) {
+        let failed = result.is_err();
         let mut fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(new) = result {
             fault.get_or_insert(new);
         }
         self.done.store(seq, Ordering::Release);
-        self.changed.notify_all();
+        if failed || seq >= self.wanted.load(Ordering::Relaxed) {
+            self.changed.notify_all();
+        }
     }
 }
 
@@ -40,6 +45,7 @@ impl Progress {
             std::hint::spin_loop();
         }
         let mut fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        self.wanted.store(seq, Ordering::Relaxed);
         while self.done.load(Ordering::Acquire) < seq {
             fault = self.changed.wait(fault).unwrap_or_else(PoisonError::into_inner);
         }

@@ -2,11 +2,15 @@
 //!
 //! ```text
 //!  0       8       16          24      28      32        36     40        48        56
-//!  ┌───────┬───────┬───────────┬───────┬───────┬─────────┬──────┬─────────┬─────────┬────┐
-//!  │ value │ time  │ error_seq │ error │ fault │ version │ bell │ waiters │ retired │ -  │   one cache line
-//!  └───────┴───────┴───────────┴───────┴───────┴─────────┴──────┴─────────┴─────────┴────┘
-//!    worker ──────────────────────────────────────────────────▶    guest      worker
+//!  ┌───────┬───────┬───────────┬───────┬───────┬─────────┬──────┬─────────┬─────────┬────────┐
+//!  │ value │ time  │ error_seq │ error │ fault │ version │ bell │ waiters │ retired │ wanted │   one cache line
+//!  └───────┴───────┴───────────┴───────┴───────┴─────────┴──────┴─────────┴─────────┴────────┘
+//!    worker ──────────────────────────────────────────────────▶    guest      worker     both
 //! ```
+//!
+//! **Who is woken.** A waiter lowers `wanted` to the value it waits for before it sleeps; the worker wakes only when `value` reaches
+//! `wanted`, so a guest that waits for the last of a thousand operations is woken once. Whoever wakes raises `wanted` to the top first
+//! and rings the bell after: a waiter that came in between finds the bell rung and lowers `wanted` again.
 //!
 //! `value` only rises while one object owns the record. The fields up to `fault` are read together under `version` (odd while
 //! they change). The guest chooses which record an object uses and a `token` that rises with every use; the worker stores the
@@ -45,6 +49,7 @@ pub(crate) struct Words<'a> {
     pub(crate) bell: &'a AtomicU32,
     pub(crate) waiters: &'a AtomicU32,
     retired: &'a AtomicU64,
+    wanted: &'a AtomicU64,
 }
 
 impl<'a> Words<'a> {
@@ -59,6 +64,7 @@ impl<'a> Words<'a> {
             bell: aperture.u32_at(offset + 36)?,
             waiters: aperture.u32_at(offset + 40)?,
             retired: aperture.u64_at(offset + 48)?,
+            wanted: aperture.u64_at(offset + 56)?,
         })
     }
 
@@ -99,20 +105,27 @@ impl<'a> Words<'a> {
         self.version.fetch_add(1, Ordering::Release);
     }
 
-    /// Wakes whoever sleeps on this record; after a store. Wakes nobody, without a system call, when nobody sleeps.
-    pub(crate) fn ring(&self, carrier: &dyn Carrier) {
+    /// Wakes whoever sleeps on this record for what was just stored: `reached` is the value, `None` something that all want to know.
+    /// Wakes nobody, without a system call, when nobody sleeps for that.
+    pub(crate) fn ring(&self, carrier: &dyn Carrier, reached: Option<u64>) {
         fence(Ordering::SeqCst);
-        if self.waiters.load(Ordering::Relaxed) != 0 {
+        if self.waiters.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        if reached.is_none_or(|value| value >= self.wanted.load(Ordering::Relaxed)) {
+            self.wanted.store(u64::MAX, Ordering::Relaxed);
             self.bell.fetch_add(1, Ordering::Release);
             carrier.waker().wake(self.bell, i32::MAX);
         }
     }
 
-    /// Spins, then sleeps, until `done`; `Err` when the worker is gone.
+    /// Spins, then sleeps, until `done`, which a value of `target` or something else than a value makes true; `Err` when the worker is
+    /// gone.
     pub(crate) fn wait_until(
         &self,
         carrier: &dyn Carrier,
         spin: &Spin,
+        target: u64,
         mut done: impl FnMut() -> bool,
     ) -> Result<(), ChannelError> {
         if done() || spin.until(&mut done) {
@@ -123,6 +136,7 @@ impl<'a> Words<'a> {
         let mut sleeps = 0u32;
         let result = loop {
             let bell = self.bell.load(Ordering::Acquire);
+            self.wanted.fetch_min(target, Ordering::Relaxed);
             fence(Ordering::SeqCst);
             if done() {
                 break Ok(());
@@ -309,7 +323,7 @@ impl Records {
     pub fn wait(&self, completion: Completion, target: u64) -> Result<Progress, ChannelError> {
         let words = self.words(completion.index)?;
         let session = self.words(SESSION)?;
-        words.wait_until(self.carrier.as_ref(), &self.spin, || {
+        words.wait_until(self.carrier.as_ref(), &self.spin, target, || {
             words.value.load(Ordering::Acquire) >= target
                 || words.fault.load(Ordering::Acquire) != 0
                 || words.retired.load(Ordering::Acquire) >= completion.token
@@ -390,10 +404,12 @@ impl RecordWriter {
 
     fn change(&self, change: impl FnOnce(&mut Progress)) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let fault = state.fault;
         change(&mut state);
         if let Ok(words) = Words::at(&self.aperture, self.offset) {
             words.write(&state);
-            words.ring(self.carrier.as_ref());
+            let reached = (state.fault == fault).then_some(state.value);
+            words.ring(self.carrier.as_ref(), reached);
         }
     }
 
@@ -452,7 +468,7 @@ impl Drop for RecordWriter {
             // The next user of the record may look at it before the worker has heard of that use: it must find nothing old.
             words.write(&Progress::default());
             words.retired.store(self.token, Ordering::Release);
-            words.ring(self.carrier.as_ref());
+            words.ring(self.carrier.as_ref(), None);
         }
     }
 }

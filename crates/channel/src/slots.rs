@@ -74,7 +74,7 @@ impl Slots {
         );
         let words = Words::at(&self.aperture, place)?;
         words.value.store(call, Ordering::Release);
-        words.ring(carrier);
+        words.ring(carrier, None);
         Ok(())
     }
 
@@ -89,7 +89,7 @@ impl Slots {
         let place = self.place(call)?;
         let words = Words::at(&self.aperture, place)?;
         let answered = || words.value.load(Ordering::Acquire) == call;
-        words.wait_until(carrier, spin, || answered() || ended())?;
+        words.wait_until(carrier, spin, 0, || answered() || ended())?;
         if !answered() {
             return Ok(None);
         }

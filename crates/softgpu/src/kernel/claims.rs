@@ -21,8 +21,11 @@ use tessera_engine::{Cta, NextBlock, Why};
 
 /// Time that the blocks of one claim take, about.
 const CLAIM_NS: u64 = 15_000;
+/// Time below which a claim is not cut for the sake of an equal end: beginning it would cost more than waiting for it.
+const LEAST_CLAIM_NS: u64 = 2_000;
 /// Blocks of one claim at most.
-const MOST_CLAIMED: u64 = 64;
+const MOST_CLAIMED: u64 = 256;
+
 #[derive(Default)]
 pub(super) struct Parked {
     ready: VecDeque<(u64, Cta)>,
@@ -118,7 +121,10 @@ impl Kernel {
             return 1;
         }
         // All executors are to be done at the same time.
-        let share = left / (2 * u64::from(self.context.shared.executors.max(1)));
+        let share = match u64::from(self.context.shared.executors) {
+            0 | 1 => left,
+            executors => (left / (2 * executors)).max(LEAST_CLAIM_NS / block_ns),
+        };
         (CLAIM_NS / block_ns).min(share).clamp(1, MOST_CLAIMED)
     }
 
