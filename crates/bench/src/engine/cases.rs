@@ -121,6 +121,7 @@ pub(super) const CASES: [Case; 18] = [
     },
     Case {
         title: "matrix product, tiles of 16 x 16",
+        batch: 2,
         name: "matmul_tiled",
         n: 512,
         bytes: [M; 3],
@@ -145,6 +146,7 @@ pub(super) const CASES: [Case; 18] = [
     },
     Case {
         title: "sum with shuffles, 16 M",
+        batch: 4,
         name: "reduce_shfl",
         n: 16 << 20,
         bytes: [64 * M, 64, 64 * 1024],
@@ -155,6 +157,7 @@ pub(super) const CASES: [Case; 18] = [
     },
     Case {
         title: "sum by trees in shared memory, 4 M",
+        batch: 4,
         name: "reduce_tree",
         n: 4 << 20,
         bytes: [16 * M, 64, 32_768],
@@ -165,6 +168,7 @@ pub(super) const CASES: [Case; 18] = [
     },
     Case {
         title: "histogram, 4 M",
+        batch: 4,
         name: "histogram",
         n: 4 << 20,
         bytes: [16 * M, 64, 1024],
@@ -175,6 +179,7 @@ pub(super) const CASES: [Case; 18] = [
     },
     Case {
         title: "n-body, 4096",
+        batch: 4,
         name: "nbody",
         simd: true,
         n: 4096,
@@ -186,6 +191,7 @@ pub(super) const CASES: [Case; 18] = [
     },
     Case {
         title: "SHA-256",
+        batch: 8,
         name: "sha256",
         simd: true,
         n: 65_536,
@@ -196,6 +202,7 @@ pub(super) const CASES: [Case; 18] = [
     },
     Case {
         title: "integer hash",
+        batch: 8,
         name: "hash",
         simd: true,
         n: 1 << 18,
@@ -206,6 +213,7 @@ pub(super) const CASES: [Case; 18] = [
     },
     Case {
         title: "Collatz",
+        batch: 4,
         name: "collatz",
         n: 1 << 17,
         bytes: [64, 64, M / 2],
@@ -224,6 +232,7 @@ pub(super) const CASES: [Case; 18] = [
     },
     Case {
         title: "transpose, 2048",
+        batch: 4,
         name: "transpose",
         n: 2048,
         bytes: [16 * M, 64, 16 * M],
@@ -234,6 +243,7 @@ pub(super) const CASES: [Case; 18] = [
     },
     Case {
         title: "stencil, 2048",
+        batch: 4,
         name: "stencil",
         n: 2048,
         bytes: [16 * M, 64, 16 * M],
@@ -263,6 +273,7 @@ pub(super) const CASES: [Case; 18] = [
     },
     Case {
         title: "matrix product, mma.sync f16",
+        batch: 2,
         name: "matmul_mma",
         n: 512,
         bytes: [M / 2, M / 2, M],
