@@ -9,6 +9,10 @@
 #![deny(clippy::cast_possible_wrap, clippy::cast_sign_loss, clippy::ptr_as_ptr)]
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
 
+/// The worker's allocator: what is measured in this process is what the worker does.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod driver;
 mod engine;
 mod floor;
