@@ -204,6 +204,7 @@ impl<S: SpaceTag, W: Width> Body for Atomic<S, W> {
             let number = o.flags >> NUMBER & KINDS;
             let site = site_of(cx, S::KIND, &o);
             let plain = S::KIND == Kind::Shared && shared_is_private(cx);
+            let adds = W::ADDS && number == ADD;
             if number == CAS || number == EXCH {
                 cx.spin = true;
             }
@@ -215,10 +216,7 @@ impl<S: SpaceTag, W: Width> Body for Atomic<S, W> {
                 let ad = addresses::<I>(cx, &o, chunk);
                 let (b, step) = cx.source(o.b, W::L::BYTES);
                 let b = W::L::load(b.add(chunk * step));
-                let (c, step) = cx.source(o.c, W::L::BYTES);
-                let c = W::L::load(c.add(chunk * step));
                 let mut old = [W::L::default(); CHUNK];
-                let adds = W::ADDS && number == ADD;
                 let what = (W::BYTES, alignment(&o, W::BYTES), chunk, Access::Write);
                 let done = adds
                     && if o.d == NO_OPERAND {
@@ -226,10 +224,13 @@ impl<S: SpaceTag, W: Width> Body for Atomic<S, W> {
                     } else {
                         add_chunk::<W, I, true>(&*site, &ad, (m, what.1), &b, &mut old, plain)
                     };
-                let fine = done
-                    || each_lane::<I>(cx, op, S::KIND, site, &ad, m, what, |i, p| {
+                let fine = done || {
+                    let (c, step) = cx.source(o.c, W::L::BYTES);
+                    let c = W::L::load(c.add(chunk * step));
+                    each_lane::<I>(cx, op, S::KIND, site, &ad, m, what, |i, p| {
                         old[i] = W::exchange(p, number, b[i], c[i], plain);
-                    });
+                    })
+                };
                 if !fine {
                     return std::ptr::null();
                 }
