@@ -205,9 +205,9 @@ pub trait StreamSink: Send + Sync {
     /// The operation with this number is done and its effects are visible.
     fn completed(&self, seq: u64, result: Result<(), Fault>);
 
-    /// The stream has come to a host function ([`Operation::HostCall`]); what is behind it waits until `call` is finished. Host functions
-    /// of one stream come one after the other, in the order submitted.
-    fn host_call(&self, call: HostCall) {
+    /// The stream has come to a host function ([`Operation::HostCall`]), submitted with this number, alone or in a graph; what is behind
+    /// it waits until `call` is finished. Host functions of one stream come one after the other, in the order submitted.
+    fn host_call(&self, _seq: u64, call: HostCall) {
         call.finish();
     }
 }

@@ -8,21 +8,20 @@
 //!                                     └──▶ record.error (refused, once) or the context's fault (sticky)
 //! ```
 //!
-//! Host functions run on a thread of the guest: [`Gate`] counts those that were queued and have not run, and posting to a stream
-//! waits while there are some, which keeps the order that CUDA promises.
+//! Host functions are operations like any other; [`HostQueue`] has the stream's functions.
 
 use crate::abi::{DefaultStream, STREAM_LEGACY, STREAM_PER_THREAD};
 use crate::code::{Answer, Code};
 use crate::context::{Context, Core, PRIORITIES, Record, code_of, fence};
 use crate::current;
 use crate::event::Event;
-use crate::hostfn::Gate;
+use crate::hostfn::{self, HostFunction, HostQueue};
 use crate::printf;
 use crate::state::{self, Driver};
 use crate::types::{CUgraphEdgeData, Caller, Handle};
 use std::cell::RefCell;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tessera_channel::Progress;
 use tessera_wire::Posted;
 use tessera_wire::messages::{StreamCreate, StreamDestroy, StreamWaitEvent};
@@ -43,7 +42,7 @@ pub(crate) struct Stream {
     reported: AtomicU64,
     /// Everything up to this sequence number has completed, and the program knows what was refused of it.
     checked: AtomicU64,
-    pub(crate) gate: Gate,
+    host: Mutex<Option<Arc<HostQueue>>>,
 }
 
 /// Where handles of streams that programs never see start: legacy and per-thread streams. The channel's handles are 64-bit; table
@@ -80,7 +79,7 @@ impl Stream {
             posted: AtomicU64::new(0),
             reported: AtomicU64::new(0),
             checked: AtomicU64::new(0),
-            gate: Gate::default(),
+            host: Mutex::default(),
         })
     }
 
@@ -105,6 +104,17 @@ impl Stream {
         self.record.0
     }
 
+    /// The stream's host functions.
+    pub(crate) fn host_queue(&self, driver: &Driver) -> Answer<Arc<HostQueue>> {
+        let mut host = self.host.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(queue) = &*host {
+            return Ok(Arc::clone(queue));
+        }
+        let queue = HostQueue::create(driver, self.handle)?;
+        *host = Some(Arc::clone(&queue));
+        Ok(queue)
+    }
+
     pub(crate) fn is_blocking(&self) -> bool {
         self.flags & FLAG_NON_BLOCKING == 0
     }
@@ -117,7 +127,6 @@ impl Stream {
         tail: &[u8],
         build: impl FnOnce(u64) -> M,
     ) -> Answer<u64> {
-        self.gate.pass(self)?;
         let seq = driver.session.post_with(tail, build)?;
         self.posted.fetch_max(seq, Ordering::Release);
         Ok(seq)
@@ -127,9 +136,6 @@ impl Stream {
     pub(crate) fn query(&self) -> Answer {
         let driver = state::driver()?;
         let posted = self.posted.load(Ordering::Acquire);
-        if !self.gate.is_open() {
-            return Err(Code::NOT_READY);
-        }
         if driver.session.records().value(self.record.0) < posted {
             // A worker that is gone completes nothing: a program that polls must hear of it, not wait for ever.
             return Err(state::not_ready(driver));
@@ -179,14 +185,8 @@ impl Stream {
     }
 
     /// Waits for everything posted so far.
-    pub(crate) fn wait_posted(&self) -> Answer {
-        self.wait(self.posted.load(Ordering::Acquire))
-    }
-
-    /// Waits for everything posted so far, host functions included.
     pub(crate) fn synchronize(&self) -> Answer {
-        self.gate.wait()?;
-        self.wait_posted()
+        self.wait(self.posted.load(Ordering::Acquire))
     }
 
     /// Waits like [`Stream::synchronize`], for a context that is being destroyed.
@@ -202,6 +202,14 @@ impl Stream {
 
     fn destroy(&self, driver: &Driver) -> Answer {
         Ok(driver.session.post(&StreamDestroy { stream: self.handle }, &[])?)
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if let Some(queue) = self.host.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            queue.close();
+        }
     }
 }
 
@@ -320,7 +328,6 @@ pub(crate) fn stream_destroy(stream: Handle) -> Answer {
     }
     let stream = driver.streams.remove(stream)?;
     stream.core.check_alive()?;
-    stream.gate.wait()?;
     stream.destroy(driver)
 }
 
@@ -496,19 +503,8 @@ pub(crate) fn stream_add_callback(
         return Err(Code::INVALID_VALUE);
     }
     let stream = stream(default, handle)?;
-    let data = user_data.address();
-    crate::hostfn::enqueue(
+    hostfn::launch(
         &stream,
-        Box::new(move |status| {
-            // SAFETY: the program gave this function and its argument for exactly this call.
-            unsafe {
-                callback(
-                    handle,
-                    status,
-                    std::ptr::with_exposed_provenance_mut(usize::try_from(data).unwrap_or(0)),
-                );
-            };
-        }),
-        true,
+        HostFunction::callback(callback, handle, user_data.address()),
     )
 }

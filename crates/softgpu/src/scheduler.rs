@@ -337,7 +337,8 @@ impl Scheduler {
         }
         let (shared, called) = (Arc::clone(&task.context().shared), Arc::clone(task));
         let finish = move || shared.scheduler.finish(called, None, false);
-        task.stream.sink.host_call(HostCall::new(Box::new(finish)));
+        let call = HostCall::new(Box::new(finish));
+        task.stream.sink.host_call(task.seq, call);
         true
     }
 

@@ -3,7 +3,7 @@
 //! ```text
 //!   StreamSink::completed(seq, Ok)  ─▶ record.value = seq
 //!   StreamSink::completed(seq, Err) ─▶ ContextState::poison: the context's record, and every stream's and event's of it
-//!   StreamSink::host_call(call)     ─▶ kept until HostDone, the stream's second record counts it
+//!   StreamSink::host_call(seq, call) ▶ kept until HostDone; the stream's second record counts it, record.time = its seq
 //!   EventSink::recorded(g, ns)      ─▶ record.value = g, record.time = ns
 //!   Printer::print(text)            ─▶ kept for PrintfDrain, the context's record.value = bytes printed so far
 //! ```
@@ -175,9 +175,11 @@ impl StreamSink for StreamState {
         self.left();
     }
 
-    fn host_call(&self, call: HostCall) {
+    fn host_call(&self, seq: u64, call: HostCall) {
         let mut host = self.host();
-        let Some(record) = host.record.clone().filter(|_| !host.closed) else {
+        // A guest that has learned of a fault answers for functions that it was not told of, once and perhaps before this.
+        let ended = host.closed || self.context.fault().is_some();
+        let Some(record) = host.record.clone().filter(|_| !ended) else {
             drop(host);
             return call.finish();
         };
@@ -186,7 +188,7 @@ impl StreamSink for StreamState {
         let begun = host.begun;
         // Only then may the guest learn of it, since it may answer at once.
         drop(host);
-        record.complete(begun);
+        record.complete_at(begun, seq);
     }
 }
 

@@ -91,7 +91,7 @@ struct Sink {
 }
 
 impl StreamSink for Sink {
-    fn host_call(&self, call: HostCall) {
+    fn host_call(&self, _seq: u64, call: HostCall) {
         self.calls.lock().expect("lock").push(call);
         self.changed.notify_all();
     }

@@ -1,0 +1,344 @@
+// Streams through the driver API: functions of the host among the work, while other threads post, at faults and at the end.
+#include "check.cuh"
+
+#include <atomic>
+#include <chrono>
+#include <cuda.h>
+#include <dlfcn.h>
+#include <string>
+#include <sys/wait.h>
+#include <thread>
+#include <unistd.h>
+
+// The driver's functions are looked up by the names that its header gives them, versions and default stream included.
+#define TEXT_(name) #name
+#define TEXT(name) TEXT_(name)
+#define DRIVER(name) static const auto d_##name = reinterpret_cast<decltype(&name)>(symbol(TEXT(name)))
+#define DRIVER_EXPECT(call, code)                                                    \
+    do {                                                                             \
+        CUresult got_ = (call);                                                      \
+        if (got_ != (code)) fail("line %d: %s is %d", __LINE__, #call, int(got_));   \
+    } while (0)
+#define OK(call) DRIVER_EXPECT(call, CUDA_SUCCESS)
+
+static void *symbol(const char *name) {
+    static void *library = dlopen("libcuda.so.1", RTLD_NOW);
+    if (library == nullptr) fail("no libcuda.so.1");
+    void *address = dlsym(library, name);
+    if (address == nullptr) fail("no %s", name);
+    return address;
+}
+
+DRIVER(cuInit);
+DRIVER(cuCtxCreate);
+DRIVER(cuCtxDestroy);
+DRIVER(cuCtxGetCurrent);
+DRIVER(cuCtxSetCurrent);
+DRIVER(cuCtxSynchronize);
+DRIVER(cuDevicePrimaryCtxRetain);
+DRIVER(cuEventCreate);
+DRIVER(cuEventDestroy);
+DRIVER(cuEventQuery);
+DRIVER(cuEventRecord);
+DRIVER(cuEventSynchronize);
+DRIVER(cuLaunchHostFunc);
+DRIVER(cuLaunchKernel);
+DRIVER(cuMemAlloc);
+DRIVER(cuMemFree);
+DRIVER(cuMemFreeHost);
+DRIVER(cuMemHostAlloc);
+DRIVER(cuMemsetD32Async);
+DRIVER(cuModuleGetFunction);
+DRIVER(cuModuleLoadData);
+DRIVER(cuStreamAddCallback);
+DRIVER(cuStreamCreate);
+DRIVER(cuStreamDestroy);
+DRIVER(cuStreamQuery);
+DRIVER(cuStreamSynchronize);
+DRIVER(cuStreamWaitEvent);
+
+static CUstream stream() {
+    CUstream made;
+    OK(d_cuStreamCreate(&made, CU_STREAM_NON_BLOCKING));
+    return made;
+}
+
+// Words that host and device share.
+struct Shared {
+    unsigned *host;
+    CUdeviceptr device;
+    explicit Shared(size_t words) {
+        void *made;
+        OK(d_cuMemHostAlloc(&made, words * 4, CU_MEMHOSTALLOC_PORTABLE | CU_MEMHOSTALLOC_DEVICEMAP));
+        host = static_cast<unsigned *>(made);
+        std::memset(host, 0, words * 4);
+        device = reinterpret_cast<CUdeviceptr>(made);
+    }
+    ~Shared() { OK(d_cuMemFreeHost(host)); }
+    unsigned read(size_t i) const { return __atomic_load_n(&host[i], __ATOMIC_SEQ_CST); }
+    void write(size_t i, unsigned value) { __atomic_store_n(&host[i], value, __ATOMIC_SEQ_CST); }
+};
+
+template <typename Condition> void until(Condition condition) {
+    while (!condition()) std::this_thread::yield();
+}
+
+// Holds a stream up until it is opened.
+struct Barrier {
+    std::atomic<bool> reached{false}, open{false}, passed{false};
+    static void wait(void *self) {
+        Barrier &barrier = *static_cast<Barrier *>(self);
+        barrier.reached = true;
+        until([&] { return barrier.open.load(); });
+        barrier.passed = true;
+    }
+};
+
+static void count(void *counter) { ++*static_cast<std::atomic<int> *>(counter); }
+
+// Thousands of functions in several streams, each between two writes of the device.
+static void order() {
+    const int streams = 3, rounds = 1500;
+    struct Lane {
+        CUstream stream;
+        Shared word{1};
+        std::vector<unsigned> before, after;
+    };
+    struct Step {
+        Lane *lane;
+        unsigned round;
+    };
+    std::vector<Lane> lanes(streams);
+    std::vector<Step> steps(streams * rounds);
+    auto look = [](void *data) {
+        Step &step = *static_cast<Step *>(data);
+        step.lane->before.push_back(step.lane->word.read(0));
+        std::this_thread::yield();
+        step.lane->after.push_back(step.lane->word.read(0));
+    };
+    for (Lane &lane : lanes) lane.stream = stream();
+    for (unsigned r = 0; r < rounds; ++r)
+        for (int s = 0; s < streams; ++s) {
+            Step &step = steps[s * rounds + r];
+            step = {&lanes[s], r};
+            OK(d_cuMemsetD32Async(lanes[s].word.device, r + 1, 1, lanes[s].stream));
+            OK(d_cuLaunchHostFunc(lanes[s].stream, look, &step));
+        }
+    for (Lane &lane : lanes) {
+        OK(d_cuStreamSynchronize(lane.stream));
+        OK(d_cuStreamQuery(lane.stream));
+        EXPECT(lane.before.size() == rounds && lane.after.size() == rounds);
+        for (unsigned r = 0; r < rounds; ++r) EXPECT(lane.before[r] == r + 1 && lane.after[r] == r + 1);
+        OK(d_cuStreamDestroy(lane.stream));
+    }
+}
+
+// Nobody who posts waits for a function: work behind it, in its own stream and in others, is accepted while it runs.
+static void posting() {
+    Shared words(4);
+    CUstream held = stream(), free = stream(), blocking;
+    OK(d_cuStreamCreate(&blocking, CU_STREAM_DEFAULT));
+    CUevent event;
+    OK(d_cuEventCreate(&event, CU_EVENT_DISABLE_TIMING));
+    Barrier barrier;
+    OK(d_cuLaunchHostFunc(held, Barrier::wait, &barrier));
+    for (unsigned i = 0; i < 100; ++i) OK(d_cuMemsetD32Async(words.device, i + 1, 1, held));
+    OK(d_cuEventRecord(event, held));
+    OK(d_cuStreamWaitEvent(free, event, 0));
+    OK(d_cuMemsetD32Async(words.device + 4, 2, 1, free));
+    until([&] { return barrier.reached.load(); });
+    OK(d_cuMemsetD32Async(words.device + 8, 3, 1, blocking));
+    OK(d_cuStreamSynchronize(blocking));
+    EXPECT(words.read(2) == 3 && words.read(0) == 0 && words.read(1) == 0);
+    DRIVER_EXPECT(d_cuStreamQuery(held), CUDA_ERROR_NOT_READY);
+    DRIVER_EXPECT(d_cuStreamQuery(free), CUDA_ERROR_NOT_READY);
+    DRIVER_EXPECT(d_cuEventQuery(event), CUDA_ERROR_NOT_READY);
+    barrier.open = true;
+    OK(d_cuStreamSynchronize(free));
+    EXPECT(barrier.passed && words.read(0) == 100 && words.read(1) == 2);
+    // The legacy stream waits for blocking streams.
+    Barrier second;
+    OK(d_cuLaunchHostFunc(blocking, Barrier::wait, &second));
+    OK(d_cuMemsetD32Async(words.device + 12, 4, 1, CU_STREAM_LEGACY));
+    until([&] { return second.reached.load(); });
+    DRIVER_EXPECT(d_cuStreamQuery(CU_STREAM_LEGACY), CUDA_ERROR_NOT_READY);
+    EXPECT(words.read(3) == 0);
+    second.open = true;
+    OK(d_cuStreamSynchronize(CU_STREAM_LEGACY));
+    EXPECT(second.passed && words.read(3) == 4);
+    OK(d_cuEventDestroy(event));
+    for (CUstream s : {held, free, blocking}) OK(d_cuStreamDestroy(s));
+}
+
+// More work behind a function than any queue holds, posted by two threads, functions of their own among it.
+static void flood() {
+    const int each = 60000;
+    Shared words(2);
+    CUcontext context;
+    OK(d_cuCtxGetCurrent(&context));
+    CUstream s = stream();
+    Barrier barrier;
+    std::atomic<int> called{0}, posted{0};
+    OK(d_cuLaunchHostFunc(s, Barrier::wait, &barrier));
+    auto post = [&](unsigned word) {
+        OK(d_cuCtxSetCurrent(context));
+        for (unsigned i = 0; i < each; ++i) {
+            OK(d_cuMemsetD32Async(words.device + 4 * word, i + 1, 1, s));
+            if (i % 100 == 0) OK(d_cuLaunchHostFunc(s, count, &called));
+            ++posted;
+        }
+    };
+    std::thread one(post, 0), two(post, 1);
+    until([&] { return barrier.reached && posted > 500; });
+    // Both threads come to a stop where all is full; nothing else can be seen of that here.
+    for (int before = -1, now = posted; before != now; now = posted) {
+        before = now;
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
+    EXPECT(called == 0);
+    barrier.open = true;
+    one.join();
+    two.join();
+    OK(d_cuStreamSynchronize(s));
+    EXPECT(called == 2 * (each / 100) && words.read(0) == each && words.read(1) == each);
+    OK(d_cuStreamDestroy(s));
+}
+
+// What a function may call.
+static void inside() {
+    struct Seen {
+        CUresult synchronize, allocate, launch, current;
+        CUstream stream;
+    } seen;
+    auto look = [](void *data) {
+        Seen &seen = *static_cast<Seen *>(data);
+        CUdeviceptr memory;
+        CUcontext context;
+        seen.synchronize = d_cuStreamSynchronize(seen.stream);
+        seen.allocate = d_cuMemAlloc(&memory, 4);
+        seen.launch = d_cuLaunchHostFunc(seen.stream, count, nullptr);
+        seen.current = d_cuCtxGetCurrent(&context);
+    };
+    seen.stream = stream();
+    OK(d_cuLaunchHostFunc(seen.stream, look, &seen));
+    OK(d_cuStreamSynchronize(seen.stream));
+    EXPECT(seen.synchronize == CUDA_ERROR_NOT_PERMITTED && seen.allocate == CUDA_ERROR_NOT_PERMITTED);
+    EXPECT(seen.launch == CUDA_ERROR_NOT_PERMITTED && seen.current == CUDA_SUCCESS);
+    DRIVER_EXPECT(d_cuLaunchHostFunc(seen.stream, nullptr, nullptr), CUDA_ERROR_INVALID_VALUE);
+    DRIVER_EXPECT(d_cuStreamAddCallback(seen.stream, nullptr, nullptr, 0), CUDA_ERROR_INVALID_VALUE);
+    OK(d_cuStreamDestroy(seen.stream));
+}
+
+// Streams and contexts that are destroyed while functions are pending.
+static void destruction() {
+    CUstream s = stream();
+    Barrier barrier;
+    std::atomic<int> called{0};
+    OK(d_cuLaunchHostFunc(s, Barrier::wait, &barrier));
+    OK(d_cuLaunchHostFunc(s, count, &called));
+    until([&] { return barrier.reached.load(); });
+    OK(d_cuStreamDestroy(s));
+    EXPECT(called == 0);
+    barrier.open = true;
+    until([&] { return called == 1; });
+    CUcontext before, context;
+    OK(d_cuCtxGetCurrent(&before));
+#if CUDA_VERSION >= 13000
+    OK(d_cuCtxCreate(&context, nullptr, 0, 0));
+#else
+    OK(d_cuCtxCreate(&context, 0, 0));
+#endif
+    s = stream();
+    for (int i = 0; i < 20; ++i) OK(d_cuLaunchHostFunc(s, count, &called));
+    OK(d_cuCtxDestroy(context));
+    EXPECT(called == 21);
+    OK(d_cuCtxSetCurrent(before));
+}
+
+// After a fault callbacks run with its code, functions of cuLaunchHostFunc do not.
+static void fault() {
+    static const char wild[] = ".version 7.0\n.target sm_70\n.address_size 64\n"
+                               ".visible .entry wild() { .reg .b64 %a; mov.u64 %a, 64; st.global.u32 [%a], 1; ret; }\n";
+    struct Called {
+        std::atomic<int> good{0}, bad{0}, plain{0};
+        CUstream stream;
+    } called;
+    auto callback = [](CUstream stream, CUresult status, void *data) {
+        Called &called = *static_cast<Called *>(data);
+        if (stream != called.stream) fail("a callback got another stream");
+        if (status == CUDA_SUCCESS) ++called.good;
+        if (status == CUDA_ERROR_ILLEGAL_ADDRESS) ++called.bad;
+    };
+    CUcontext before, context;
+    OK(d_cuCtxGetCurrent(&before));
+#if CUDA_VERSION >= 13000
+    OK(d_cuCtxCreate(&context, nullptr, 0, 0));
+#else
+    OK(d_cuCtxCreate(&context, 0, 0));
+#endif
+    CUmodule module;
+    CUfunction function;
+    OK(d_cuModuleLoadData(&module, wild));
+    OK(d_cuModuleGetFunction(&function, module, "wild"));
+    called.stream = stream();
+    Barrier barrier;
+    OK(d_cuStreamAddCallback(called.stream, callback, &called, 0));
+    OK(d_cuLaunchHostFunc(called.stream, Barrier::wait, &barrier));
+    OK(d_cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, called.stream, nullptr, nullptr));
+    OK(d_cuLaunchHostFunc(called.stream, count, &called.plain));
+    for (int i = 0; i < 3; ++i) OK(d_cuStreamAddCallback(called.stream, callback, &called, 0));
+    barrier.open = true;
+    DRIVER_EXPECT(d_cuStreamSynchronize(called.stream), CUDA_ERROR_ILLEGAL_ADDRESS);
+    until([&] { return called.bad == 3; });
+    EXPECT(called.good == 1 && called.plain == 0);
+    OK(d_cuCtxDestroy(context));
+    OK(d_cuCtxSetCurrent(before));
+}
+
+// A process that ends, or has a child, while a function is pending that never returns and all queues are full.
+static void ends(const char *program) {
+    std::string command = std::string(program) + " pending";
+    int status = std::system(command.c_str());
+    EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+}
+
+static int pending() {
+    static Barrier barrier;
+    CUstream s = stream();
+    static std::atomic<int> posted{0};
+    CUcontext context;
+    OK(d_cuCtxGetCurrent(&context));
+    OK(d_cuLaunchHostFunc(s, Barrier::wait, &barrier));
+    until([&] { return barrier.reached.load(); });
+    // Never given back: that would be one more thing to wait for.
+    static Shared &word = *new Shared(1);
+    std::thread([=] {
+        OK(d_cuCtxSetCurrent(context));
+        for (;; ++posted) d_cuMemsetD32Async(word.device, 1, 1, s);
+    }).detach();
+    for (int before = -1, now = posted; before != now || now == 0; now = posted) {
+        before = now;
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
+    pid_t child = fork();
+    if (child == 0) _exit(d_cuStreamSynchronize(s) == CUDA_ERROR_NOT_INITIALIZED ? 5 : 1);
+    int status = 0;
+    EXPECT(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 5);
+    std::exit(7);
+}
+
+int main(int argc, char **argv) {
+    OK(d_cuInit(0));
+    CUcontext primary;
+    OK(d_cuDevicePrimaryCtxRetain(&primary, 0));
+    OK(d_cuCtxSetCurrent(primary));
+    if (argc > 1) return pending();
+    order();
+    posting();
+    flood();
+    inside();
+    destruction();
+    fault();
+    ends(argv[0]);
+    return passed("streams");
+}
