@@ -1,4 +1,5 @@
-// Streams through the driver API: functions of the host among the work, while other threads post, at faults and at the end.
+// Streams through the driver API: functions of the host among the work, while other threads post, at faults and at the end; values
+// in memory that streams wait for and write.
 #include "check.cuh"
 
 #include <atomic>
@@ -35,6 +36,7 @@ DRIVER(cuCtxDestroy);
 DRIVER(cuCtxGetCurrent);
 DRIVER(cuCtxSetCurrent);
 DRIVER(cuCtxSynchronize);
+DRIVER(cuDeviceGetAttribute);
 DRIVER(cuDevicePrimaryCtxRetain);
 DRIVER(cuEventCreate);
 DRIVER(cuEventDestroy);
@@ -47,15 +49,21 @@ DRIVER(cuMemAlloc);
 DRIVER(cuMemFree);
 DRIVER(cuMemFreeHost);
 DRIVER(cuMemHostAlloc);
+DRIVER(cuMemcpyDtoH);
 DRIVER(cuMemsetD32Async);
 DRIVER(cuModuleGetFunction);
 DRIVER(cuModuleLoadData);
 DRIVER(cuStreamAddCallback);
+DRIVER(cuStreamBatchMemOp);
 DRIVER(cuStreamCreate);
 DRIVER(cuStreamDestroy);
 DRIVER(cuStreamQuery);
 DRIVER(cuStreamSynchronize);
 DRIVER(cuStreamWaitEvent);
+DRIVER(cuStreamWaitValue32);
+DRIVER(cuStreamWaitValue64);
+DRIVER(cuStreamWriteValue32);
+DRIVER(cuStreamWriteValue64);
 
 static CUstream stream() {
     CUstream made;
@@ -295,6 +303,113 @@ static void fault() {
     OK(d_cuCtxSetCurrent(before));
 }
 
+// Streams that wait for values of the host and of each other.
+static void values() {
+    for (CUdevice_attribute attribute : {CU_DEVICE_ATTRIBUTE_CAN_USE_64_BIT_STREAM_MEM_OPS,
+                                         CU_DEVICE_ATTRIBUTE_CAN_USE_STREAM_WAIT_VALUE_NOR,
+                                         CU_DEVICE_ATTRIBUTE_CAN_FLUSH_REMOTE_WRITES}) {
+        int can = 0;
+        OK(d_cuDeviceGetAttribute(&can, attribute, 0));
+        EXPECT(can == 1);
+    }
+    Shared words(8);
+    CUstream a = stream(), b = stream();
+    // From the host: every comparison is first refused, then fulfilled.
+    struct {
+        unsigned flags, given, no, yes;
+    } cases[] = {
+        {CU_STREAM_WAIT_VALUE_GEQ, 5, 4, 6},
+        {CU_STREAM_WAIT_VALUE_GEQ | CU_STREAM_WAIT_VALUE_FLUSH, 0xfffffff0u, 0xffffffe0u, 3},
+        {CU_STREAM_WAIT_VALUE_EQ, 7, 8, 7},
+        {CU_STREAM_WAIT_VALUE_AND, 6, 9, 4},
+        {CU_STREAM_WAIT_VALUE_NOR, 0xffff0000u, 0x0000ffffu, 0x0000fffeu},
+    };
+    unsigned round = 0;
+    for (auto &c : cases)
+        for (bool wide : {false, true}) {
+            if (wide && c.flags >= CU_STREAM_WAIT_VALUE_NOR) continue;
+            words.write(0, c.no);
+            words.write(1, 0);
+            if (wide)
+                OK(d_cuStreamWaitValue64(a, words.device, c.given, c.flags));
+            else
+                OK(d_cuStreamWaitValue32(a, words.device, c.given, c.flags));
+            OK(d_cuStreamWriteValue32(a, words.device + 8, ++round, 0));
+            for (int i = 0; i < 20; ++i) {
+                DRIVER_EXPECT(d_cuStreamQuery(a), CUDA_ERROR_NOT_READY);
+                std::this_thread::yield();
+            }
+            EXPECT(words.read(2) == round - 1);
+            words.write(0, c.yes);
+            OK(d_cuStreamSynchronize(a));
+            EXPECT(words.read(2) == round);
+        }
+    // Between two streams, each waiting for the other's number.
+    CUdeviceptr cells;
+    OK(d_cuMemAlloc(&cells, 64));
+    OK(d_cuMemsetD32Async(cells, 0, 16, a));
+    OK(d_cuStreamSynchronize(a));
+    const unsigned rounds = 300;
+    for (unsigned r = 1; r <= rounds; ++r) {
+        OK(d_cuStreamWriteValue32(a, cells, r, 0));
+        OK(d_cuStreamWaitValue64(a, cells + 8, r, CU_STREAM_WAIT_VALUE_EQ));
+        OK(d_cuStreamWaitValue32(b, cells, r, CU_STREAM_WAIT_VALUE_EQ));
+        OK(d_cuStreamWriteValue64(b, cells + 8, r, 0));
+    }
+    OK(d_cuStreamSynchronize(a));
+    OK(d_cuStreamSynchronize(b));
+    unsigned long long seen[2];
+    OK(d_cuMemcpyDtoH(seen, cells, sizeof seen));
+    EXPECT(seen[0] == rounds && seen[1] == rounds);
+    // A batch goes in its order; all of it is looked at before any of it is taken.
+    CUstreamBatchMemOpParams batch[5] = {};
+    batch[0].waitValue.operation = CU_STREAM_MEM_OP_WAIT_VALUE_32;
+    batch[0].waitValue.address = words.device + 12;
+    batch[0].waitValue.value = 1;
+    batch[1].writeValue.operation = CU_STREAM_MEM_OP_WRITE_VALUE_64;
+    batch[1].writeValue.address = words.device + 16;
+    batch[1].writeValue.value64 = 0x123456789abull;
+    batch[2].memoryBarrier.operation = CU_STREAM_MEM_OP_BARRIER;
+    batch[2].memoryBarrier.flags = CU_STREAM_MEMORY_BARRIER_TYPE_GPU;
+    batch[3].flushRemoteWrites.operation = CU_STREAM_MEM_OP_FLUSH_REMOTE_WRITES;
+    batch[4].writeValue.operation = CU_STREAM_MEM_OP_WRITE_VALUE_32;
+    batch[4].writeValue.address = words.device + 24;
+    batch[4].writeValue.value = 9;
+    OK(d_cuStreamBatchMemOp(a, 5, batch, 0));
+    DRIVER_EXPECT(d_cuStreamQuery(a), CUDA_ERROR_NOT_READY);
+    EXPECT(words.read(4) == 0 && words.read(6) == 0);
+    OK(d_cuMemsetD32Async(words.device + 12, 1, 1, b));
+    OK(d_cuStreamSynchronize(a));
+    EXPECT(words.read(4) == 0x456789abu && words.read(5) == 0x123 && words.read(6) == 9);
+    batch[0].waitValue.operation = CU_STREAM_MEM_OP_WRITE_VALUE_32;
+    batch[4].writeValue.address += 2;
+    DRIVER_EXPECT(d_cuStreamBatchMemOp(a, 5, batch, 0), CUDA_ERROR_INVALID_VALUE);
+    OK(d_cuStreamSynchronize(a));
+    batch[4].writeValue.address -= 2;
+    DRIVER_EXPECT(d_cuStreamBatchMemOp(a, 256, batch, 0), CUDA_ERROR_INVALID_VALUE);
+    DRIVER_EXPECT(d_cuStreamBatchMemOp(a, 5, batch, 1), CUDA_ERROR_INVALID_VALUE);
+    DRIVER_EXPECT(d_cuStreamBatchMemOp(a, 5, nullptr, 0), CUDA_ERROR_INVALID_VALUE);
+    // What is refused.
+    unsigned here = 0;
+    DRIVER_EXPECT(d_cuStreamWaitValue32(a, words.device + 2, 1, 0), CUDA_ERROR_INVALID_VALUE);
+    DRIVER_EXPECT(d_cuStreamWaitValue64(a, words.device + 4, 1, 0), CUDA_ERROR_INVALID_VALUE);
+    DRIVER_EXPECT(d_cuStreamWaitValue32(a, words.device, 1, 4), CUDA_ERROR_INVALID_VALUE);
+    DRIVER_EXPECT(d_cuStreamWriteValue32(a, words.device, 1, 2), CUDA_ERROR_INVALID_VALUE);
+    DRIVER_EXPECT(d_cuStreamWriteValue32(a, 0, 1, 0), CUDA_ERROR_INVALID_VALUE);
+    DRIVER_EXPECT(d_cuStreamWriteValue32(a, reinterpret_cast<CUdeviceptr>(&here), 1, 0), CUDA_ERROR_INVALID_VALUE);
+    DRIVER_EXPECT(d_cuStreamWriteValue32(reinterpret_cast<CUstream>(0x50), words.device, 1, 0), CUDA_ERROR_INVALID_HANDLE);
+    // The first functions had a flag that the second do not.
+    auto first = reinterpret_cast<decltype(d_cuStreamWriteValue32)>(symbol("cuStreamWriteValue32"));
+    OK(first(a, words.device + 28, 11, CU_STREAM_WRITE_VALUE_NO_MEMORY_BARRIER));
+    DRIVER_EXPECT(d_cuStreamWriteValue32(a, words.device + 28, 12, CU_STREAM_WRITE_VALUE_NO_MEMORY_BARRIER),
+                  CUDA_ERROR_NOT_SUPPORTED);
+    OK(d_cuStreamSynchronize(a));
+    EXPECT(words.read(7) == 11);
+    OK(d_cuMemFree(cells));
+    OK(d_cuStreamDestroy(a));
+    OK(d_cuStreamDestroy(b));
+}
+
 // A process that ends, or has a child, while a function is pending that never returns and all queues are full.
 static void ends(const char *program) {
     std::string command = std::string(program) + " pending";
@@ -339,6 +454,7 @@ int main(int argc, char **argv) {
     inside();
     destruction();
     fault();
+    values();
     ends(argv[0]);
     return passed("streams");
 }

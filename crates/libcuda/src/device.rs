@@ -25,6 +25,7 @@ pub(crate) mod attribute {
     pub(crate) const MAX_SHARED_MEMORY_PER_MULTIPROCESSOR: i32 = 81;
     pub(crate) const MAX_REGISTERS_PER_MULTIPROCESSOR: i32 = 82;
     pub(crate) const MAX_SHARED_MEMORY_PER_BLOCK_OPTIN: i32 = 97;
+    pub(crate) const CAN_FLUSH_REMOTE_WRITES: i32 = 98;
     pub(crate) const MAX_BLOCKS_PER_MULTIPROCESSOR: i32 = 106;
     pub(crate) const CLUSTER_LAUNCH: i32 = 120;
     pub(crate) const RESERVED_SHARED_MEMORY_PER_BLOCK: i32 = 111;

@@ -53,6 +53,7 @@ mod launch;
 mod launch_old;
 mod library;
 mod linker;
+mod memop;
 mod memory;
 mod memset;
 mod module;

@@ -236,7 +236,15 @@ pub(crate) struct CUgraphEdgeData {
     pub(crate) bytes: [u8; 8],
 }
 
+/// `CUstreamBatchMemOpParams`: a tag, and what it means.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct CUstreamBatchMemOpParams {
+    pub(crate) words: [u64; 6],
+}
+
 const _: () = {
+    assert!(size_of::<CUstreamBatchMemOpParams>() == 48);
     assert!(size_of::<CUlaunchConfig>() == 56);
     assert!(size_of::<CUlaunchAttribute>() == 72);
     assert!(size_of::<CUmemPoolProps>() == 88);
