@@ -1,5 +1,5 @@
 // Streams through the driver API: functions of the host among the work, while other threads post, at faults and at the end; values
-// in memory that streams wait for and write.
+// in memory that streams wait for and write; copies between contexts and many copies in one call.
 #include "check.cuh"
 
 #include <atomic>
@@ -49,7 +49,23 @@ DRIVER(cuMemAlloc);
 DRIVER(cuMemFree);
 DRIVER(cuMemFreeHost);
 DRIVER(cuMemHostAlloc);
+DRIVER(cuMemcpy);
+DRIVER(cuMemcpy3DPeer);
+DRIVER(cuMemcpy3DPeerAsync);
 DRIVER(cuMemcpyDtoH);
+DRIVER(cuMemcpyHtoD);
+DRIVER(cuMemcpyPeer);
+DRIVER(cuMemcpyPeerAsync);
+#if CUDA_VERSION >= 13000
+DRIVER(cuMemcpy3DBatchAsync);
+DRIVER(cuMemcpyBatchAsync);
+#endif
+#if CUDA_VERSION >= 13020
+DRIVER(cuMemcpy3DWithAttributesAsync);
+DRIVER(cuMemcpyWithAttributesAsync);
+#endif
+DRIVER(cuArray3DCreate);
+DRIVER(cuArrayDestroy);
 DRIVER(cuMemsetD32Async);
 DRIVER(cuModuleGetFunction);
 DRIVER(cuModuleLoadData);
@@ -64,6 +80,16 @@ DRIVER(cuStreamWaitValue32);
 DRIVER(cuStreamWaitValue64);
 DRIVER(cuStreamWriteValue32);
 DRIVER(cuStreamWriteValue64);
+
+static CUcontext context() {
+    CUcontext made;
+#if CUDA_VERSION >= 13000
+    OK(d_cuCtxCreate(&made, nullptr, 0, 0));
+#else
+    OK(d_cuCtxCreate(&made, 0, 0));
+#endif
+    return made;
+}
 
 static CUstream stream() {
     CUstream made;
@@ -249,16 +275,12 @@ static void destruction() {
     EXPECT(called == 0);
     barrier.open = true;
     until([&] { return called == 1; });
-    CUcontext before, context;
+    CUcontext before, made;
     OK(d_cuCtxGetCurrent(&before));
-#if CUDA_VERSION >= 13000
-    OK(d_cuCtxCreate(&context, nullptr, 0, 0));
-#else
-    OK(d_cuCtxCreate(&context, 0, 0));
-#endif
+    made = context();
     s = stream();
     for (int i = 0; i < 20; ++i) OK(d_cuLaunchHostFunc(s, count, &called));
-    OK(d_cuCtxDestroy(context));
+    OK(d_cuCtxDestroy(made));
     EXPECT(called == 21);
     OK(d_cuCtxSetCurrent(before));
 }
@@ -277,13 +299,9 @@ static void fault() {
         if (status == CUDA_SUCCESS) ++called.good;
         if (status == CUDA_ERROR_ILLEGAL_ADDRESS) ++called.bad;
     };
-    CUcontext before, context;
+    CUcontext before, made;
     OK(d_cuCtxGetCurrent(&before));
-#if CUDA_VERSION >= 13000
-    OK(d_cuCtxCreate(&context, nullptr, 0, 0));
-#else
-    OK(d_cuCtxCreate(&context, 0, 0));
-#endif
+    made = context();
     CUmodule module;
     CUfunction function;
     OK(d_cuModuleLoadData(&module, wild));
@@ -299,7 +317,7 @@ static void fault() {
     DRIVER_EXPECT(d_cuStreamSynchronize(called.stream), CUDA_ERROR_ILLEGAL_ADDRESS);
     until([&] { return called.bad == 3; });
     EXPECT(called.good == 1 && called.plain == 0);
-    OK(d_cuCtxDestroy(context));
+    OK(d_cuCtxDestroy(made));
     OK(d_cuCtxSetCurrent(before));
 }
 
@@ -410,6 +428,216 @@ static void values() {
     OK(d_cuStreamDestroy(b));
 }
 
+// Numbers, and where they are wanted.
+static std::vector<unsigned> numbers(size_t count, unsigned first) {
+    std::vector<unsigned> list(count);
+    for (size_t i = 0; i < count; ++i) list[i] = first + unsigned(i) * 2654435761u;
+    return list;
+}
+
+static void expect(const char *what, CUdeviceptr memory, const std::vector<unsigned> &want) {
+    std::vector<unsigned> got(want.size());
+    OK(d_cuMemcpyDtoH(got.data(), memory, got.size() * 4));
+    same(what, got, want);
+}
+
+// Copies between the memories of several contexts, in the order of the stream that they are asked of.
+static void peers() {
+    const size_t count = 700001, bytes = count * 4;
+    CUcontext home, one, other;
+    OK(d_cuCtxGetCurrent(&home));
+    CUdeviceptr here, first, second;
+    OK(d_cuMemAlloc(&here, bytes));
+    one = context();
+    OK(d_cuMemAlloc(&first, bytes));
+    other = context();
+    OK(d_cuMemAlloc(&second, bytes));
+    OK(d_cuCtxSetCurrent(home));
+    CUstream s = stream();
+    auto list = numbers(count, 1);
+    OK(d_cuMemcpyHtoD(first, list.data(), bytes));
+    OK(d_cuMemcpyPeer(second, other, first, one, bytes));
+    expect("between two others", second, list);
+    OK(d_cuMemcpyPeer(here, home, second, other, bytes));
+    expect("to here", here, list);
+    // Nothing overtakes a function of the host, in no context, and what is behind a copy waits for it.
+    Barrier barrier;
+    OK(d_cuLaunchHostFunc(s, Barrier::wait, &barrier));
+    OK(d_cuMemsetD32Async(here, 77, count, s));
+    OK(d_cuMemcpyPeerAsync(first, one, here, home, bytes, s));
+    OK(d_cuMemcpyPeerAsync(second, other, first, one, 4000, s));
+    OK(d_cuMemcpyPeerAsync(second + 4000, other, first, one, 4000, s));
+    OK(d_cuMemsetD32Async(here, 78, count, s));
+    until([&] { return barrier.reached.load(); });
+    DRIVER_EXPECT(d_cuStreamQuery(s), CUDA_ERROR_NOT_READY);
+    barrier.open = true;
+    OK(d_cuStreamSynchronize(s));
+    expect("here", here, std::vector<unsigned>(count, 78));
+    expect("first", first, std::vector<unsigned>(count, 77));
+    std::fill(list.begin(), list.begin() + 2000, 77);
+    expect("second", second, list);
+    // One address space: the addresses say whose memory it is.
+    OK(d_cuMemcpy(here, second, bytes));
+    expect("by address", here, list);
+    Shared pinned(1000);
+    OK(d_cuMemcpy(pinned.device, second, 4000));
+    EXPECT(pinned.read(0) == 77 && pinned.read(999) == 77);
+    pinned.write(5, 55);
+    OK(d_cuMemcpyPeer(second, other, pinned.device, home, 40));
+    unsigned word = 0;
+    OK(d_cuMemcpyDtoH(&word, second + 20, 4));
+    EXPECT(word == 55);
+    // Boxes.
+    CUDA_MEMCPY3D_PEER box = {};
+    box.srcMemoryType = box.dstMemoryType = CU_MEMORYTYPE_DEVICE;
+    box.srcDevice = first, box.srcContext = one, box.srcPitch = 64, box.srcHeight = 10;
+    box.dstDevice = second, box.dstContext = other, box.dstPitch = 40, box.dstHeight = 5;
+    box.srcXInBytes = 8, box.srcY = 1, box.srcZ = 2;
+    box.WidthInBytes = 32, box.Height = 4, box.Depth = 3;
+    auto grid = numbers(16 * 10 * 6, 9);
+    OK(d_cuMemcpyHtoD(first, grid.data(), grid.size() * 4));
+    std::vector<unsigned> want(10 * 5 * 3, 5);
+    for (bool async : {false, true}) {
+        OK(d_cuMemsetD32Async(here, 5, want.size(), s));
+        OK(d_cuMemcpyPeerAsync(second, other, here, home, want.size() * 4, s));
+        OK(d_cuStreamSynchronize(s));
+        OK(async ? d_cuMemcpy3DPeerAsync(&box, s) : d_cuMemcpy3DPeer(&box));
+        OK(d_cuStreamSynchronize(s));
+        for (int z = 0; z < 3; ++z)
+            for (int y = 0; y < 4; ++y)
+                for (int x = 0; x < 8; ++x) want[z * 50 + y * 10 + x] = grid[(z + 2) * 160 + (y + 1) * 16 + x + 2];
+        expect("box", second, want);
+    }
+    box.srcContext = other;
+    DRIVER_EXPECT(d_cuMemcpy3DPeer(&box), CUDA_ERROR_INVALID_VALUE);
+    DRIVER_EXPECT(d_cuMemcpyPeer(second, one, first, one, 4), CUDA_ERROR_INVALID_VALUE);
+    DRIVER_EXPECT(d_cuMemcpyPeer(second, other, first, nullptr, 4), CUDA_ERROR_INVALID_CONTEXT);
+    DRIVER_EXPECT(d_cuMemcpyPeer(second, other, 0, one, 4), CUDA_ERROR_INVALID_VALUE);
+    DRIVER_EXPECT(d_cuMemcpyPeerAsync(second, other, first, one, bytes + 4, s), CUDA_ERROR_INVALID_VALUE);
+    OK(d_cuCtxDestroy(one));
+    DRIVER_EXPECT(d_cuMemcpyPeer(second, other, first, one, 4), CUDA_ERROR_INVALID_CONTEXT);
+    OK(d_cuCtxDestroy(other));
+    OK(d_cuMemFree(here));
+    OK(d_cuStreamDestroy(s));
+}
+
+#if CUDA_VERSION >= 13000
+// Many copies in one call.
+static void batches() {
+    const size_t count = 3000;
+    CUstream s = stream();
+    CUdeviceptr memory;
+    OK(d_cuMemAlloc(&memory, 4 * count * 4));
+    Shared pinned(count);
+    auto list = numbers(count, 3), back = std::vector<unsigned>(count);
+    for (size_t i = 0; i < count; ++i) pinned.write(i, list[i] ^ 1);
+    auto part = [&](size_t i) { return memory + i * count * 4; };
+    auto host = [](void *p) { return reinterpret_cast<CUdeviceptr>(p); };
+    CUdeviceptr dsts[3] = {part(0), part(1), host(back.data())}, srcs[3] = {host(list.data()), pinned.device, part(3)};
+    size_t sizes[3] = {count * 4, count * 4, count * 4}, firsts[2] = {0, 2};
+    CUmemcpyAttributes attributes[2] = {};
+    attributes[0].srcAccessOrder = CU_MEMCPY_SRC_ACCESS_ORDER_DURING_API_CALL;
+    attributes[1].srcAccessOrder = CU_MEMCPY_SRC_ACCESS_ORDER_STREAM;
+    attributes[1].flags = CU_MEMCPY_FLAG_PREFER_OVERLAP_WITH_COMPUTE;
+    OK(d_cuMemsetD32Async(part(3), 4, count, s));
+    Barrier barrier;
+    OK(d_cuLaunchHostFunc(s, Barrier::wait, &barrier));
+    OK(d_cuMemcpyBatchAsync(dsts, srcs, sizes, 2, attributes, firsts, 1, s));
+    // The sources are done with, though the stream has not begun.
+    std::vector<unsigned> flipped = list;
+    for (size_t i = 0; i < count; ++i) flipped[i] ^= 1, pinned.write(i, 0);
+    std::vector<unsigned> kept = list;
+    std::fill(list.begin(), list.end(), 0);
+    EXPECT(!barrier.passed);
+    barrier.open = true;
+    OK(d_cuStreamSynchronize(s));
+    expect("pageable", part(0), kept);
+    expect("pinned", part(1), flipped);
+    OK(d_cuMemcpyBatchAsync(dsts, srcs, sizes, 3, attributes, firsts, 2, s));
+    OK(d_cuStreamSynchronize(s));
+    same("back", back, std::vector<unsigned>(count, 4));
+    expect("pinned again", part(1), std::vector<unsigned>(count, 0));
+    DRIVER_EXPECT(d_cuMemcpyBatchAsync(dsts, srcs, sizes, 3, attributes, firsts, 4, s), CUDA_ERROR_INVALID_VALUE);
+    DRIVER_EXPECT(d_cuMemcpyBatchAsync(dsts, srcs, sizes, 3, attributes, firsts, 0, s), CUDA_ERROR_INVALID_VALUE);
+    DRIVER_EXPECT(d_cuMemcpyBatchAsync(dsts, srcs, sizes, 3, attributes, firsts, 2, CU_STREAM_LEGACY), CUDA_ERROR_INVALID_VALUE);
+    DRIVER_EXPECT(d_cuMemcpyBatchAsync(dsts, nullptr, sizes, 3, attributes, firsts, 2, s), CUDA_ERROR_INVALID_VALUE);
+    firsts[0] = 1;
+    DRIVER_EXPECT(d_cuMemcpyBatchAsync(dsts, srcs, sizes, 3, attributes, firsts, 2, s), CUDA_ERROR_INVALID_VALUE);
+    firsts[0] = 0, firsts[1] = 3;
+    DRIVER_EXPECT(d_cuMemcpyBatchAsync(dsts, srcs, sizes, 3, attributes, firsts, 2, s), CUDA_ERROR_INVALID_VALUE);
+    attributes[0].srcAccessOrder = CU_MEMCPY_SRC_ACCESS_ORDER_INVALID;
+    DRIVER_EXPECT(d_cuMemcpyBatchAsync(dsts, srcs, sizes, 3, attributes, firsts, 1, s), CUDA_ERROR_INVALID_VALUE);
+    // The first function of this name says which copy it was.
+    using First = CUresult (*)(CUdeviceptr *, CUdeviceptr *, size_t *, size_t, CUmemcpyAttributes *, size_t *, size_t, size_t *, CUstream);
+    auto first = reinterpret_cast<First>(symbol("cuMemcpyBatchAsync"));
+    attributes[0].srcAccessOrder = CU_MEMCPY_SRC_ACCESS_ORDER_ANY;
+    size_t which = 0;
+    sizes[2] = 0, srcs[1] = memory + 4 * count * 4 - 4;
+    DRIVER_EXPECT(first(dsts, srcs, sizes, 3, attributes, firsts, 1, &which, s), CUDA_ERROR_INVALID_VALUE);
+    EXPECT(which == 1);
+    DRIVER_EXPECT(first(dsts, srcs, sizes, 3, attributes, firsts, 9, &which, s), CUDA_ERROR_INVALID_VALUE);
+    EXPECT(which == SIZE_MAX);
+    // Boxes, in and out of an array of pairs.
+    CUDA_ARRAY3D_DESCRIPTOR shape = {};
+    shape.Width = 20, shape.Height = 10, shape.Depth = 4, shape.Format = CU_AD_FORMAT_UNSIGNED_INT32, shape.NumChannels = 2;
+    CUarray array;
+    OK(d_cuArray3DCreate(&array, &shape));
+    auto cube = numbers(2 * 20 * 10 * 4, 8);
+    std::vector<unsigned> out(2 * 8 * 6 * 2, 0);
+    CUDA_MEMCPY3D_BATCH_OP op[2] = {};
+    op[0].src.type = CU_MEMCPY_OPERAND_TYPE_POINTER;
+    op[0].src.op.ptr.ptr = host(cube.data());
+    op[0].dst.type = CU_MEMCPY_OPERAND_TYPE_ARRAY;
+    op[0].dst.op.array.array = array;
+    op[0].extent = {20, 10, 4};
+    op[0].srcAccessOrder = CU_MEMCPY_SRC_ACCESS_ORDER_STREAM;
+    OK(d_cuMemcpy3DBatchAsync(1, op, 0, s));
+    op[1].src.type = CU_MEMCPY_OPERAND_TYPE_ARRAY;
+    op[1].src.op.array.array = array;
+    op[1].src.op.array.offset = {3, 2, 1};
+    op[1].dst.type = CU_MEMCPY_OPERAND_TYPE_POINTER;
+    op[1].dst.op.ptr.ptr = host(out.data());
+    op[1].dst.op.ptr.rowLength = 8;
+    op[1].dst.op.ptr.layerHeight = 6;
+    op[1].extent = {5, 4, 2};
+    op[1].srcAccessOrder = CU_MEMCPY_SRC_ACCESS_ORDER_ANY;
+    OK(d_cuMemcpy3DBatchAsync(1, op + 1, 0, s));
+    OK(d_cuStreamSynchronize(s));
+    auto inside = [&] {
+        for (int z = 0; z < 2; ++z)
+            for (int y = 0; y < 6; ++y)
+                for (int x = 0; x < 16; ++x) {
+                    bool copied = x < 10 && y < 4;
+                    unsigned want = copied ? cube[((z + 1) * 10 + y + 2) * 40 + x + 6] : 0;
+                    EXPECT(out[(z * 6 + y) * 16 + x] == want);
+                }
+    };
+    inside();
+    op[1].extent.width = 18;
+    DRIVER_EXPECT(d_cuMemcpy3DBatchAsync(2, op, 0, s), CUDA_ERROR_INVALID_VALUE);
+    op[1].extent.width = 0;
+    DRIVER_EXPECT(d_cuMemcpy3DBatchAsync(2, op, 0, s), CUDA_ERROR_INVALID_VALUE);
+    op[1].extent.width = 5;
+    DRIVER_EXPECT(d_cuMemcpy3DBatchAsync(2, op, 1, s), CUDA_ERROR_INVALID_VALUE);
+    DRIVER_EXPECT(d_cuMemcpy3DBatchAsync(0, op, 0, s), CUDA_ERROR_INVALID_VALUE);
+#if CUDA_VERSION >= 13020
+    std::fill(out.begin(), out.end(), 0);
+    OK(d_cuMemcpy3DWithAttributesAsync(op + 1, 0, s));
+    OK(d_cuStreamSynchronize(s));
+    inside();
+    OK(d_cuMemcpyWithAttributesAsync(part(2), host(kept.data()), count * 4, attributes, s));
+    OK(d_cuStreamSynchronize(s));
+    expect("alone", part(2), kept);
+    DRIVER_EXPECT(d_cuMemcpyWithAttributesAsync(part(2), part(1), count * 4, nullptr, s), CUDA_ERROR_INVALID_VALUE);
+    attributes[0].flags = 2;
+    DRIVER_EXPECT(d_cuMemcpyWithAttributesAsync(part(2), part(1), count * 4, attributes, s), CUDA_ERROR_INVALID_VALUE);
+#endif
+    OK(d_cuArrayDestroy(array));
+    OK(d_cuMemFree(memory));
+    OK(d_cuStreamDestroy(s));
+}
+#endif
+
 // A process that ends, or has a child, while a function is pending that never returns and all queues are full.
 static void ends(const char *program) {
     std::string command = std::string(program) + " pending";
@@ -455,6 +683,10 @@ int main(int argc, char **argv) {
     destruction();
     fault();
     values();
+    peers();
+#if CUDA_VERSION >= 13000
+    batches();
+#endif
     ends(argv[0]);
     return passed("streams");
 }

@@ -18,7 +18,7 @@ use crate::stream::Stream;
 use crate::types::{CUctxCreateParams, CUexecAffinityParam, Caller, Handle};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use tessera_channel::Completion;
 use tessera_wire::messages::{ContextCreate, ContextDestroy, ContextSetLimit, Ping};
 
@@ -134,6 +134,7 @@ impl Default for Limits {
 pub(crate) struct Context {
     pub(crate) core: Arc<Core>,
     pub(crate) legacy: Arc<Stream>,
+    peer: OnceLock<Arc<Stream>>,
     identity: u64,
     api_version: u32,
     pub(crate) is_primary: bool,
@@ -177,6 +178,7 @@ impl Context {
             Ok(Self {
                 core,
                 legacy,
+                peer: OnceLock::new(),
                 identity: driver.next_identity(),
                 api_version,
                 is_primary,
@@ -200,6 +202,19 @@ impl Context {
 
     pub(crate) fn set_flags(&self, flags: u32) {
         self.flags.store(flags, Ordering::Relaxed);
+    }
+
+    /// The stream in which this context takes part in copies of others.
+    pub(crate) fn peer_stream(&self, driver: &Driver) -> Answer<&Arc<Stream>> {
+        let mut failed = None;
+        // Two threads may make one each; the second is dropped and ends with the context.
+        if self.peer.get().is_none() {
+            match Stream::create_peer(driver, self) {
+                Ok(stream) => drop(self.peer.set(stream)),
+                Err(code) => failed = Some(code),
+            }
+        }
+        self.peer.get().ok_or(failed.unwrap_or(Code::UNKNOWN))
     }
 
     /// All streams that live.

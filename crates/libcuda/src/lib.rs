@@ -21,6 +21,7 @@
 
 mod abi;
 mod array;
+mod batch;
 mod caller;
 mod code;
 mod context;
@@ -59,6 +60,7 @@ mod memset;
 mod module;
 mod objects;
 mod occupancy;
+mod peer;
 mod pointer;
 mod pool;
 mod primary;

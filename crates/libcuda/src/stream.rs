@@ -45,9 +45,11 @@ pub(crate) struct Stream {
     host: Mutex<Option<Arc<HostQueue>>>,
 }
 
-/// Where handles of streams that programs never see start: legacy and per-thread streams. The channel's handles are 64-bit; table
-/// handles use 60 bits above a kind that is never 0.
-const HIDDEN: Handle = 1 << 63;
+/// A handle for what programs never see: legacy and per-thread streams. The channel's handles are 64-bit; table handles use 60 bits
+/// above a kind that is never 0.
+pub(crate) fn hidden(driver: &Driver) -> Handle {
+    1 << 63 | driver.next_identity() << 4
+}
 
 impl Stream {
     fn create(
@@ -85,13 +87,21 @@ impl Stream {
 
     /// The legacy stream of a new context.
     pub(crate) fn create_legacy(driver: &Driver, core: &Arc<Core>) -> Answer<Arc<Self>> {
-        let handle = HIDDEN | (driver.next_identity() << 4);
+        let handle = hidden(driver);
         Self::create(driver, core, handle, 0, tessera_wire::STREAM_LEGACY, 0).map(Arc::new)
     }
 
+    /// The stream in which a context takes part in copies of others.
+    pub(crate) fn create_peer(driver: &Driver, context: &Context) -> Answer<Arc<Self>> {
+        let (flags, wire_flags) = (FLAG_NON_BLOCKING, tessera_wire::STREAM_NON_BLOCKING);
+        let stream = Self::create(driver, &context.core, hidden(driver), flags, wire_flags, 0)?;
+        let stream = Arc::new(stream);
+        context.children().streams.push(Arc::downgrade(&stream));
+        Ok(stream)
+    }
+
     fn create_per_thread(driver: &Driver, context: &Context) -> Answer<Arc<Self>> {
-        let handle = HIDDEN | (driver.next_identity() << 4);
-        let stream = Self::create(driver, &context.core, handle, 0, 0, 0).map(Arc::new)?;
+        let stream = Self::create(driver, &context.core, hidden(driver), 0, 0, 0).map(Arc::new)?;
         context.children().streams.push(Arc::downgrade(&stream));
         Ok(stream)
     }

@@ -243,7 +243,38 @@ pub(crate) struct CUstreamBatchMemOpParams {
     pub(crate) words: [u64; 6],
 }
 
+/// `CUmemcpyAttributes`
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct CUmemcpyAttributes {
+    pub(crate) order: i32,
+    pub(crate) source_hint: CUmemLocation,
+    pub(crate) destination_hint: CUmemLocation,
+    pub(crate) flags: u32,
+}
+
+/// `CUmemcpy3DOperand`: a pointer with lengths of rows and layers, or an array and a place in it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct CUmemcpy3DOperand {
+    pub(crate) kind: i32,
+    pub(crate) words: [u64; 4],
+}
+
+/// `CUDA_MEMCPY3D_BATCH_OP`
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct CUDA_MEMCPY3D_BATCH_OP {
+    pub(crate) source: CUmemcpy3DOperand,
+    pub(crate) destination: CUmemcpy3DOperand,
+    pub(crate) extent: [usize; 3],
+    pub(crate) order: i32,
+    pub(crate) flags: u32,
+}
+
 const _: () = {
+    assert!(size_of::<CUmemcpyAttributes>() == 24);
+    assert!(size_of::<CUDA_MEMCPY3D_BATCH_OP>() == 112);
     assert!(size_of::<CUstreamBatchMemOpParams>() == 48);
     assert!(size_of::<CUlaunchConfig>() == 56);
     assert!(size_of::<CUlaunchAttribute>() == 72);
