@@ -66,6 +66,23 @@ DRIVER(cuMemcpyWithAttributesAsync);
 #endif
 DRIVER(cuArray3DCreate);
 DRIVER(cuArrayDestroy);
+#if CUDA_VERSION >= 12050
+DRIVER(cuCtxRecordEvent);
+DRIVER(cuCtxWaitEvent);
+#endif
+#if CUDA_VERSION >= 13000
+DRIVER(cuDeviceGetDefaultMemPool);
+DRIVER(cuDeviceGetHostAtomicCapabilities);
+DRIVER(cuMemGetDefaultMemPool);
+DRIVER(cuMemGetMemPool);
+DRIVER(cuMemPoolCreate);
+DRIVER(cuMemPoolDestroy);
+DRIVER(cuMemSetMemPool);
+#endif
+DRIVER(cuStreamCopyAttributes);
+DRIVER(cuStreamCreateWithPriority);
+DRIVER(cuStreamGetAttribute);
+DRIVER(cuStreamSetAttribute);
 DRIVER(cuMemsetD32Async);
 DRIVER(cuModuleGetFunction);
 DRIVER(cuModuleLoadData);
@@ -638,6 +655,105 @@ static void batches() {
 }
 #endif
 
+#if CUDA_VERSION >= 12050
+// Events of all streams of a context, and all streams of a context that wait for an event.
+static void joined() {
+    Shared words(4);
+    CUcontext home, made;
+    OK(d_cuCtxGetCurrent(&home));
+    made = context();
+    CUevent event;
+    OK(d_cuEventCreate(&event, CU_EVENT_DISABLE_TIMING));
+    CUstream one = stream(), other = stream();
+    Barrier barrier;
+    OK(d_cuLaunchHostFunc(one, Barrier::wait, &barrier));
+    OK(d_cuMemsetD32Async(words.device, 1, 1, one));
+    OK(d_cuMemsetD32Async(words.device + 4, 1, 1, other));
+    OK(d_cuCtxRecordEvent(made, event));
+    OK(d_cuStreamSynchronize(other));
+    until([&] { return barrier.reached.load(); });
+    DRIVER_EXPECT(d_cuEventQuery(event), CUDA_ERROR_NOT_READY);
+    // Work that comes after the record does not count.
+    Barrier later;
+    OK(d_cuLaunchHostFunc(other, Barrier::wait, &later));
+    OK(d_cuCtxSetCurrent(home));
+    CUstream old = stream();
+    OK(d_cuCtxWaitEvent(home, event));
+    CUstream young = stream();
+    OK(d_cuMemsetD32Async(words.device + 8, words.read(0) + 1, 1, old));
+    OK(d_cuMemsetD32Async(words.device + 12, words.read(0) + 1, 1, young));
+    for (CUstream s : {old, young}) DRIVER_EXPECT(d_cuStreamQuery(s), CUDA_ERROR_NOT_READY);
+    EXPECT(words.read(2) == 0 && words.read(3) == 0);
+    barrier.open = true;
+    OK(d_cuStreamSynchronize(old));
+    OK(d_cuStreamSynchronize(young));
+    OK(d_cuEventSynchronize(event));
+    EXPECT(words.read(0) == 1 && words.read(1) == 1 && words.read(2) == 1 && words.read(3) == 1 && !later.passed);
+    later.open = true;
+    DRIVER_EXPECT(d_cuCtxRecordEvent(home, event), CUDA_ERROR_INVALID_HANDLE);
+    DRIVER_EXPECT(d_cuCtxRecordEvent(nullptr, event), CUDA_ERROR_INVALID_CONTEXT);
+    DRIVER_EXPECT(d_cuCtxWaitEvent(home, nullptr), CUDA_ERROR_INVALID_HANDLE);
+    OK(d_cuStreamDestroy(old));
+    OK(d_cuStreamDestroy(young));
+    OK(d_cuCtxDestroy(made));
+}
+#endif
+
+static void attributes() {
+    CUstream a = stream(), b;
+    OK(d_cuStreamCreateWithPriority(&b, CU_STREAM_NON_BLOCKING, -2));
+    CUstreamAttrValue value = {};
+    OK(d_cuStreamGetAttribute(b, CU_STREAM_ATTRIBUTE_PRIORITY, &value));
+    EXPECT(value.priority == -2);
+    OK(d_cuStreamGetAttribute(a, CU_STREAM_ATTRIBUTE_SYNCHRONIZATION_POLICY, &value));
+    EXPECT(value.syncPolicy == CU_SYNC_POLICY_AUTO);
+    value.syncPolicy = CU_SYNC_POLICY_YIELD;
+    OK(d_cuStreamSetAttribute(a, CU_STREAM_ATTRIBUTE_SYNCHRONIZATION_POLICY, &value));
+    value.memSyncDomain = CU_LAUNCH_MEM_SYNC_DOMAIN_REMOTE;
+    OK(d_cuStreamSetAttribute(a, CU_STREAM_ATTRIBUTE_MEM_SYNC_DOMAIN, &value));
+    OK(d_cuStreamCopyAttributes(b, a));
+    OK(d_cuStreamGetAttribute(b, CU_STREAM_ATTRIBUTE_SYNCHRONIZATION_POLICY, &value));
+    EXPECT(value.syncPolicy == CU_SYNC_POLICY_YIELD);
+    OK(d_cuStreamGetAttribute(b, CU_STREAM_ATTRIBUTE_MEM_SYNC_DOMAIN, &value));
+    EXPECT(value.memSyncDomain == CU_LAUNCH_MEM_SYNC_DOMAIN_REMOTE);
+    OK(d_cuStreamGetAttribute(b, CU_STREAM_ATTRIBUTE_ACCESS_POLICY_WINDOW, &value));
+    EXPECT(value.accessPolicyWindow.num_bytes == 0);
+    value.accessPolicyWindow.num_bytes = size_t(1) << 40;
+    DRIVER_EXPECT(d_cuStreamSetAttribute(b, CU_STREAM_ATTRIBUTE_ACCESS_POLICY_WINDOW, &value), CUDA_ERROR_INVALID_VALUE);
+    value.syncPolicy = CUsynchronizationPolicy(5);
+    DRIVER_EXPECT(d_cuStreamSetAttribute(b, CU_STREAM_ATTRIBUTE_SYNCHRONIZATION_POLICY, &value), CUDA_ERROR_INVALID_VALUE);
+    DRIVER_EXPECT(d_cuStreamGetAttribute(b, CU_LAUNCH_ATTRIBUTE_COOPERATIVE, &value), CUDA_ERROR_INVALID_VALUE);
+    DRIVER_EXPECT(d_cuStreamGetAttribute(b, CU_STREAM_ATTRIBUTE_PRIORITY, nullptr), CUDA_ERROR_INVALID_VALUE);
+    OK(d_cuStreamDestroy(a));
+    OK(d_cuStreamDestroy(b));
+    DRIVER_EXPECT(d_cuStreamGetAttribute(a, CU_STREAM_ATTRIBUTE_PRIORITY, &value), CUDA_ERROR_INVALID_HANDLE);
+#if CUDA_VERSION >= 13000
+    CUatomicOperation operations[2] = {CU_ATOMIC_OPERATION_INTEGER_ADD, CU_ATOMIC_OPERATION_CAS};
+    unsigned capabilities[2] = {7, 7};
+    OK(d_cuDeviceGetHostAtomicCapabilities(capabilities, operations, 2, 0));
+    EXPECT(capabilities[0] == 0 && capabilities[1] == 0);
+    DRIVER_EXPECT(d_cuDeviceGetHostAtomicCapabilities(capabilities, operations, 0, 0), CUDA_ERROR_INVALID_VALUE);
+    DRIVER_EXPECT(d_cuDeviceGetHostAtomicCapabilities(capabilities, operations, 2, 1), CUDA_ERROR_INVALID_DEVICE);
+    CUmemoryPool of_device, of_location, own;
+    CUmemLocation location = {};
+    location.type = CU_MEM_LOCATION_TYPE_DEVICE;
+    OK(d_cuDeviceGetDefaultMemPool(&of_device, 0));
+    OK(d_cuMemGetDefaultMemPool(&of_location, &location, CU_MEM_ALLOCATION_TYPE_PINNED));
+    EXPECT(of_device == of_location);
+    CUmemPoolProps props = {};
+    props.allocType = CU_MEM_ALLOCATION_TYPE_PINNED;
+    props.location = location;
+    OK(d_cuMemPoolCreate(&own, &props));
+    OK(d_cuMemSetMemPool(&location, CU_MEM_ALLOCATION_TYPE_PINNED, own));
+    OK(d_cuMemGetMemPool(&of_location, &location, CU_MEM_ALLOCATION_TYPE_PINNED));
+    EXPECT(of_location == own);
+    OK(d_cuMemPoolDestroy(own));
+    DRIVER_EXPECT(d_cuMemGetMemPool(&of_location, &location, CU_MEM_ALLOCATION_TYPE_INVALID), CUDA_ERROR_INVALID_VALUE);
+    location.id = 1;
+    DRIVER_EXPECT(d_cuMemGetMemPool(&of_location, &location, CU_MEM_ALLOCATION_TYPE_PINNED), CUDA_ERROR_INVALID_DEVICE);
+#endif
+}
+
 // A process that ends, or has a child, while a function is pending that never returns and all queues are full.
 static void ends(const char *program) {
     std::string command = std::string(program) + " pending";
@@ -687,6 +803,10 @@ int main(int argc, char **argv) {
 #if CUDA_VERSION >= 13000
     batches();
 #endif
+#if CUDA_VERSION >= 12050
+    joined();
+#endif
+    attributes();
     ends(argv[0]);
     return passed("streams");
 }

@@ -11,6 +11,7 @@
 use crate::code::{Answer, Code};
 use crate::current;
 use crate::device::device;
+use crate::peer::Link;
 use crate::printf;
 use crate::ranges::Range;
 use crate::state::{self, Driver};
@@ -135,6 +136,8 @@ pub(crate) struct Context {
     pub(crate) core: Arc<Core>,
     pub(crate) legacy: Arc<Stream>,
     peer: OnceLock<Arc<Stream>>,
+    /// What all its streams wait for, those that will be made too.
+    pub(crate) gate: Mutex<Option<Link<'static>>>,
     identity: u64,
     api_version: u32,
     pub(crate) is_primary: bool,
@@ -179,6 +182,7 @@ impl Context {
                 core,
                 legacy,
                 peer: OnceLock::new(),
+                gate: Mutex::default(),
                 identity: driver.next_identity(),
                 api_version,
                 is_primary,
@@ -245,6 +249,7 @@ impl Context {
             let _ = stream.settle();
         }
         printf::drain(driver, &self.core);
+        drop(self.gate.lock().unwrap_or_else(PoisonError::into_inner).take());
         let posted = driver.session.post(
             &ContextDestroy {
                 context: self.handle(),

@@ -23,6 +23,7 @@ use crate::state::{self, Driver};
 use crate::stream::{self, Stream};
 use crate::types::{CUDA_MEMCPY3D, Caller, Handle, Memcpy3dSide};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tessera_wire::PLACE_STAGING;
 use tessera_wire::messages::{CopyIn, CopyOut, EventCreate, EventDestroy, EventRecord, StreamWaitEvent};
 
@@ -30,14 +31,16 @@ use tessera_wire::messages::{CopyIn, CopyOut, EventCreate, EventDestroy, EventRe
 const FLAG_DISABLE_TIMING: u32 = 2;
 
 /// An event that nobody sees.
-struct Link<'a> {
+pub(crate) struct Link<'a> {
     driver: &'a Driver,
     event: Handle,
-    _record: Record,
+    record: Record,
+    /// Sequence number of the newest record posted.
+    posted: AtomicU64,
 }
 
 impl<'a> Link<'a> {
-    fn create(driver: &'a Driver, core: &Core) -> Answer<Self> {
+    pub(crate) fn create(driver: &'a Driver, core: &Core) -> Answer<Self> {
         let record = Record::allocate(driver)?;
         let event = stream::hidden(driver);
         let message = EventCreate {
@@ -51,22 +54,38 @@ impl<'a> Link<'a> {
         Ok(Self {
             driver,
             event,
-            _record: record,
+            record,
+            posted: AtomicU64::new(0),
         })
     }
 
     /// What is posted to `after` from now on waits for what was posted to `before`.
     fn order(&self, before: &Stream, after: &Stream) -> Answer<u64> {
-        before.submit(self.driver, &[], |seq| EventRecord {
-            stream: before.handle(),
+        self.record(before)?;
+        self.wait(after)
+    }
+
+    pub(crate) fn record(&self, stream: &Stream) -> Answer<u64> {
+        let seq = stream.submit(self.driver, &[], |seq| EventRecord {
+            stream: stream.handle(),
             seq,
             event: self.event,
         })?;
-        after.submit(self.driver, &[], |seq| StreamWaitEvent {
-            stream: after.handle(),
+        self.posted.fetch_max(seq, Ordering::Release);
+        Ok(seq)
+    }
+
+    pub(crate) fn wait(&self, stream: &Stream) -> Answer<u64> {
+        stream.submit(self.driver, &[], |seq| StreamWaitEvent {
+            stream: stream.handle(),
             seq,
             event: self.event,
         })
+    }
+
+    /// Whether the newest record was reached.
+    pub(crate) fn is_done(&self) -> bool {
+        self.driver.session.records().value(self.record.0) >= self.posted.load(Ordering::Acquire)
     }
 }
 
@@ -78,7 +97,7 @@ impl Drop for Link<'_> {
 }
 
 /// Orders two streams; they may be one.
-fn order(driver: &Driver, before: &Stream, after: &Stream) -> Answer<Option<u64>> {
+pub(crate) fn order(driver: &Driver, before: &Stream, after: &Stream) -> Answer<Option<u64>> {
     if before.handle() == after.handle() {
         return Ok(None);
     }

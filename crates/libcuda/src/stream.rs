@@ -16,8 +16,10 @@ use crate::context::{Context, Core, PRIORITIES, Record, code_of, fence};
 use crate::current;
 use crate::event::Event;
 use crate::hostfn::{self, HostFunction, HostQueue};
+use crate::join;
 use crate::printf;
 use crate::state::{self, Driver};
+use crate::stream_attribute::Attributes;
 use crate::types::{CUgraphEdgeData, Caller, Handle};
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,6 +45,7 @@ pub(crate) struct Stream {
     /// Everything up to this sequence number has completed, and the program knows what was refused of it.
     checked: AtomicU64,
     host: Mutex<Option<Arc<HostQueue>>>,
+    pub(crate) attributes: Mutex<Attributes>,
 }
 
 /// A handle for what programs never see: legacy and per-thread streams. The channel's handles are 64-bit; table handles use 60 bits
@@ -82,6 +85,7 @@ impl Stream {
             reported: AtomicU64::new(0),
             checked: AtomicU64::new(0),
             host: Mutex::default(),
+            attributes: Mutex::default(),
         })
     }
 
@@ -103,11 +107,16 @@ impl Stream {
     fn create_per_thread(driver: &Driver, context: &Context) -> Answer<Arc<Self>> {
         let stream = Self::create(driver, &context.core, hidden(driver), 0, 0, 0).map(Arc::new)?;
         context.children().streams.push(Arc::downgrade(&stream));
+        join::begin(context, &stream)?;
         Ok(stream)
     }
 
     pub(crate) fn handle(&self) -> Handle {
         self.handle
+    }
+
+    pub(crate) fn priority(&self) -> i32 {
+        self.priority
     }
 
     pub(crate) fn record(&self) -> tessera_channel::Completion {
@@ -326,6 +335,7 @@ pub(crate) fn stream_create_with_priority(ph_stream: Caller<Handle>, flags: u32,
         .streams
         .insert(|handle| Stream::create(driver, &context.core, handle, flags, wire_flags, priority))?;
     context.children().streams.push(Arc::downgrade(&stream));
+    join::begin(&context, &stream)?;
     ph_stream.put(stream.handle)
 }
 

@@ -23,6 +23,8 @@ pub(crate) type CUhostFn = Option<unsafe extern "C" fn(*mut c_void)>;
 pub(crate) type CUstreamCallback = Option<unsafe extern "C" fn(Handle, i32, *mut c_void)>;
 /// `CUoccupancyB2DSize`
 pub(crate) type CUoccupancyB2DSize = Option<unsafe extern "C" fn(i32) -> usize>;
+/// `CUasyncCallback`
+pub(crate) type CUasyncCallback = Option<unsafe extern "C" fn(*mut c_void, *mut c_void, Handle)>;
 /// `CUlogsCallback`
 pub(crate) type CUlogsCallback = Option<unsafe extern "C" fn(*mut c_void, i32, *const c_char, usize)>;
 
@@ -45,6 +47,13 @@ pub(crate) struct CUlaunchAttribute {
     pub(crate) id: i32,
     pub(crate) padding: u32,
     pub(crate) value: [u32; 16],
+}
+
+/// `CUlaunchAttributeValue`
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct CUlaunchAttributeValue {
+    pub(crate) words: [u64; 8],
 }
 
 /// `CUmemLocation`
@@ -155,6 +164,26 @@ pub(crate) struct CUDA_ARRAY3D_DESCRIPTOR {
     pub(crate) format: u32,
     pub(crate) channels: u32,
     pub(crate) flags: u32,
+}
+
+/// `CUDA_ARRAY_MEMORY_REQUIREMENTS`
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct CUDA_ARRAY_MEMORY_REQUIREMENTS {
+    pub(crate) size: usize,
+    pub(crate) alignment: usize,
+    pub(crate) reserved: [u32; 4],
+}
+
+/// `CUDA_ARRAY_SPARSE_PROPERTIES`
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct CUDA_ARRAY_SPARSE_PROPERTIES {
+    pub(crate) tile: [u32; 3],
+    pub(crate) first_level: u32,
+    pub(crate) tail_bytes: u64,
+    pub(crate) flags: u32,
+    pub(crate) reserved: [u32; 4],
 }
 
 /// `CUDA_RESOURCE_DESC`; what the union means depends on the kind.
