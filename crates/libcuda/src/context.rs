@@ -11,9 +11,11 @@
 use crate::code::{Answer, Code};
 use crate::current;
 use crate::device::device;
+use crate::green::Green;
 use crate::peer::Link;
 use crate::printf;
 use crate::ranges::Range;
+use crate::resource::Processors;
 use crate::state::{self, Driver};
 use crate::stream::Stream;
 use crate::types::{CUctxCreateParams, CUexecAffinityParam, Caller, Handle};
@@ -135,6 +137,11 @@ impl Default for Limits {
 pub(crate) struct Context {
     pub(crate) core: Arc<Core>,
     pub(crate) legacy: Arc<Stream>,
+    /// The handle that programs have; a view's is not its core's.
+    shown: Handle,
+    pub(crate) green: Option<Arc<Green>>,
+    /// The context that a view is of.
+    pub(crate) primary: Option<Arc<Context>>,
     peer: OnceLock<Arc<Stream>>,
     /// What all its streams wait for, those that will be made too.
     pub(crate) gate: Mutex<Option<Link<'static>>>,
@@ -145,8 +152,8 @@ pub(crate) struct Context {
     attached: AtomicU32,
     cache_config: AtomicI32,
     shared_config: AtomicI32,
-    limits: Mutex<Limits>,
-    children: Mutex<Children>,
+    limits: Arc<Mutex<Limits>>,
+    children: Arc<Mutex<Children>>,
 }
 
 impl Context {
@@ -181,6 +188,9 @@ impl Context {
             Ok(Self {
                 core,
                 legacy,
+                shown: handle,
+                green: None,
+                primary: None,
                 peer: OnceLock::new(),
                 gate: Mutex::default(),
                 identity: driver.next_identity(),
@@ -190,16 +200,63 @@ impl Context {
                 attached: AtomicU32::new(1),
                 cache_config: AtomicI32::new(0),
                 shared_config: AtomicI32::new(0),
-                limits: Mutex::new(Limits::default()),
-                children: Mutex::new(children),
+                limits: Arc::new(Mutex::new(Limits::default())),
+                children: Arc::new(Mutex::new(children)),
             })
         })
+    }
+
+    /// A view of a primary context, for a green context.
+    pub(crate) fn view(
+        driver: &'static Driver,
+        primary: &Arc<Self>,
+        green: &Arc<Green>,
+    ) -> Answer<Arc<Self>> {
+        driver.contexts.insert(|shown| {
+            let legacy = Stream::create_in_view(driver, &primary.core, green)?;
+            primary.children().streams.push(Arc::downgrade(&legacy));
+            Ok(Self {
+                core: Arc::clone(&primary.core),
+                legacy,
+                shown,
+                green: Some(Arc::clone(green)),
+                primary: Some(Arc::clone(primary)),
+                peer: OnceLock::new(),
+                gate: Mutex::default(),
+                identity: driver.next_identity(),
+                api_version: primary.api_version,
+                is_primary: true,
+                flags: AtomicU32::new(primary.flags.load(Ordering::Relaxed)),
+                attached: AtomicU32::new(1),
+                cache_config: AtomicI32::new(0),
+                shared_config: AtomicI32::new(0),
+                limits: Arc::clone(&primary.limits),
+                children: Arc::clone(&primary.children),
+            })
+        })
+    }
+
+    /// The multiprocessors that it has.
+    pub(crate) fn processors(&self, driver: &Driver) -> Processors {
+        self.green
+            .as_ref()
+            .map_or_else(|| Processors::of_device(driver), |green| green.processors)
+    }
+
+    pub(crate) fn identity(&self) -> u64 {
+        self.identity
+    }
+
+    /// The handle that programs have.
+    pub(crate) fn shown(&self) -> Handle {
+        self.shown
     }
 
     pub(crate) fn children(&self) -> MutexGuard<'_, Children> {
         self.children.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The handle that the worker has.
     pub(crate) fn handle(&self) -> Handle {
         self.core.handle
     }
@@ -221,11 +278,17 @@ impl Context {
         self.peer.get().ok_or(failed.unwrap_or(Code::UNKNOWN))
     }
 
-    /// All streams that live.
+    /// All streams that live; those of a view are its own, those of a primary context all.
     pub(crate) fn streams(&self) -> Vec<Arc<Stream>> {
         let mut children = self.children();
         children.streams.retain(|stream| stream.strong_count() > 0);
-        children.streams.iter().filter_map(Weak::upgrade).collect()
+        let own = |stream: &Arc<Stream>| match (&self.green, &stream.green) {
+            (None, _) => true,
+            (Some(green), Some(other)) => green.handle == other.handle,
+            (Some(_), None) => false,
+        };
+        let streams = children.streams.iter().filter_map(Weak::upgrade);
+        streams.filter(own).collect()
     }
 
     /// Waits for all work of the context and writes out what kernels printed.
@@ -380,7 +443,7 @@ pub(crate) fn ctx_destroy(ctx: Handle) -> Answer {
         return Err(Code::INVALID_CONTEXT);
     }
     let context = driver.contexts.remove(ctx).map_err(|_| Code::INVALID_CONTEXT)?;
-    if current::top().is_some_and(|top| top.handle() == ctx) {
+    if current::top_handle() == ctx {
         current::pop()?;
     }
     context.destroy(driver)
@@ -392,7 +455,7 @@ pub(crate) fn ctx_attach(pctx: Caller<Handle>, flags: u32) -> Answer {
         return Err(Code::INVALID_VALUE);
     }
     let context = current::alive()?;
-    pctx.put(context.handle())?;
+    pctx.put(context.shown())?;
     context.attached.fetch_add(1, Ordering::Relaxed);
     Ok(())
 }
@@ -400,7 +463,7 @@ pub(crate) fn ctx_attach(pctx: Caller<Handle>, flags: u32) -> Answer {
 /// `cuCtxDetach`: destroys when nobody is attached any more; the context must be the current one.
 pub(crate) fn ctx_detach(ctx: Handle) -> Answer {
     let context = current::top().ok_or(Code::INVALID_CONTEXT)?;
-    if context.handle() != ctx {
+    if context.shown() != ctx {
         return Err(Code::INVALID_CONTEXT);
     }
     if context.attached.fetch_sub(1, Ordering::Relaxed) > 1 {
@@ -431,7 +494,7 @@ pub(crate) fn ctx_push_current(ctx: Handle) -> Answer {
 /// `cuCtxPopCurrent`
 pub(crate) fn ctx_pop_current(pctx: Caller<Handle>) -> Answer {
     let context = current::pop()?;
-    pctx.put_if_wanted(context.handle());
+    pctx.put_if_wanted(context.shown());
     Ok(())
 }
 

@@ -63,11 +63,14 @@ pub(crate) fn wait(
 
 /// Lets a new stream of a context wait for what the context waits for.
 pub(crate) fn begin(context: &Context, stream: &Stream) -> Answer {
-    let gate = context.gate.lock().unwrap_or_else(PoisonError::into_inner);
-    match &*gate {
-        Some(link) if !link.is_done() => link.wait(stream).map(drop),
-        _ => Ok(()),
+    // What a primary context waits for, its green contexts wait for.
+    for context in [Some(context), context.primary.as_deref()].into_iter().flatten() {
+        let gate = context.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(link) = gate.as_ref().filter(|link| !link.is_done()) {
+            link.wait(stream)?;
+        }
     }
+    Ok(())
 }
 
 /// `cuCtxRecordEvent`

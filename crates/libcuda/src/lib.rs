@@ -45,6 +45,7 @@ mod exports {
     include!(concat!(env!("OUT_DIR"), "/exports.rs"));
 }
 mod function;
+mod green;
 mod hostfn;
 mod image;
 mod init;
@@ -69,6 +70,7 @@ mod printf;
 mod proc_address;
 mod ranges;
 mod reference;
+mod resource;
 mod state;
 mod stream;
 mod stream_attribute;

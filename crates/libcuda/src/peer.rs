@@ -207,7 +207,7 @@ fn check_owner(driver: &Driver, address: u64, owner: Handle) -> Answer {
                 RangeKind::Device { pool: 0 } | RangeKind::Variable { .. }
             ) =>
         {
-            if range.context == owner {
+            if range.context == found.core.handle {
                 Ok(())
             } else {
                 Err(Code::INVALID_VALUE)

@@ -15,6 +15,7 @@ use crate::code::{Answer, Code};
 use crate::context::{Context, Core, PRIORITIES, Record, code_of, fence};
 use crate::current;
 use crate::event::Event;
+use crate::green::{self, Green};
 use crate::hostfn::{self, HostFunction, HostQueue};
 use crate::join;
 use crate::printf;
@@ -35,6 +36,8 @@ const FLAG_NON_BLOCKING: u32 = 1;
 pub(crate) struct Stream {
     handle: Handle,
     pub(crate) core: Arc<Core>,
+    /// The green context that it is of.
+    pub(crate) green: Option<Arc<Green>>,
     record: Record,
     flags: u32,
     priority: i32,
@@ -77,6 +80,7 @@ impl Stream {
         Ok(Self {
             handle,
             core: Arc::clone(core),
+            green: None,
             record,
             flags,
             priority,
@@ -95,10 +99,29 @@ impl Stream {
         Self::create(driver, core, handle, 0, tessera_wire::STREAM_LEGACY, 0).map(Arc::new)
     }
 
+    /// The default stream of a green context. It has nothing to do with the primary context's.
+    pub(crate) fn create_in_view(driver: &Driver, core: &Arc<Core>, green: &Arc<Green>) -> Answer<Arc<Self>> {
+        let wire_flags = tessera_wire::STREAM_NON_BLOCKING;
+        let mut stream = Self::create(driver, core, hidden(driver), 0, wire_flags, 0)?;
+        stream.green = Some(Arc::clone(green));
+        Ok(Arc::new(stream))
+    }
+
+    /// The context was not destroyed and has no sticky error, and the green context was not destroyed.
+    #[inline]
+    fn check(&self) -> Answer {
+        self.core.check()?;
+        match &self.green {
+            Some(green) => green.check(),
+            None => Ok(()),
+        }
+    }
+
     /// The stream in which a context takes part in copies of others.
     pub(crate) fn create_peer(driver: &Driver, context: &Context) -> Answer<Arc<Self>> {
         let (flags, wire_flags) = (FLAG_NON_BLOCKING, tessera_wire::STREAM_NON_BLOCKING);
-        let stream = Self::create(driver, &context.core, hidden(driver), flags, wire_flags, 0)?;
+        let mut stream = Self::create(driver, &context.core, hidden(driver), flags, wire_flags, 0)?;
+        stream.green.clone_from(&context.green);
         let stream = Arc::new(stream);
         context.children().streams.push(Arc::downgrade(&stream));
         Ok(stream)
@@ -250,6 +273,10 @@ thread_local! {
 
 fn per_thread(context: &Context) -> Answer<Arc<Stream>> {
     let driver = state::driver()?;
+    // Documented.
+    if context.green.is_some() {
+        return Err(Code::INVALID_HANDLE);
+    }
     PER_THREAD
         .try_with(|streams| {
             let mut streams = streams.try_borrow_mut().map_err(|_| Code::INVALID_CONTEXT)?;
@@ -277,10 +304,15 @@ pub(crate) fn with_stream_in<R>(
     look: impl FnOnce(&Arc<Stream>) -> Answer<R>,
 ) -> Answer<R> {
     match default.resolve(handle) {
-        STREAM_LEGACY => look(&context.legacy),
+        STREAM_LEGACY => {
+            if let Some(green) = &context.green {
+                green.check().map_err(|_| Code::CONTEXT_IS_DESTROYED)?;
+            }
+            look(&context.legacy)
+        }
         STREAM_PER_THREAD => look(&per_thread(context)?),
         handle => state::driver()?.streams.with(handle, |stream| {
-            stream.core.check()?;
+            stream.check()?;
             look(stream)
         })?,
     }
@@ -298,7 +330,7 @@ pub(crate) fn with_stream<R>(
             current::with_current(|context| with_stream_in(context, default, handle, look))
         }
         handle => state::driver()?.streams.with(handle, |stream| {
-            stream.core.check()?;
+            stream.check()?;
             look(stream)
         })?,
     }
@@ -325,18 +357,25 @@ pub(crate) fn stream_create_with_priority(ph_stream: Caller<Handle>, flags: u32,
     }
     ph_stream.required()?;
     let context = current::current()?;
+    ph_stream.put(create_in(driver, &context, flags, priority)?)
+}
+
+/// Makes a stream in a context.
+pub(crate) fn create_in(driver: &Driver, context: &Context, flags: u32, priority: i32) -> Answer<Handle> {
     let priority = priority.clamp(PRIORITIES.1, PRIORITIES.0);
     let wire_flags = if flags & FLAG_NON_BLOCKING != 0 {
         tessera_wire::STREAM_NON_BLOCKING
     } else {
         0
     };
-    let stream = driver
-        .streams
-        .insert(|handle| Stream::create(driver, &context.core, handle, flags, wire_flags, priority))?;
+    let stream = driver.streams.insert(|handle| {
+        let mut stream = Stream::create(driver, &context.core, handle, flags, wire_flags, priority)?;
+        stream.green.clone_from(&context.green);
+        Ok(stream)
+    })?;
     context.children().streams.push(Arc::downgrade(&stream));
-    join::begin(&context, &stream)?;
-    ph_stream.put(stream.handle)
+    join::begin(context, &stream)?;
+    Ok(stream.handle)
 }
 
 /// `cuStreamDestroy`: returns at once; queued work still runs.
@@ -428,15 +467,17 @@ pub(crate) fn stream_get_ctx_v1(default: DefaultStream, handle: Handle, pctx: Ca
     pctx.put(stream(default, handle)?.core.handle)
 }
 
-/// `cuStreamGetCtx_v2`: there are no green contexts.
+/// `cuStreamGetCtx_v2`: of a stream of a green context, that and the primary context.
 pub(crate) fn stream_get_ctx(
     default: DefaultStream,
     handle: Handle,
     pctx: Caller<Handle>,
     green: Caller<Handle>,
 ) -> Answer {
-    green.put_if_wanted(0);
-    stream_get_ctx_v1(default, handle, pctx)
+    stream_get_ctx_v1(default, handle, pctx)?;
+    let of = green::of_stream(default, handle)?;
+    green.put_if_wanted(of.map_or(0, |green| green.handle));
+    Ok(())
 }
 
 /// `CU_STREAM_CAPTURE_STATUS_NONE`: capture cannot be begun, so nothing captures.

@@ -301,7 +301,30 @@ pub(crate) struct CUDA_MEMCPY3D_BATCH_OP {
     pub(crate) flags: u32,
 }
 
+/// `CUdevResource`: a kind, what the driver keeps in it, what it says.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub(crate) struct CUdevResource {
+    pub(crate) kind: i32,
+    pub(crate) internal: [u32; 23],
+    pub(crate) values: [u32; 10],
+    pub(crate) next: u64,
+}
+
+/// `CU_DEV_SM_RESOURCE_GROUP_PARAMS`
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct CU_DEV_SM_RESOURCE_GROUP_PARAMS {
+    pub(crate) count: u32,
+    pub(crate) together: u32,
+    pub(crate) preferred: u32,
+    pub(crate) flags: u32,
+    pub(crate) rest: [u32; 12],
+}
+
 const _: () = {
+    assert!(size_of::<CUdevResource>() == 144);
+    assert!(size_of::<CU_DEV_SM_RESOURCE_GROUP_PARAMS>() == 64);
     assert!(size_of::<CUmemcpyAttributes>() == 24);
     assert!(size_of::<CUDA_MEMCPY3D_BATCH_OP>() == 112);
     assert!(size_of::<CUstreamBatchMemOpParams>() == 48);
