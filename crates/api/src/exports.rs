@@ -2,17 +2,18 @@
 //!
 //! ```text
 //!   functions.toml ─▶ exports() ─┬─ one `extern "C"` function per symbol
-//!                                │    handler present: crate::abi::entry(name, || crate::module::handler([default stream,] ...))
+//!                                │    handler present: crate::abi::entry(name, || crate::module::handler([default stream,] ...));
+//!                                │                     entry_local where the class is local
 //!                                │    otherwise:       crate::abi::unsupported(index)
 //!                                ├─ UNSUPPORTED: names of the functions by index
 //!                                └─ LOOKUP: rows of cuGetProcAddress, sorted by name
 //! ```
 //!
-//! The including crate provides `crate::abi::{entry, entry_before_init, unsupported, DefaultStream}`,
+//! The including crate provides `crate::abi::{entry, entry_local, entry_before_init, unsupported, DefaultStream}`,
 //! `crate::proc_address::{Address, Row}` and the types that parameters name in `crate::types`: `Handle`, C structs, and
 //! `Caller<T>`, a pointer that came from the program and is checked where it is used.
 
-use crate::functions::{Entry, Function, TableError, functions};
+use crate::functions::{Class, Entry, Function, TableError, functions};
 use std::fmt::Write as _;
 
 /// Source text with every exported symbol; to be included in a module of its own.
@@ -75,6 +76,8 @@ fn emit(source: &mut String, function: &Function, entry: &Entry, unsupported: &m
         .collect();
     let gate = if function.before_init {
         "entry_before_init"
+    } else if function.class == Class::Local {
+        "entry_local"
     } else {
         "entry"
     };

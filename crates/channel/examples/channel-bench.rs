@@ -26,7 +26,7 @@ fn worker(stream: UnixStream) -> Outcome<()> {
     };
     let (mut receiver, session) = Pending::receive(carrier)?.accept(&offer)?;
     let watcher = Arc::clone(&session);
-    std::thread::spawn(move || watcher.watch());
+    std::thread::spawn(move || watcher.watch(|_| Ok(())));
     let mut stream = None;
     while let Some((header, request)) = receiver.receive()? {
         match request {

@@ -11,6 +11,9 @@ use tessera_wire::{HEADER_BYTES, Header, MAX_STREAM_MESSAGE_BYTES, WireError};
 /// Descriptors taken with one frame; a sender never passes more.
 const MAX_DESCRIPTORS: usize = 4;
 
+/// How long the rest of a frame that has begun to arrive may take.
+const FRAME_TIME: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// A frame from the control stream with what came along.
 #[derive(Debug, Default)]
 pub struct Received {
@@ -43,8 +46,9 @@ pub trait Carrier: Send + Sync {
     /// The stream ends ([`ChannelError::Disconnected`]) or carries no frame.
     fn receive(&self) -> Result<Received, ChannelError>;
 
-    /// Waits until the stream ends. `silent`: nothing more may arrive on it, and if something does, that is the end too.
-    fn wait_for_end(&self, silent: bool);
+    /// Waits until the stream ends, or, where `frames` are looked for, until one begins to arrive; whether one does. From then on a frame
+    /// that does not arrive whole soon is the end of the stream.
+    fn wait(&self, frames: bool) -> bool;
 
     /// Whether the other side is still there; never waits.
     fn is_open(&self) -> bool;
@@ -178,11 +182,11 @@ impl Carrier for UnixCarrier {
         Ok(received)
     }
 
-    fn wait_for_end(&self, silent: bool) {
+    fn wait(&self, frames: bool) -> bool {
         let mut waits = [
             libc::pollfd {
                 fd: self.stream.as_raw_fd(),
-                events: if silent {
+                events: if frames {
                     libc::POLLIN | libc::POLLRDHUP
                 } else {
                     libc::POLLRDHUP
@@ -202,9 +206,15 @@ impl Carrier for UnixCarrier {
             let interrupted =
                 ready < 0 && std::io::Error::last_os_error().raw_os_error() == Some(libc::EINTR);
             if !interrupted {
-                return;
+                break;
             }
         }
+        const ENDED: libc::c_short = libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR;
+        // Whoever has sent a part of a frame must not hold up the one who watches for the end.
+        frames
+            && waits[0].revents & libc::POLLIN != 0
+            && waits[0].revents & ENDED == 0
+            && self.stream.set_read_timeout(Some(FRAME_TIME)).is_ok()
     }
 
     fn is_open(&self) -> bool {

@@ -170,6 +170,16 @@ impl Client {
         !self.dead.load(Ordering::Relaxed) && self.carrier.is_open()
     }
 
+    /// Sends a message that is not waited for over the control stream: it overtakes everything in the ring.
+    ///
+    /// # Errors
+    /// The worker is gone.
+    pub fn send_out_of_turn<M: Posted>(&self, message: &M) -> Result<(), ChannelError> {
+        let mut frame = Vec::new();
+        encode(message, 0, &[], &mut frame)?;
+        self.carrier.send(&frame, &[])
+    }
+
     fn memory(&self) -> Result<&Memory, ChannelError> {
         self.memory.as_ref().ok_or(ChannelError::NoAperture)
     }

@@ -161,9 +161,10 @@ impl<'a> Words<'a> {
 /// What a record says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Stream: last completed sequence number. Event: generation last reached. Context: bytes printed by kernels.
+    /// Stream: last completed sequence number. Event: generation last reached. Context: bytes printed by kernels. Host functions of a
+    /// stream: how many it has come to.
     pub value: u64,
-    /// Event: when, nanoseconds of the host's `CLOCK_MONOTONIC`.
+    /// Event: when, nanoseconds of the host's `CLOCK_MONOTONIC`. Host functions: sequence number of the newest.
     pub time: u64,
     /// Sequence number of the operation that was refused last.
     pub error_seq: u64,

@@ -355,10 +355,18 @@ impl Session {
         self.closed.load(Ordering::SeqCst)
     }
 
-    /// Waits for the end of the control stream, then closes the session and makes sure that the dispatcher notices.
-    pub fn watch(&self) {
-        // With an aperture, messages come through the ring and nothing but the end through the stream.
-        self.carrier.wait_for_end(self.has_aperture());
+    /// Waits for the end of the control stream, then closes the session and makes sure that the dispatcher notices. With an aperture,
+    /// requests come through the ring; `out_of_turn` gets the few that do not.
+    pub fn watch(&self, out_of_turn: impl Fn(&Request<'_>) -> Result<(), ChannelError>) {
+        while self.carrier.wait(self.has_aperture()) {
+            let served = self.carrier.receive().and_then(|received| {
+                let (_, request) = decode(&received.frame)?;
+                out_of_turn(&request)
+            });
+            if served.is_err() {
+                break;
+            }
+        }
         self.close();
         // A guest that is malicious and shares its memory with another process can undo the wake-up in the aperture, so it is
         // repeated until the dispatcher has confirmed.

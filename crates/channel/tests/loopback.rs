@@ -48,7 +48,7 @@ fn serve(
         let pending = Pending::receive(carrier)?;
         let (mut receiver, session) = pending.accept(&offer(layout))?;
         let watcher = Arc::clone(&session);
-        let watcher = thread::spawn(move || watcher.watch());
+        let watcher = thread::spawn(move || watcher.watch(|_| Ok(())));
         let result = dispatch(&mut receiver, &session, &seen);
         if result.is_err() {
             session.end(CudaCode::InvalidValue);

@@ -43,6 +43,15 @@ pub enum DeviceError {
     /// The context is poisoned by an earlier fault.
     #[error("Context is poisoned by an earlier fault: {0}")]
     Poisoned(Fault),
+    /// A node of a graph is refused.
+    #[error("Node {node} of the graph: {source}")]
+    InvalidNode {
+        /// Its index.
+        node: u32,
+        /// Why.
+        #[source]
+        source: Box<DeviceError>,
+    },
     /// The operating system refused something.
     #[error("Host operating system error in {what}")]
     Os {

@@ -16,12 +16,14 @@
 //! Units: bytes, nanoseconds of `CLOCK_MONOTONIC`. Addresses are device virtual addresses unless a [`HostRange`] is named.
 
 mod error;
+mod graph;
 mod host;
 mod image;
 mod operation;
 mod properties;
 
 pub use error::{DeviceError, Fault, FaultKind};
+pub use graph::{Comparison, ConditionKind, Conditional, Graph, GraphNode, HostCall};
 pub use host::HostRange;
 pub use image::{
     AddressMode, Array, ArrayOptions, ArrayPlace, ChannelFormat, ImageSource, ImageView, Sampling,
@@ -111,6 +113,12 @@ pub trait Context: Send + Sync {
         sink: Arc<dyn StreamSink>,
     ) -> Result<Arc<dyn Stream>, DeviceError>;
 
+    /// Makes one graph of `nodes`.
+    ///
+    /// # Errors
+    /// What [`Stream::submit`] would refuse of a node; [`DeviceError::InvalidNode`] names it.
+    fn create_graph(&self, nodes: Vec<GraphNode>) -> Result<Arc<dyn Graph>, DeviceError>;
+
     /// Creates an event.
     fn create_event(&self, sink: Arc<dyn EventSink>) -> Arc<dyn Event>;
 
@@ -196,6 +204,12 @@ pub trait Stream: Send + Sync {
 pub trait StreamSink: Send + Sync {
     /// The operation with this number is done and its effects are visible.
     fn completed(&self, seq: u64, result: Result<(), Fault>);
+
+    /// The stream has come to a host function ([`Operation::HostCall`]), submitted with this number, alone or in a graph; what is behind
+    /// it waits until `call` is finished. Host functions of one stream come one after the other, in the order submitted.
+    fn host_call(&self, _seq: u64, call: HostCall) {
+        call.finish();
+    }
 }
 
 /// An event; recorded and waited for through [`Operation`].

@@ -1,6 +1,6 @@
 //! Work that is submitted to a stream.
 
-use crate::{ArrayPlace, DevicePtr, Event, Function, HostRange, ImageView};
+use crate::{ArrayPlace, Comparison, Conditional, DevicePtr, Event, Function, Graph, HostRange, ImageView};
 use std::sync::Arc;
 
 /// Three extents or indices.
@@ -192,6 +192,32 @@ pub enum Operation {
     Free {
         /// Base address.
         base: DevicePtr,
+    },
+    /// Launches a graph.
+    Graph(Arc<dyn Graph>),
+    /// A node of a graph that chooses among graphs; refused in a stream.
+    Conditional(Conditional),
+    /// A function of the guest runs: see [`crate::StreamSink::host_call`].
+    HostCall,
+    /// Waits until a value in memory compares; kernels and copies of other streams, the host and [`Operation::WriteValue`] change it.
+    WaitValue {
+        /// Where it lies; a multiple of its size.
+        address: DevicePtr,
+        /// What it is compared with.
+        value: u64,
+        /// 8 bytes, not 4.
+        wide: bool,
+        /// How.
+        comparison: Comparison,
+    },
+    /// Writes a value to memory in one piece, after everything before it is visible.
+    WriteValue {
+        /// Where it lies; a multiple of its size.
+        address: DevicePtr,
+        /// What is written.
+        value: u64,
+        /// 8 bytes, not 4.
+        wide: bool,
     },
     /// Does nothing; completes when everything before it has.
     Marker,

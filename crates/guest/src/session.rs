@@ -226,6 +226,14 @@ impl Session {
         Ok(self.client.post_with(tail, message)?)
     }
 
+    /// Sends a message that is not waited for and that overtakes everything posted.
+    ///
+    /// # Errors
+    /// The worker is gone.
+    pub fn send_out_of_turn<M: Posted>(&self, message: &M) -> Result<(), Failure> {
+        Ok(self.client.send_out_of_turn(message)?)
+    }
+
     /// Sends a message and waits for its answer and the answer's tail.
     ///
     /// # Errors

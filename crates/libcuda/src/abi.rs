@@ -1,7 +1,7 @@
 //! What stands between every exported symbol and its handler.
 //!
 //! ```text
-//!   exported symbol ─▶ entry ─▶ state: not initialised, forked ─▶ 3
+//!   exported symbol ─▶ entry ─▶ state: not initialised, forked ─▶ 3;  in a host function ─▶ 800
 //!                        └────▶ handler ─┬─ Ok ─▶ 0
 //!                                        ├─ Err(code) ─▶ code
 //!                                        └─ panic ─▶ 999 and one log line; it never crosses the ABI
@@ -39,9 +39,19 @@ impl DefaultStream {
     }
 }
 
-/// Runs the handler of a function that needs an initialised driver.
+/// Runs the handler of a function that needs an initialised driver and that may have to wait for the worker. The worker may wait for
+/// the host function that calls it.
 #[inline]
 pub(crate) fn entry(symbol: &'static str, handler: impl FnOnce() -> Answer) -> i32 {
+    if crate::hostfn::is_inside() && state::ready() {
+        return Code::NOT_PERMITTED.0;
+    }
+    entry_local(symbol, handler)
+}
+
+/// Runs the handler of a function that needs an initialised driver and is answered here.
+#[inline]
+pub(crate) fn entry_local(symbol: &'static str, handler: impl FnOnce() -> Answer) -> i32 {
     if !state::ready() {
         return Code::NOT_INITIALIZED.0;
     }

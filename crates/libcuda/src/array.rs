@@ -6,8 +6,12 @@
 use crate::code::{Answer, Code};
 use crate::context::Core;
 use crate::current;
+use crate::device::device;
 use crate::state::{self, Driver};
-use crate::types::{CUDA_ARRAY_DESCRIPTOR, CUDA_ARRAY3D_DESCRIPTOR, Caller, Handle};
+use crate::types::{
+    CUDA_ARRAY_DESCRIPTOR, CUDA_ARRAY_MEMORY_REQUIREMENTS, CUDA_ARRAY_SPARSE_PROPERTIES,
+    CUDA_ARRAY3D_DESCRIPTOR, Caller, Handle,
+};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tessera_wire::messages::{ArrayCreate, ArrayDestroy};
@@ -126,6 +130,57 @@ pub(crate) fn mipmapped(driver: &Driver, handle: Handle) -> Answer<Arc<Array>> {
         return Err(Code::INVALID_HANDLE);
     }
     Ok(array)
+}
+
+/// `cuArrayGetMemoryRequirements`: of arrays whose memory is mapped later, which are not served.
+pub(crate) fn array_get_memory_requirements(
+    out: Caller<CUDA_ARRAY_MEMORY_REQUIREMENTS>,
+    h_array: Handle,
+    dev: i32,
+) -> Answer {
+    let driver = device(dev)?;
+    out.required()?;
+    array(driver, h_array)?;
+    Err(Code::INVALID_VALUE)
+}
+
+/// `cuMipmappedArrayGetMemoryRequirements`, as [`array_get_memory_requirements`].
+pub(crate) fn mipmapped_array_get_memory_requirements(
+    out: Caller<CUDA_ARRAY_MEMORY_REQUIREMENTS>,
+    h_array: Handle,
+    dev: i32,
+) -> Answer {
+    let driver = device(dev)?;
+    out.required()?;
+    mipmapped(driver, h_array)?;
+    Err(Code::INVALID_VALUE)
+}
+
+/// `cuArrayGetSparseProperties`: no array is sparse.
+pub(crate) fn array_get_sparse_properties(
+    out: Caller<CUDA_ARRAY_SPARSE_PROPERTIES>,
+    h_array: Handle,
+) -> Answer {
+    out.required()?;
+    array(state::driver()?, h_array)?;
+    Err(Code::INVALID_VALUE)
+}
+
+/// `cuMipmappedArrayGetSparseProperties`
+pub(crate) fn mipmapped_array_get_sparse_properties(
+    out: Caller<CUDA_ARRAY_SPARSE_PROPERTIES>,
+    h_array: Handle,
+) -> Answer {
+    out.required()?;
+    mipmapped(state::driver()?, h_array)?;
+    Err(Code::INVALID_VALUE)
+}
+
+/// `cuArrayGetPlane`: no format has several planes.
+pub(crate) fn array_get_plane(out: Caller<Handle>, h_array: Handle, _plane: u32) -> Answer {
+    out.required()?;
+    array(state::driver()?, h_array)?;
+    Err(Code::INVALID_VALUE)
 }
 
 /// `cuArrayCreate`

@@ -11,14 +11,17 @@
 use crate::code::{Answer, Code};
 use crate::current;
 use crate::device::device;
+use crate::green::Green;
+use crate::peer::Link;
 use crate::printf;
 use crate::ranges::Range;
+use crate::resource::Processors;
 use crate::state::{self, Driver};
 use crate::stream::Stream;
 use crate::types::{CUctxCreateParams, CUexecAffinityParam, Caller, Handle};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use tessera_channel::Completion;
 use tessera_wire::messages::{ContextCreate, ContextDestroy, ContextSetLimit, Ping};
 
@@ -134,6 +137,14 @@ impl Default for Limits {
 pub(crate) struct Context {
     pub(crate) core: Arc<Core>,
     pub(crate) legacy: Arc<Stream>,
+    /// The handle that programs have; a view's is not its core's.
+    shown: Handle,
+    pub(crate) green: Option<Arc<Green>>,
+    /// The context that a view is of.
+    pub(crate) primary: Option<Arc<Context>>,
+    peer: OnceLock<Arc<Stream>>,
+    /// What all its streams wait for, those that will be made too.
+    pub(crate) gate: Mutex<Option<Link<'static>>>,
     identity: u64,
     api_version: u32,
     pub(crate) is_primary: bool,
@@ -141,8 +152,8 @@ pub(crate) struct Context {
     attached: AtomicU32,
     cache_config: AtomicI32,
     shared_config: AtomicI32,
-    limits: Mutex<Limits>,
-    children: Mutex<Children>,
+    limits: Arc<Mutex<Limits>>,
+    children: Arc<Mutex<Children>>,
 }
 
 impl Context {
@@ -177,6 +188,11 @@ impl Context {
             Ok(Self {
                 core,
                 legacy,
+                shown: handle,
+                green: None,
+                primary: None,
+                peer: OnceLock::new(),
+                gate: Mutex::default(),
                 identity: driver.next_identity(),
                 api_version,
                 is_primary,
@@ -184,16 +200,63 @@ impl Context {
                 attached: AtomicU32::new(1),
                 cache_config: AtomicI32::new(0),
                 shared_config: AtomicI32::new(0),
-                limits: Mutex::new(Limits::default()),
-                children: Mutex::new(children),
+                limits: Arc::new(Mutex::new(Limits::default())),
+                children: Arc::new(Mutex::new(children)),
             })
         })
+    }
+
+    /// A view of a primary context, for a green context.
+    pub(crate) fn view(
+        driver: &'static Driver,
+        primary: &Arc<Self>,
+        green: &Arc<Green>,
+    ) -> Answer<Arc<Self>> {
+        driver.contexts.insert(|shown| {
+            let legacy = Stream::create_in_view(driver, &primary.core, green)?;
+            primary.children().streams.push(Arc::downgrade(&legacy));
+            Ok(Self {
+                core: Arc::clone(&primary.core),
+                legacy,
+                shown,
+                green: Some(Arc::clone(green)),
+                primary: Some(Arc::clone(primary)),
+                peer: OnceLock::new(),
+                gate: Mutex::default(),
+                identity: driver.next_identity(),
+                api_version: primary.api_version,
+                is_primary: true,
+                flags: AtomicU32::new(primary.flags.load(Ordering::Relaxed)),
+                attached: AtomicU32::new(1),
+                cache_config: AtomicI32::new(0),
+                shared_config: AtomicI32::new(0),
+                limits: Arc::clone(&primary.limits),
+                children: Arc::clone(&primary.children),
+            })
+        })
+    }
+
+    /// The multiprocessors that it has.
+    pub(crate) fn processors(&self, driver: &Driver) -> Processors {
+        self.green
+            .as_ref()
+            .map_or_else(|| Processors::of_device(driver), |green| green.processors)
+    }
+
+    pub(crate) fn identity(&self) -> u64 {
+        self.identity
+    }
+
+    /// The handle that programs have.
+    pub(crate) fn shown(&self) -> Handle {
+        self.shown
     }
 
     pub(crate) fn children(&self) -> MutexGuard<'_, Children> {
         self.children.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The handle that the worker has.
     pub(crate) fn handle(&self) -> Handle {
         self.core.handle
     }
@@ -202,11 +265,30 @@ impl Context {
         self.flags.store(flags, Ordering::Relaxed);
     }
 
-    /// All streams that live.
+    /// The stream in which this context takes part in copies of others.
+    pub(crate) fn peer_stream(&self, driver: &Driver) -> Answer<&Arc<Stream>> {
+        let mut failed = None;
+        // Two threads may make one each; the second is dropped and ends with the context.
+        if self.peer.get().is_none() {
+            match Stream::create_peer(driver, self) {
+                Ok(stream) => drop(self.peer.set(stream)),
+                Err(code) => failed = Some(code),
+            }
+        }
+        self.peer.get().ok_or(failed.unwrap_or(Code::UNKNOWN))
+    }
+
+    /// All streams that live; those of a view are its own, those of a primary context all.
     pub(crate) fn streams(&self) -> Vec<Arc<Stream>> {
         let mut children = self.children();
         children.streams.retain(|stream| stream.strong_count() > 0);
-        children.streams.iter().filter_map(Weak::upgrade).collect()
+        let own = |stream: &Arc<Stream>| match (&self.green, &stream.green) {
+            (None, _) => true,
+            (Some(green), Some(other)) => green.handle == other.handle,
+            (Some(_), None) => false,
+        };
+        let streams = children.streams.iter().filter_map(Weak::upgrade);
+        streams.filter(own).collect()
     }
 
     /// Waits for all work of the context and writes out what kernels printed.
@@ -230,6 +312,7 @@ impl Context {
             let _ = stream.settle();
         }
         printf::drain(driver, &self.core);
+        drop(self.gate.lock().unwrap_or_else(PoisonError::into_inner).take());
         let posted = driver.session.post(
             &ContextDestroy {
                 context: self.handle(),
@@ -360,7 +443,7 @@ pub(crate) fn ctx_destroy(ctx: Handle) -> Answer {
         return Err(Code::INVALID_CONTEXT);
     }
     let context = driver.contexts.remove(ctx).map_err(|_| Code::INVALID_CONTEXT)?;
-    if current::top().is_some_and(|top| top.handle() == ctx) {
+    if current::top_handle() == ctx {
         current::pop()?;
     }
     context.destroy(driver)
@@ -372,7 +455,7 @@ pub(crate) fn ctx_attach(pctx: Caller<Handle>, flags: u32) -> Answer {
         return Err(Code::INVALID_VALUE);
     }
     let context = current::alive()?;
-    pctx.put(context.handle())?;
+    pctx.put(context.shown())?;
     context.attached.fetch_add(1, Ordering::Relaxed);
     Ok(())
 }
@@ -380,7 +463,7 @@ pub(crate) fn ctx_attach(pctx: Caller<Handle>, flags: u32) -> Answer {
 /// `cuCtxDetach`: destroys when nobody is attached any more; the context must be the current one.
 pub(crate) fn ctx_detach(ctx: Handle) -> Answer {
     let context = current::top().ok_or(Code::INVALID_CONTEXT)?;
-    if context.handle() != ctx {
+    if context.shown() != ctx {
         return Err(Code::INVALID_CONTEXT);
     }
     if context.attached.fetch_sub(1, Ordering::Relaxed) > 1 {
@@ -411,7 +494,7 @@ pub(crate) fn ctx_push_current(ctx: Handle) -> Answer {
 /// `cuCtxPopCurrent`
 pub(crate) fn ctx_pop_current(pctx: Caller<Handle>) -> Answer {
     let context = current::pop()?;
-    pctx.put_if_wanted(context.handle());
+    pctx.put_if_wanted(context.shown());
     Ok(())
 }
 

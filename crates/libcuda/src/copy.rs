@@ -12,6 +12,7 @@
 use crate::abi::DefaultStream;
 use crate::code::{Answer, Code};
 use crate::current;
+use crate::peer;
 use crate::state::{self, Driver};
 use crate::stream::{self, Stream};
 use crate::types::{CUDA_MEMCPY2D, Caller, Handle, c_void};
@@ -46,6 +47,8 @@ pub(crate) struct Side {
     pub(crate) address: u64,
     pub(crate) pitch: usize,
     pub(crate) place: Place,
+    /// The context whose memory it is; 0 for memory of the host.
+    pub(crate) context: Handle,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,9 +95,9 @@ impl Side {
         }
         let bytes = extent.span(pitch)? as u64;
         let end = address.checked_add(bytes).ok_or(Code::INVALID_VALUE)?;
-        let place = match driver.ranges.covering(address, bytes) {
-            Some(range) if range.is_host() => Place::Pinned,
-            Some(_) => Place::Device,
+        let (place, context) = match driver.ranges.covering(address, bytes) {
+            Some(range) if range.is_host() => (Place::Pinned, 0),
+            Some(range) => (Place::Device, range.context),
             None => {
                 let arena = driver.session.welcome();
                 let outside =
@@ -102,13 +105,14 @@ impl Side {
                 if !outside {
                     return Err(Code::INVALID_VALUE);
                 }
-                Place::Pageable
+                (Place::Pageable, 0)
             }
         };
         Ok(Self {
             address,
             pitch,
             place,
+            context,
         })
     }
 
@@ -121,6 +125,21 @@ impl Side {
 /// Copies `from` to `to` in stream order. Says the sequence number of the last operation and whether host memory of the program's
 /// is still in use by it.
 pub(crate) fn copy(
+    driver: &Driver,
+    stream: &Arc<Stream>,
+    to: Side,
+    from: Side,
+    extent: Extent,
+) -> Answer<Option<u64>> {
+    let foreign = |side: Side| side.context != 0 && side.context != stream.core.handle;
+    if foreign(to) || foreign(from) {
+        return peer::copy(driver, stream, to, from, extent);
+    }
+    copy_here(driver, stream, to, from, extent)
+}
+
+/// [`copy`], where no other context's memory takes part.
+pub(crate) fn copy_here(
     driver: &Driver,
     stream: &Arc<Stream>,
     to: Side,
@@ -263,7 +282,7 @@ pub(crate) fn pieces(to: Side, from: Side, extent: Extent) -> Vec<Piece> {
 
 impl Piece {
     /// Where the piece begins on a side.
-    fn offset(&self, side: Side) -> usize {
+    pub(crate) fn offset(&self, side: Side) -> usize {
         self.row * side.pitch + self.column
     }
 
@@ -688,6 +707,7 @@ mod tests {
             address: 0x1000,
             pitch,
             place: Place::Pageable,
+            context: 0,
         }
     }
 

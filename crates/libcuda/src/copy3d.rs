@@ -16,6 +16,7 @@ use crate::copy::{
     self, CHUNKS_AHEAD, Extent, INLINE_BYTES, Piece, Place, Return, Side, memory_type, pieces, stage,
 };
 use crate::current;
+use crate::peer;
 use crate::state::{self, Driver};
 use crate::stream::{self, Stream};
 use crate::types::{CUDA_MEMCPY2D, CUDA_MEMCPY3D, Caller, Handle, Memcpy3dSide, c_void};
@@ -28,6 +29,7 @@ use tessera_wire::{PLACE_ARRAY, PLACE_DEVICE, PLACE_PINNED, PLACE_STAGING, PLACE
 #[derive(Clone, Copy)]
 struct Inside {
     root: Handle,
+    context: Handle,
     level: u32,
     /// Bytes from the start of a row.
     x: usize,
@@ -76,6 +78,7 @@ fn whole(driver: &Driver, side: &Memcpy3dSide, extent: Extent, depth: usize) -> 
             }
             return Ok(Whole::Array(Inside {
                 root: array.root,
+                context: array.core.handle,
                 level: array.level,
                 x: side.x,
                 y: side.y,
@@ -166,6 +169,7 @@ fn apart(extent: Extent) -> Side {
         address: 0,
         pitch: extent.width.saturating_add(1),
         place: Place::Device,
+        context: 0,
     }
 }
 
@@ -285,34 +289,84 @@ fn slice(
     from: Slice,
     extent: Extent,
 ) -> Answer<Option<u64>> {
-    match (to, from) {
-        (Slice::Memory(to), Slice::Memory(from)) => copy::copy(driver, stream, to, from, extent),
-        (Slice::Array(to), from) => with_array(driver, stream, to, from, false, extent),
-        (to, Slice::Array(from)) => with_array(driver, stream, from, to, true, extent),
+    let (place, other, out) = match (to, from) {
+        (Slice::Memory(to), Slice::Memory(from)) => return copy::copy(driver, stream, to, from, extent),
+        (Slice::Array(to), from) => (to, from, false),
+        (to, Slice::Array(from)) => (from, to, true),
+    };
+    let there = match other {
+        Slice::Memory(side) => side.context,
+        Slice::Array(place) => place.context,
+    };
+    if there != 0 && there != place.context {
+        tessera_guest::log("copies between an array and another context are not supported");
+        return Err(Code::NOT_SUPPORTED);
+    }
+    if place.context == stream.core.handle {
+        return with_array(driver, stream, place, other, out, extent);
+    }
+    peer::detour(driver, stream, place.context, |stream| {
+        with_array(driver, stream, place, other, out, extent)
+    })
+}
+
+/// A copy that was found good: both sides of every slice.
+pub(crate) struct Prepared {
+    extent: Extent,
+    slices: Vec<(Slice, Slice)>,
+}
+
+impl Prepared {
+    /// Checks a copy.
+    pub(crate) fn new(driver: &Driver, what: &CUDA_MEMCPY3D) -> Answer<Self> {
+        let extent = Extent {
+            width: what.width,
+            height: what.height,
+        };
+        let mut slices = Vec::new();
+        if extent.is_empty() || what.depth == 0 {
+            return Ok(Self { extent, slices });
+        }
+        if what.source.level != 0 || what.destination.level != 0 {
+            return Err(Code::INVALID_VALUE);
+        }
+        let to = whole(driver, &what.destination, extent, what.depth)?;
+        let from = whole(driver, &what.source, extent, what.depth)?;
+        for n in 0..what.depth {
+            slices.push((to.slice(driver, n, extent)?, from.slice(driver, n, extent)?));
+        }
+        Ok(Self { extent, slices })
+    }
+
+    /// Takes pinned memory of the source for the program's own: it is looked at before this returns.
+    pub(crate) fn at_once(&mut self) {
+        for (_, from) in &mut self.slices {
+            if let Slice::Memory(side) = from
+                && side.place == Place::Pinned
+            {
+                side.place = Place::Pageable;
+            }
+        }
+    }
+
+    /// Copies; the number of the last operation is given back where pinned memory is in use by it.
+    pub(crate) fn post(&self, driver: &Driver, stream: &Arc<Stream>) -> Answer<Option<u64>> {
+        let mut pending = None;
+        for &(to, from) in &self.slices {
+            pending = slice(driver, stream, to, from, self.extent)?.or(pending);
+        }
+        Ok(pending)
     }
 }
 
-fn run(default: DefaultStream, what: &CUDA_MEMCPY3D, stream: Handle, until: Return) -> Answer {
-    let extent = Extent {
-        width: what.width,
-        height: what.height,
-    };
+pub(crate) fn run(default: DefaultStream, what: &CUDA_MEMCPY3D, stream: Handle, until: Return) -> Answer {
     let driver = state::driver()?;
     current::with_current(|_| Ok(()))?;
-    if extent.is_empty() || what.depth == 0 {
+    if what.width == 0 || what.height == 0 || what.depth == 0 {
         return Ok(());
     }
-    if what.source.level != 0 || what.destination.level != 0 {
-        return Err(Code::INVALID_VALUE);
-    }
     let stream = stream::stream(default, stream)?;
-    let to = whole(driver, &what.destination, extent, what.depth)?;
-    let from = whole(driver, &what.source, extent, what.depth)?;
-    let mut pending = None;
-    for n in 0..what.depth {
-        let (to, from) = (to.slice(driver, n, extent)?, from.slice(driver, n, extent)?);
-        pending = slice(driver, &stream, to, from, extent)?.or(pending);
-    }
+    let pending = Prepared::new(driver, what)?.post(driver, &stream)?;
     match (until, pending) {
         (Return::WhenDone, Some(seq)) => stream.wait(seq),
         _ => Ok(()),

@@ -82,7 +82,7 @@ pub(crate) fn replace(context: Option<Arc<Context>>) -> Answer {
 /// Handle of the top of the stack, 0 for none.
 pub(crate) fn top_handle() -> Handle {
     STACK
-        .try_with(|stack| stack.try_borrow().ok()?.last().map(|context| context.core.handle))
+        .try_with(|stack| stack.try_borrow().ok()?.last().map(|context| context.shown()))
         .ok()
         .flatten()
         .unwrap_or(0)

@@ -2,7 +2,9 @@
 
 use crate::code::{Answer, Code};
 use crate::state::{self, Driver};
-use crate::types::{CUdevprop, CUuuid, Caller, c_char};
+use crate::types::{CUasyncCallback, CUdevprop, CUuuid, Caller, Handle, c_char, c_void};
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 
 /// `CUdevice_attribute` numbers that this library looks at itself.
 pub(crate) mod attribute {
@@ -25,9 +27,12 @@ pub(crate) mod attribute {
     pub(crate) const MAX_SHARED_MEMORY_PER_MULTIPROCESSOR: i32 = 81;
     pub(crate) const MAX_REGISTERS_PER_MULTIPROCESSOR: i32 = 82;
     pub(crate) const MAX_SHARED_MEMORY_PER_BLOCK_OPTIN: i32 = 97;
+    pub(crate) const CAN_FLUSH_REMOTE_WRITES: i32 = 98;
     pub(crate) const MAX_BLOCKS_PER_MULTIPROCESSOR: i32 = 106;
+    pub(crate) const MAX_ACCESS_POLICY_WINDOW_SIZE: i32 = 109;
     pub(crate) const CLUSTER_LAUNCH: i32 = 120;
     pub(crate) const RESERVED_SHARED_MEMORY_PER_BLOCK: i32 = 111;
+    pub(crate) const MEM_SYNC_DOMAIN_COUNT: i32 = 126;
     /// Highest number that the table of CUDA 13.5 has.
     pub(crate) const LAST: i32 = 161;
 }
@@ -177,6 +182,84 @@ pub(crate) fn device_get_p2p_attribute(
     device(source)?;
     device(destination)?;
     Err(Code::INVALID_DEVICE)
+}
+
+/// `CU_ATOMIC_OPERATION_FLOAT_MAX`
+const LAST_ATOMIC: i32 = 12;
+
+fn check_atomics(capabilities: Caller<u32>, operations: Caller<i32>, count: u32) -> Answer {
+    capabilities.required()?;
+    operations.required()?;
+    if count == 0 {
+        return Err(Code::INVALID_VALUE);
+    }
+    for index in 0..count as usize {
+        if !(0..=LAST_ATOMIC).contains(&operations.at(index)?) {
+            return Err(Code::INVALID_VALUE);
+        }
+    }
+    Ok(())
+}
+
+/// `cuDeviceGetHostAtomicCapabilities`: none, as `CU_DEVICE_ATTRIBUTE_HOST_NATIVE_ATOMIC_SUPPORTED` says.
+pub(crate) fn device_get_host_atomic_capabilities(
+    capabilities: Caller<u32>,
+    operations: Caller<i32>,
+    count: u32,
+    dev: i32,
+) -> Answer {
+    device(dev)?;
+    check_atomics(capabilities, operations, count)?;
+    for index in 0..count as usize {
+        capabilities.put_at(index, 0)?;
+    }
+    Ok(())
+}
+
+/// `cuDeviceGetP2PAtomicCapabilities`: needs two different devices, and there is one.
+pub(crate) fn device_get_p2p_atomic_capabilities(
+    capabilities: Caller<u32>,
+    operations: Caller<i32>,
+    count: u32,
+    source: i32,
+    destination: i32,
+) -> Answer {
+    check_atomics(capabilities, operations, count)?;
+    device(source)?;
+    device(destination)?;
+    Err(Code::INVALID_DEVICE)
+}
+
+/// Callbacks that were registered, by their handles.
+static NOTIFIED: Mutex<BTreeSet<Handle>> = Mutex::new(BTreeSet::new());
+
+/// `cuDeviceRegisterAsyncNotification`: the one notification that there is says that memory is taken from the process, and a vGPU's
+/// memory never is.
+pub(crate) fn device_register_async_notification(
+    dev: i32,
+    function: CUasyncCallback,
+    _user_data: Caller<c_void>,
+    callback: Caller<Handle>,
+) -> Answer {
+    let driver = device(dev)?;
+    function.ok_or(Code::INVALID_VALUE)?;
+    callback.required()?;
+    let handle = driver.next_identity() << 4;
+    NOTIFIED
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .insert(handle);
+    callback.put(handle)
+}
+
+/// `cuDeviceUnregisterAsyncNotification`
+pub(crate) fn device_unregister_async_notification(dev: i32, callback: Handle) -> Answer {
+    device(dev)?;
+    let known = NOTIFIED
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .remove(&callback);
+    if known { Ok(()) } else { Err(Code::INVALID_VALUE) }
 }
 
 /// `cuDeviceGetExecAffinitySupport`: number of multiprocessors cannot be chosen.

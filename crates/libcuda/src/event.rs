@@ -8,7 +8,7 @@ use crate::context::{Core, Record, fence};
 use crate::current;
 use crate::printf;
 use crate::state::{self, Driver};
-use crate::stream;
+use crate::stream::{self, Stream};
 use crate::types::{Caller, Handle};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,6 +35,11 @@ impl Event {
     pub(crate) fn is_done(&self, driver: &Driver) -> bool {
         let posted = self.posted.load(Ordering::Acquire);
         posted == 0 || driver.session.records().value(self.record.0) >= posted
+    }
+
+    /// Handle of the context.
+    pub(crate) fn context(&self) -> Handle {
+        self.core.handle
     }
 
     fn wait(&self, driver: &Driver) -> Answer {
@@ -143,15 +148,20 @@ pub(crate) fn event_record_with_flags(
             if stream.core.handle != event.core.handle {
                 return Err(Code::INVALID_HANDLE);
             }
-            let seq = stream.submit(driver, &[], |seq| EventRecord {
-                stream: stream.handle(),
-                seq,
-                event: h_event,
-            })?;
-            event.posted.fetch_max(seq, Ordering::Release);
-            Ok(())
+            record_in(driver, stream, event)
         })
     })
+}
+
+/// Records an event in a stream of its context.
+pub(crate) fn record_in(driver: &Driver, stream: &Stream, event: &Event) -> Answer {
+    let seq = stream.submit(driver, &[], |seq| EventRecord {
+        stream: stream.handle(),
+        seq,
+        event: event.handle,
+    })?;
+    event.posted.fetch_max(seq, Ordering::Release);
+    Ok(())
 }
 
 /// `cuEventQuery`

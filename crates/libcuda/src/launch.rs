@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::current;
 use crate::device::attribute;
 use crate::function::Function;
-use crate::hostfn;
+use crate::hostfn::{self, HostFunction};
 use crate::objects::{Kind, is_kind};
 use crate::occupancy;
 use crate::reference;
@@ -368,19 +368,7 @@ pub(crate) fn launch_host_func_v1(
 ) -> Answer {
     let callback = callback.ok_or(Code::INVALID_VALUE)?;
     let stream = stream::stream(default, stream)?;
-    let data = user_data.address();
-    hostfn::enqueue(
-        &stream,
-        Box::new(move |_| {
-            // SAFETY: the program gave this function and its argument for exactly this call.
-            unsafe {
-                callback(std::ptr::with_exposed_provenance_mut(
-                    usize::try_from(data).unwrap_or(0),
-                ));
-            };
-        }),
-        false,
-    )
+    hostfn::launch(&stream, HostFunction::program(callback, user_data.address()))
 }
 
 /// `cuLaunchHostFunc_v2`: the mode says whether waiting for it may block or spin, which the guest decides.

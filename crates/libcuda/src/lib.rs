@@ -21,6 +21,7 @@
 
 mod abi;
 mod array;
+mod batch;
 mod caller;
 mod code;
 mod context;
@@ -44,20 +45,24 @@ mod exports {
     include!(concat!(env!("OUT_DIR"), "/exports.rs"));
 }
 mod function;
+mod green;
 mod hostfn;
 mod image;
 mod init;
 mod jit;
+mod join;
 mod kernel;
 mod launch;
 mod launch_old;
 mod library;
 mod linker;
+mod memop;
 mod memory;
 mod memset;
 mod module;
 mod objects;
 mod occupancy;
+mod peer;
 mod pointer;
 mod pool;
 mod primary;
@@ -65,7 +70,9 @@ mod printf;
 mod proc_address;
 mod ranges;
 mod reference;
+mod resource;
 mod state;
 mod stream;
+mod stream_attribute;
 mod texture;
 mod types;

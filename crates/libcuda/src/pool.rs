@@ -37,6 +37,13 @@ mod attribute {
 /// `CU_MEM_ALLOCATION_TYPE_PINNED`, `CU_MEM_LOCATION_TYPE_DEVICE`
 const PINNED: i32 = 1;
 const ON_DEVICE: i32 = 1;
+/// `CU_MEM_ALLOCATION_TYPE_MANAGED`
+const MANAGED: i32 = 2;
+/// Other `CU_MEM_LOCATION_TYPE_*`
+const NOWHERE: i32 = 0;
+const HOST: i32 = 2;
+const HOST_NUMA: i32 = 3;
+const LOCALITY_DOMAIN: i32 = 6;
 /// `CU_MEM_ACCESS_FLAGS_PROT_READWRITE`
 const READ_WRITE: i32 = 3;
 
@@ -116,6 +123,40 @@ pub(crate) fn device_set_mem_pool(dev: i32, handle: Handle) -> Answer {
     let pool = pool(handle)?;
     *driver.current_pool.lock().unwrap_or_else(PoisonError::into_inner) = Some(pool);
     Ok(())
+}
+
+/// Whether pools of a location are the device's; those of the host and of managed memory are not served.
+fn check_location(location: Caller<CUmemLocation>, kind: i32) -> Answer<&'static Driver> {
+    let location = location.get()?;
+    match (kind, location.kind) {
+        (PINNED, ON_DEVICE) => device(location.id),
+        (PINNED, HOST..=HOST_NUMA | LOCALITY_DOMAIN) | (MANAGED, NOWHERE | ON_DEVICE | HOST..=HOST_NUMA) => {
+            Err(Code::NOT_SUPPORTED)
+        }
+        _ => Err(Code::INVALID_VALUE),
+    }
+}
+
+/// `cuMemGetDefaultMemPool`
+pub(crate) fn mem_get_default_mem_pool(
+    out: Caller<Handle>,
+    location: Caller<CUmemLocation>,
+    kind: i32,
+) -> Answer {
+    out.required()?;
+    out.put(default_pool(check_location(location, kind)?)?.handle)
+}
+
+/// `cuMemGetMemPool`
+pub(crate) fn mem_get_mem_pool(out: Caller<Handle>, location: Caller<CUmemLocation>, kind: i32) -> Answer {
+    out.required()?;
+    out.put(current_pool(check_location(location, kind)?)?.handle)
+}
+
+/// `cuMemSetMemPool`
+pub(crate) fn mem_set_mem_pool(location: Caller<CUmemLocation>, kind: i32, handle: Handle) -> Answer {
+    check_location(location, kind)?;
+    device_set_mem_pool(0, handle)
 }
 
 fn allocate(out: Caller<u64>, bytes: usize, pool: &Pool, default: DefaultStream, stream: Handle) -> Answer {

@@ -11,6 +11,8 @@
 use crate::array;
 use crate::code::{Answer, Code};
 use crate::context::{Context, Core};
+use crate::current;
+use crate::function;
 use crate::module;
 use crate::state::{self, Driver};
 use crate::stream::Stream;
@@ -36,12 +38,33 @@ struct Settings {
 pub(crate) struct Reference {
     pub(crate) handle: Handle,
     core: Arc<Core>,
+    /// Its place in its module's memory; 0 for one of the program's own, which no kernel sees.
     place: u64,
     surface: bool,
     settings: Mutex<Settings>,
 }
 
 impl Reference {
+    fn new(handle: Handle, core: &Arc<Core>, place: u64, surface: bool) -> Self {
+        Self {
+            handle,
+            core: Arc::clone(core),
+            place,
+            surface,
+            settings: Mutex::new(Settings {
+                resource: None,
+                // What a reference has before anything is set: floats, clamped.
+                texture: CUDA_TEXTURE_DESC {
+                    modes: [1; 3],
+                    ..CUDA_TEXTURE_DESC::default()
+                },
+                texel: (32, 1),
+                changed: false,
+                in_use: false,
+            }),
+        }
+    }
+
     fn settings(&self) -> MutexGuard<'_, Settings> {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -78,25 +101,9 @@ fn get(out: Caller<Handle>, hmod: Handle, name: Caller<c_char>, surface: bool) -
     if (reply.surface != 0) != surface {
         return Err(Code::NOT_FOUND);
     }
-    let reference = driver.references.insert(|handle| {
-        Ok(Reference {
-            handle,
-            core: Arc::clone(&module.core),
-            place: reply.place,
-            surface,
-            settings: Mutex::new(Settings {
-                resource: None,
-                // What a reference has before anything is set: floats, clamped.
-                texture: CUDA_TEXTURE_DESC {
-                    modes: [1; 3],
-                    ..CUDA_TEXTURE_DESC::default()
-                },
-                texel: (32, 1),
-                changed: false,
-                in_use: false,
-            }),
-        })
-    })?;
+    let reference = driver
+        .references
+        .insert(|handle| Ok(Reference::new(handle, &module.core, reply.place, surface)))?;
     references.insert(name, Arc::clone(&reference));
     out.put(reference.handle)
 }
@@ -104,6 +111,38 @@ fn get(out: Caller<Handle>, hmod: Handle, name: Caller<c_char>, surface: bool) -
 /// `cuModuleGetTexRef`
 pub(crate) fn module_get_tex_ref(p_tex_ref: Caller<Handle>, hmod: Handle, name: Caller<c_char>) -> Answer {
     get(p_tex_ref, hmod, name, false)
+}
+
+/// `cuTexRefCreate`: one that belongs to no module. It can be set and asked; kernels have no name for it.
+pub(crate) fn tex_ref_create(p_tex_ref: Caller<Handle>) -> Answer {
+    p_tex_ref.required()?;
+    let driver = state::driver()?;
+    let context = current::current()?;
+    let reference = driver
+        .references
+        .insert(|handle| Ok(Reference::new(handle, &context.core, 0, false)))?;
+    p_tex_ref.put(reference.handle)
+}
+
+/// `cuTexRefDestroy`: a module's go with the module.
+pub(crate) fn tex_ref_destroy(h_tex_ref: Handle) -> Answer {
+    let driver = state::driver()?;
+    if driver.references.get(h_tex_ref)?.place != 0 {
+        return Err(Code::INVALID_VALUE);
+    }
+    driver.references.remove(h_tex_ref).map(drop)
+}
+
+/// `cuParamSetTexRef`: a module's references are there for each of its kernels without it.
+pub(crate) fn param_set_tex_ref(hfunc: Handle, tex_unit: i32, h_tex_ref: Handle) -> Answer {
+    /// `CU_PARAM_TR_DEFAULT`
+    const DEFAULT_UNIT: i32 = -1;
+    function::function(hfunc)?;
+    let reference = state::driver()?.references.get(h_tex_ref)?;
+    if tex_unit != DEFAULT_UNIT || reference.surface || reference.place == 0 {
+        return Err(Code::INVALID_VALUE);
+    }
+    Ok(())
 }
 
 /// `cuModuleGetSurfRef`
@@ -172,7 +211,7 @@ fn set(handle: Handle, surface: bool, change: impl FnOnce(&Driver, &mut Settings
     }
     let mut settings = reference.settings();
     change(driver, &mut settings)?;
-    if !std::mem::replace(&mut settings.changed, true) {
+    if reference.place != 0 && !std::mem::replace(&mut settings.changed, true) {
         CHANGED.fetch_add(1, Ordering::Relaxed);
     }
     Ok(())

@@ -8,21 +8,23 @@
 //!                                     └──▶ record.error (refused, once) or the context's fault (sticky)
 //! ```
 //!
-//! Host functions run on a thread of the guest: [`Gate`] counts those that were queued and have not run, and posting to a stream
-//! waits while there are some, which keeps the order that CUDA promises.
+//! Host functions are operations like any other; [`HostQueue`] has the stream's functions.
 
 use crate::abi::{DefaultStream, STREAM_LEGACY, STREAM_PER_THREAD};
 use crate::code::{Answer, Code};
 use crate::context::{Context, Core, PRIORITIES, Record, code_of, fence};
 use crate::current;
 use crate::event::Event;
-use crate::hostfn::Gate;
+use crate::green::{self, Green};
+use crate::hostfn::{self, HostFunction, HostQueue};
+use crate::join;
 use crate::printf;
 use crate::state::{self, Driver};
+use crate::stream_attribute::Attributes;
 use crate::types::{CUgraphEdgeData, Caller, Handle};
 use std::cell::RefCell;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tessera_channel::Progress;
 use tessera_wire::Posted;
 use tessera_wire::messages::{StreamCreate, StreamDestroy, StreamWaitEvent};
@@ -34,6 +36,8 @@ const FLAG_NON_BLOCKING: u32 = 1;
 pub(crate) struct Stream {
     handle: Handle,
     pub(crate) core: Arc<Core>,
+    /// The green context that it is of.
+    pub(crate) green: Option<Arc<Green>>,
     record: Record,
     flags: u32,
     priority: i32,
@@ -43,12 +47,15 @@ pub(crate) struct Stream {
     reported: AtomicU64,
     /// Everything up to this sequence number has completed, and the program knows what was refused of it.
     checked: AtomicU64,
-    pub(crate) gate: Gate,
+    host: Mutex<Option<Arc<HostQueue>>>,
+    pub(crate) attributes: Mutex<Attributes>,
 }
 
-/// Where handles of streams that programs never see start: legacy and per-thread streams. The channel's handles are 64-bit; table
-/// handles use 60 bits above a kind that is never 0.
-const HIDDEN: Handle = 1 << 63;
+/// A handle for what programs never see: legacy and per-thread streams. The channel's handles are 64-bit; table handles use 60 bits
+/// above a kind that is never 0.
+pub(crate) fn hidden(driver: &Driver) -> Handle {
+    1 << 63 | driver.next_identity() << 4
+}
 
 impl Stream {
     fn create(
@@ -73,6 +80,7 @@ impl Stream {
         Ok(Self {
             handle,
             core: Arc::clone(core),
+            green: None,
             record,
             flags,
             priority,
@@ -80,20 +88,49 @@ impl Stream {
             posted: AtomicU64::new(0),
             reported: AtomicU64::new(0),
             checked: AtomicU64::new(0),
-            gate: Gate::default(),
+            host: Mutex::default(),
+            attributes: Mutex::default(),
         })
     }
 
     /// The legacy stream of a new context.
     pub(crate) fn create_legacy(driver: &Driver, core: &Arc<Core>) -> Answer<Arc<Self>> {
-        let handle = HIDDEN | (driver.next_identity() << 4);
+        let handle = hidden(driver);
         Self::create(driver, core, handle, 0, tessera_wire::STREAM_LEGACY, 0).map(Arc::new)
     }
 
-    fn create_per_thread(driver: &Driver, context: &Context) -> Answer<Arc<Self>> {
-        let handle = HIDDEN | (driver.next_identity() << 4);
-        let stream = Self::create(driver, &context.core, handle, 0, 0, 0).map(Arc::new)?;
+    /// The default stream of a green context. It has nothing to do with the primary context's.
+    pub(crate) fn create_in_view(driver: &Driver, core: &Arc<Core>, green: &Arc<Green>) -> Answer<Arc<Self>> {
+        let wire_flags = tessera_wire::STREAM_NON_BLOCKING;
+        let mut stream = Self::create(driver, core, hidden(driver), 0, wire_flags, 0)?;
+        stream.green = Some(Arc::clone(green));
+        Ok(Arc::new(stream))
+    }
+
+    /// The context was not destroyed and has no sticky error, and the green context was not destroyed.
+    #[inline]
+    fn check(&self) -> Answer {
+        self.core.check()?;
+        match &self.green {
+            Some(green) => green.check(),
+            None => Ok(()),
+        }
+    }
+
+    /// The stream in which a context takes part in copies of others.
+    pub(crate) fn create_peer(driver: &Driver, context: &Context) -> Answer<Arc<Self>> {
+        let (flags, wire_flags) = (FLAG_NON_BLOCKING, tessera_wire::STREAM_NON_BLOCKING);
+        let mut stream = Self::create(driver, &context.core, hidden(driver), flags, wire_flags, 0)?;
+        stream.green.clone_from(&context.green);
+        let stream = Arc::new(stream);
         context.children().streams.push(Arc::downgrade(&stream));
+        Ok(stream)
+    }
+
+    fn create_per_thread(driver: &Driver, context: &Context) -> Answer<Arc<Self>> {
+        let stream = Self::create(driver, &context.core, hidden(driver), 0, 0, 0).map(Arc::new)?;
+        context.children().streams.push(Arc::downgrade(&stream));
+        join::begin(context, &stream)?;
         Ok(stream)
     }
 
@@ -101,8 +138,23 @@ impl Stream {
         self.handle
     }
 
+    pub(crate) fn priority(&self) -> i32 {
+        self.priority
+    }
+
     pub(crate) fn record(&self) -> tessera_channel::Completion {
         self.record.0
+    }
+
+    /// The stream's host functions.
+    pub(crate) fn host_queue(&self, driver: &Driver) -> Answer<Arc<HostQueue>> {
+        let mut host = self.host.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(queue) = &*host {
+            return Ok(Arc::clone(queue));
+        }
+        let queue = HostQueue::create(driver, self.handle)?;
+        *host = Some(Arc::clone(&queue));
+        Ok(queue)
     }
 
     pub(crate) fn is_blocking(&self) -> bool {
@@ -117,7 +169,6 @@ impl Stream {
         tail: &[u8],
         build: impl FnOnce(u64) -> M,
     ) -> Answer<u64> {
-        self.gate.pass(self)?;
         let seq = driver.session.post_with(tail, build)?;
         self.posted.fetch_max(seq, Ordering::Release);
         Ok(seq)
@@ -127,9 +178,6 @@ impl Stream {
     pub(crate) fn query(&self) -> Answer {
         let driver = state::driver()?;
         let posted = self.posted.load(Ordering::Acquire);
-        if !self.gate.is_open() {
-            return Err(Code::NOT_READY);
-        }
         if driver.session.records().value(self.record.0) < posted {
             // A worker that is gone completes nothing: a program that polls must hear of it, not wait for ever.
             return Err(state::not_ready(driver));
@@ -179,14 +227,8 @@ impl Stream {
     }
 
     /// Waits for everything posted so far.
-    pub(crate) fn wait_posted(&self) -> Answer {
-        self.wait(self.posted.load(Ordering::Acquire))
-    }
-
-    /// Waits for everything posted so far, host functions included.
     pub(crate) fn synchronize(&self) -> Answer {
-        self.gate.wait()?;
-        self.wait_posted()
+        self.wait(self.posted.load(Ordering::Acquire))
     }
 
     /// Waits like [`Stream::synchronize`], for a context that is being destroyed.
@@ -202,6 +244,14 @@ impl Stream {
 
     fn destroy(&self, driver: &Driver) -> Answer {
         Ok(driver.session.post(&StreamDestroy { stream: self.handle }, &[])?)
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if let Some(queue) = self.host.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            queue.close();
+        }
     }
 }
 
@@ -223,6 +273,10 @@ thread_local! {
 
 fn per_thread(context: &Context) -> Answer<Arc<Stream>> {
     let driver = state::driver()?;
+    // Documented.
+    if context.green.is_some() {
+        return Err(Code::INVALID_HANDLE);
+    }
     PER_THREAD
         .try_with(|streams| {
             let mut streams = streams.try_borrow_mut().map_err(|_| Code::INVALID_CONTEXT)?;
@@ -250,10 +304,15 @@ pub(crate) fn with_stream_in<R>(
     look: impl FnOnce(&Arc<Stream>) -> Answer<R>,
 ) -> Answer<R> {
     match default.resolve(handle) {
-        STREAM_LEGACY => look(&context.legacy),
+        STREAM_LEGACY => {
+            if let Some(green) = &context.green {
+                green.check().map_err(|_| Code::CONTEXT_IS_DESTROYED)?;
+            }
+            look(&context.legacy)
+        }
         STREAM_PER_THREAD => look(&per_thread(context)?),
         handle => state::driver()?.streams.with(handle, |stream| {
-            stream.core.check()?;
+            stream.check()?;
             look(stream)
         })?,
     }
@@ -271,7 +330,7 @@ pub(crate) fn with_stream<R>(
             current::with_current(|context| with_stream_in(context, default, handle, look))
         }
         handle => state::driver()?.streams.with(handle, |stream| {
-            stream.core.check()?;
+            stream.check()?;
             look(stream)
         })?,
     }
@@ -298,17 +357,25 @@ pub(crate) fn stream_create_with_priority(ph_stream: Caller<Handle>, flags: u32,
     }
     ph_stream.required()?;
     let context = current::current()?;
+    ph_stream.put(create_in(driver, &context, flags, priority)?)
+}
+
+/// Makes a stream in a context.
+pub(crate) fn create_in(driver: &Driver, context: &Context, flags: u32, priority: i32) -> Answer<Handle> {
     let priority = priority.clamp(PRIORITIES.1, PRIORITIES.0);
     let wire_flags = if flags & FLAG_NON_BLOCKING != 0 {
         tessera_wire::STREAM_NON_BLOCKING
     } else {
         0
     };
-    let stream = driver
-        .streams
-        .insert(|handle| Stream::create(driver, &context.core, handle, flags, wire_flags, priority))?;
+    let stream = driver.streams.insert(|handle| {
+        let mut stream = Stream::create(driver, &context.core, handle, flags, wire_flags, priority)?;
+        stream.green.clone_from(&context.green);
+        Ok(stream)
+    })?;
     context.children().streams.push(Arc::downgrade(&stream));
-    ph_stream.put(stream.handle)
+    join::begin(context, &stream)?;
+    Ok(stream.handle)
 }
 
 /// `cuStreamDestroy`: returns at once; queued work still runs.
@@ -320,7 +387,6 @@ pub(crate) fn stream_destroy(stream: Handle) -> Answer {
     }
     let stream = driver.streams.remove(stream)?;
     stream.core.check_alive()?;
-    stream.gate.wait()?;
     stream.destroy(driver)
 }
 
@@ -401,15 +467,17 @@ pub(crate) fn stream_get_ctx_v1(default: DefaultStream, handle: Handle, pctx: Ca
     pctx.put(stream(default, handle)?.core.handle)
 }
 
-/// `cuStreamGetCtx_v2`: there are no green contexts.
+/// `cuStreamGetCtx_v2`: of a stream of a green context, that and the primary context.
 pub(crate) fn stream_get_ctx(
     default: DefaultStream,
     handle: Handle,
     pctx: Caller<Handle>,
     green: Caller<Handle>,
 ) -> Answer {
-    green.put_if_wanted(0);
-    stream_get_ctx_v1(default, handle, pctx)
+    stream_get_ctx_v1(default, handle, pctx)?;
+    let of = green::of_stream(default, handle)?;
+    green.put_if_wanted(of.map_or(0, |green| green.handle));
+    Ok(())
 }
 
 /// `CU_STREAM_CAPTURE_STATUS_NONE`: capture cannot be begun, so nothing captures.
@@ -496,19 +564,8 @@ pub(crate) fn stream_add_callback(
         return Err(Code::INVALID_VALUE);
     }
     let stream = stream(default, handle)?;
-    let data = user_data.address();
-    crate::hostfn::enqueue(
+    hostfn::launch(
         &stream,
-        Box::new(move |status| {
-            // SAFETY: the program gave this function and its argument for exactly this call.
-            unsafe {
-                callback(
-                    handle,
-                    status,
-                    std::ptr::with_exposed_provenance_mut(usize::try_from(data).unwrap_or(0)),
-                );
-            };
-        }),
-        true,
+        HostFunction::callback(callback, handle, user_data.address()),
     )
 }

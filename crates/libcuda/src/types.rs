@@ -23,6 +23,8 @@ pub(crate) type CUhostFn = Option<unsafe extern "C" fn(*mut c_void)>;
 pub(crate) type CUstreamCallback = Option<unsafe extern "C" fn(Handle, i32, *mut c_void)>;
 /// `CUoccupancyB2DSize`
 pub(crate) type CUoccupancyB2DSize = Option<unsafe extern "C" fn(i32) -> usize>;
+/// `CUasyncCallback`
+pub(crate) type CUasyncCallback = Option<unsafe extern "C" fn(*mut c_void, *mut c_void, Handle)>;
 /// `CUlogsCallback`
 pub(crate) type CUlogsCallback = Option<unsafe extern "C" fn(*mut c_void, i32, *const c_char, usize)>;
 
@@ -45,6 +47,13 @@ pub(crate) struct CUlaunchAttribute {
     pub(crate) id: i32,
     pub(crate) padding: u32,
     pub(crate) value: [u32; 16],
+}
+
+/// `CUlaunchAttributeValue`
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct CUlaunchAttributeValue {
+    pub(crate) words: [u64; 8],
 }
 
 /// `CUmemLocation`
@@ -157,6 +166,26 @@ pub(crate) struct CUDA_ARRAY3D_DESCRIPTOR {
     pub(crate) flags: u32,
 }
 
+/// `CUDA_ARRAY_MEMORY_REQUIREMENTS`
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct CUDA_ARRAY_MEMORY_REQUIREMENTS {
+    pub(crate) size: usize,
+    pub(crate) alignment: usize,
+    pub(crate) reserved: [u32; 4],
+}
+
+/// `CUDA_ARRAY_SPARSE_PROPERTIES`
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct CUDA_ARRAY_SPARSE_PROPERTIES {
+    pub(crate) tile: [u32; 3],
+    pub(crate) first_level: u32,
+    pub(crate) tail_bytes: u64,
+    pub(crate) flags: u32,
+    pub(crate) reserved: [u32; 4],
+}
+
 /// `CUDA_RESOURCE_DESC`; what the union means depends on the kind.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -236,7 +265,69 @@ pub(crate) struct CUgraphEdgeData {
     pub(crate) bytes: [u8; 8],
 }
 
+/// `CUstreamBatchMemOpParams`: a tag, and what it means.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct CUstreamBatchMemOpParams {
+    pub(crate) words: [u64; 6],
+}
+
+/// `CUmemcpyAttributes`
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct CUmemcpyAttributes {
+    pub(crate) order: i32,
+    pub(crate) source_hint: CUmemLocation,
+    pub(crate) destination_hint: CUmemLocation,
+    pub(crate) flags: u32,
+}
+
+/// `CUmemcpy3DOperand`: a pointer with lengths of rows and layers, or an array and a place in it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct CUmemcpy3DOperand {
+    pub(crate) kind: i32,
+    pub(crate) words: [u64; 4],
+}
+
+/// `CUDA_MEMCPY3D_BATCH_OP`
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct CUDA_MEMCPY3D_BATCH_OP {
+    pub(crate) source: CUmemcpy3DOperand,
+    pub(crate) destination: CUmemcpy3DOperand,
+    pub(crate) extent: [usize; 3],
+    pub(crate) order: i32,
+    pub(crate) flags: u32,
+}
+
+/// `CUdevResource`: a kind, what the driver keeps in it, what it says.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub(crate) struct CUdevResource {
+    pub(crate) kind: i32,
+    pub(crate) internal: [u32; 23],
+    pub(crate) values: [u32; 10],
+    pub(crate) next: u64,
+}
+
+/// `CU_DEV_SM_RESOURCE_GROUP_PARAMS`
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct CU_DEV_SM_RESOURCE_GROUP_PARAMS {
+    pub(crate) count: u32,
+    pub(crate) together: u32,
+    pub(crate) preferred: u32,
+    pub(crate) flags: u32,
+    pub(crate) rest: [u32; 12],
+}
+
 const _: () = {
+    assert!(size_of::<CUdevResource>() == 144);
+    assert!(size_of::<CU_DEV_SM_RESOURCE_GROUP_PARAMS>() == 64);
+    assert!(size_of::<CUmemcpyAttributes>() == 24);
+    assert!(size_of::<CUDA_MEMCPY3D_BATCH_OP>() == 112);
+    assert!(size_of::<CUstreamBatchMemOpParams>() == 48);
     assert!(size_of::<CUlaunchConfig>() == 56);
     assert!(size_of::<CUlaunchAttribute>() == 72);
     assert!(size_of::<CUmemPoolProps>() == 88);

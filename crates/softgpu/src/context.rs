@@ -13,6 +13,7 @@ use crate::checking;
 use crate::counters::CounterCell;
 use crate::device::{Core, Shared};
 use crate::events::SoftEvent;
+use crate::graph::SoftGraph;
 use crate::heap::Heap;
 use crate::holdings::{Holdings, Kind};
 use crate::images::{self, Headers};
@@ -22,8 +23,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use tessera_device::{
     Array, ArrayOptions, Context, ContextOptions, Counters, DeviceError, DevicePtr, Event, EventSink, Fault,
-    FaultKind, HostRange, ImageView, ModuleLoaded, ModuleOptions, Printer, PtxText, Stream, StreamOptions,
-    StreamSink,
+    FaultKind, Graph, GraphNode, HostRange, ImageView, ModuleLoaded, ModuleOptions, Printer, PtxText, Stream,
+    StreamOptions, StreamSink,
 };
 use tessera_engine::check::{Allocation, Checker, Origin};
 use tessera_mmu::AddressSpace;
@@ -201,6 +202,10 @@ impl Context for SoftContext {
             return Err(DeviceError::InvalidValue(text.to_owned()));
         }
         Ok(Arc::new(SoftStream::new(Arc::clone(&self.core), options, sink)))
+    }
+
+    fn create_graph(&self, nodes: Vec<GraphNode>) -> Result<Arc<dyn Graph>, DeviceError> {
+        Ok(Arc::new(SoftGraph::new(&self.core, nodes)?))
     }
 
     fn create_event(&self, sink: Arc<dyn EventSink>) -> Arc<dyn Event> {

@@ -30,6 +30,17 @@ pub(crate) struct Local {
     pub(crate) idle_rounds: u32,
 }
 
+impl Local {
+    /// A quantum went by in which something was waited for; `over`: it came.
+    pub(crate) fn waited(&mut self, over: bool) {
+        self.idle_rounds = if over {
+            0
+        } else {
+            self.idle_rounds.saturating_add(1)
+        };
+    }
+}
+
 /// Works until the device is closed.
 pub(crate) fn work(shared: &Arc<Shared>, slot: usize) {
     let mut local = Local {

@@ -34,6 +34,7 @@ mod device;
 mod events;
 mod executor;
 mod fb;
+mod graph;
 mod heap;
 mod holdings;
 mod images;
@@ -50,6 +51,7 @@ mod scheduler;
 mod stream;
 mod task;
 mod transfer;
+mod values;
 
 pub use checking::{CHECK_VARIABLE, Checking, FindingSink};
 pub use code_file::{CODE_CACHE_VARIABLE, CODE_FILE, CodeFigures, CodeFile, user_code_file};

@@ -143,12 +143,12 @@ const FIXED: &[(i32, i32)] = &[
     (89, 0),           // CONCURRENT_MANAGED_ACCESS
     (90, 1),           // COMPUTE_PREEMPTION_SUPPORTED
     (91, 0),           // CAN_USE_HOST_POINTER_FOR_REGISTERED_MEM
-    (92, 0),           // CAN_USE_STREAM_MEM_OPS_V1
-    (93, 0),           // CAN_USE_64_BIT_STREAM_MEM_OPS_V1
-    (94, 0),           // CAN_USE_STREAM_WAIT_VALUE_NOR_V1
+    (92, 1),           // CAN_USE_STREAM_MEM_OPS_V1
+    (93, 1),           // CAN_USE_64_BIT_STREAM_MEM_OPS_V1
+    (94, 1),           // CAN_USE_STREAM_WAIT_VALUE_NOR_V1
     (95, 1),           // COOPERATIVE_LAUNCH
     (96, 0),           // COOPERATIVE_MULTI_DEVICE_LAUNCH
-    (98, 0),           // CAN_FLUSH_REMOTE_WRITES
+    (98, 1),           // CAN_FLUSH_REMOTE_WRITES
     (99, 0),           // HOST_REGISTER_SUPPORTED
     (100, 0),          // PAGEABLE_MEMORY_ACCESS_USES_HOST_PAGE_TABLES
     (101, 0),          // DIRECT_MANAGED_MEM_ACCESS_FROM_HOST
@@ -169,8 +169,8 @@ const FIXED: &[(i32, i32)] = &[
     (118, 0),          // GPU_DIRECT_RDMA_WRITES_ORDERING
     (119, 0),          // MEMPOOL_SUPPORTED_HANDLE_TYPES
     (121, 0),          // DEFERRED_MAPPING_CUDA_ARRAY_SUPPORTED
-    (122, 0),          // CAN_USE_64_BIT_STREAM_MEM_OPS
-    (123, 0),          // CAN_USE_STREAM_WAIT_VALUE_NOR
+    (122, 1),          // CAN_USE_64_BIT_STREAM_MEM_OPS
+    (123, 1),          // CAN_USE_STREAM_WAIT_VALUE_NOR
     (124, 0),          // DMA_BUF_SUPPORTED
     (125, 0),          // IPC_EVENT_SUPPORTED
     (126, 1),          // MEM_SYNC_DOMAIN_COUNT

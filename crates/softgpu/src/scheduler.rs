@@ -20,12 +20,14 @@
 
 use crate::device::Shared;
 use crate::events::SoftEvent;
+use crate::graph::{Part, SoftGraph};
 use crate::stream::StreamCore;
 use crate::task::{Body, Task};
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tessera_device::{Fault, FaultKind, HostCall};
 
 /// Levels of priority, as `cuCtxGetStreamPriorityRange` reports them: 0 (least) to -5.
 pub(crate) const LEVELS: usize = 6;
@@ -172,6 +174,38 @@ impl State {
         self.nodes.nodes[index as usize].waits == 0
     }
 
+    /// Takes in the parts of a graph, those without an edge after the node `begin`; keys of the parts that nobody waits for.
+    fn order_parts(&mut self, parts: &[Part], begin: Key, graph: &SoftGraph) -> Vec<Key> {
+        let mut keys = Vec::with_capacity(parts.len());
+        for (part, after) in parts.iter().zip(graph.edges()) {
+            let (index, key) = self.nodes.insert(Arc::clone(&part.task));
+            part.task.order.key.store(key, Ordering::Relaxed);
+            if after.is_empty() {
+                self.nodes.wait_for(index, begin);
+            }
+            for &before in after {
+                self.nodes.wait_for(index, keys[before as usize]);
+            }
+            if let Some(event) = &part.wait {
+                self.nodes.wait_for(index, event.newest.load(Ordering::Relaxed));
+            }
+            if let Body::Record { event, .. } = &part.task.body {
+                event.newest.store(key, Ordering::Relaxed);
+            }
+            keys.push(key);
+        }
+        graph.ends().iter().map(|&end| keys[end as usize]).collect()
+    }
+
+    /// Makes the node `key` wait for others.
+    fn wait_for_all(&mut self, key: Key, others: &[Key]) {
+        if let Some(index) = self.nodes.find(key) {
+            for &other in others {
+                self.nodes.wait_for(index, other);
+            }
+        }
+    }
+
     fn push(&mut self, task: Arc<Task>) {
         if !task.order.queued.swap(true, Ordering::Relaxed) {
             self.ready[level(&task.stream)].push_back(task);
@@ -264,14 +298,97 @@ impl Scheduler {
         }
     }
 
+    /// Takes the launch of a graph in: `begin` in its stream's order, the parts after it, `end` after them.
+    pub(crate) fn submit_graph(
+        &self,
+        shared: &Shared,
+        graph: &SoftGraph,
+        begin: Arc<Task>,
+        parts: &[Part],
+        end: &Arc<Task>,
+    ) {
+        let mut state = self.state();
+        state.order(&begin, None);
+        let key = begin.order.key.load(Ordering::Relaxed);
+        let Some(index) = state.nodes.find(key) else {
+            return;
+        };
+        state.nodes.wait_for(index, graph.tail.load(Ordering::Relaxed));
+        let ends = state.order_parts(parts, key, graph);
+        state.order(end, None);
+        let last = end.order.key.load(Ordering::Relaxed);
+        state.wait_for_all(last, &ends);
+        graph.tail.store(last, Ordering::Relaxed);
+        if state.nodes.nodes[index as usize].waits > 0 {
+            return;
+        }
+        drop(state);
+        let slot = shared.submitter.try_lock();
+        self.finish(begin, slot.is_ok().then_some(shared.submitter_slot()), false);
+    }
+
+    /// Tells the guest of a host function that its stream has come to; whether there was one.
+    fn call_host(task: &Arc<Task>) -> bool {
+        if !matches!(task.body, Body::HostCall)
+            || task.context().is_dead()
+            || task.order.called.swap(true, Ordering::Relaxed)
+        {
+            return false;
+        }
+        let (shared, called) = (Arc::clone(&task.context().shared), Arc::clone(task));
+        let finish = move || shared.scheduler.finish(called, None, false);
+        let call = HostCall::new(Box::new(finish));
+        task.stream.sink.host_call(task.seq, call);
+        true
+    }
+
+    /// Puts the graph that a conditional node has chosen before the node itself; whether there was one.
+    fn expand(&self, task: &Arc<Task>) -> bool {
+        let Body::Conditional(condition) = &task.body else {
+            return false;
+        };
+        let Some(graph) = condition.take_chosen() else {
+            return false;
+        };
+        let context = task.context();
+        if context.is_dead() {
+            return false;
+        }
+        let parts = match graph.parts(&task.stream, task.seq) {
+            Ok(parts) => parts,
+            Err(error) => {
+                context.poison(Fault {
+                    kind: FaultKind::LaunchFailed,
+                    place: "body of a conditional node".to_owned(),
+                    detail: error.to_string(),
+                });
+                return false;
+            }
+        };
+        let begin = Arc::new(Task::part(Arc::clone(&task.stream), task.seq, Body::Nothing));
+        let mut state = self.state();
+        let (_, key) = state.nodes.insert(Arc::clone(&begin));
+        begin.order.key.store(key, Ordering::Relaxed);
+        let mut ends = state.order_parts(&parts, key, &graph);
+        ends.push(key);
+        task.order.finished.store(false, Ordering::Relaxed);
+        state.wait_for_all(task.order.key.load(Ordering::Relaxed), &ends);
+        drop(state);
+        self.finish(begin, None, false);
+        true
+    }
+
     /// Concludes a task whose parts are all done, and then every instant operation that this makes ready. An executor takes up the
     /// first task that became ready itself, when it asks for the [`Scheduler::next`] one: nobody is called for that.
     pub(crate) fn finish(&self, task: Arc<Task>, slot: Option<usize>, by_executor: bool) {
         let mut keeps = usize::from(by_executor);
         let mut over = VecDeque::from([task]);
         while let Some(task) = over.pop_front() {
+            if Self::call_host(&task) || self.expand(&task) {
+                continue;
+            }
             let result = task.conclude(slot);
-            task.stream.sink.completed(task.seq, result);
+            task.report(result);
             let mut state = self.state();
             let key = task.order.key.load(Ordering::Relaxed);
             let Some(index) = state.nodes.find(key) else {
@@ -405,8 +522,13 @@ impl Scheduler {
                 self.finish(task, Some(slot), true);
             }
         } else if task.has_work() {
+            let poll = task.is_poll();
             state.push(task);
-            self.announce(state);
+            if poll {
+                self.ready.store(state.ready_count(), Ordering::Release);
+            } else {
+                self.announce(state);
+            }
         }
     }
 

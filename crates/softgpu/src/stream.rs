@@ -2,13 +2,15 @@
 
 use crate::context::ContextCore;
 use crate::events::SoftEvent;
+use crate::graph::{Condition, own_graph};
 use crate::images;
 use crate::kernel::Kernel;
 use crate::task::{Body, Task};
 use crate::transfer::{Side, Transfer};
+use crate::values::{WaitValue, WriteValue};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tessera_device::{DeviceError, Event, Operation, Stream, StreamOptions, StreamSink};
+use tessera_device::{DeviceError, Event, Graph, Operation, Stream, StreamOptions, StreamSink};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -43,123 +45,158 @@ impl SoftStream {
         }
     }
 
-    fn body(&self, operation: Operation) -> Result<(Body, Option<Arc<SoftEvent>>), DeviceError> {
-        let transfer = |made: Option<Transfer>| made.map_or(Body::Nothing, Body::Transfer);
-        let body = match operation {
-            Operation::Launch(launch) => Body::Kernel(Box::new(Kernel::new(&self.core.context, &launch)?)),
-            Operation::BindImage { reference, view } => {
-                transfer(images::binding(&self.core.context, reference, view.as_ref())?)
-            }
-            Operation::Fill(fill) => transfer(Transfer::fill(&fill)?),
-            Operation::RecordEvent { event, generation } => Body::Record {
-                event: own_event(event)?,
-                generation,
-            },
-            Operation::WaitEvent { event } => return Ok((Body::Nothing, Some(own_event(event)?))),
-            Operation::Free { base } => match self.core.context.holdings.range_of(base) {
-                Some((found, _)) if found == base => Body::Free(base),
-                _ => return Err(DeviceError::NotFound(format!("allocation with base {base:#x}"))),
-            },
-            Operation::Marker => Body::Nothing,
-            copy => transfer(self.copy(copy)?),
-        };
-        Ok((body, None))
+    fn rise(&self, seq: u64) -> Result<(), DeviceError> {
+        let before = self.newest.fetch_max(seq, Ordering::Relaxed);
+        if seq <= before {
+            let text = format!("operation number {seq} does not rise after {before}");
+            return Err(DeviceError::InvalidValue(text));
+        }
+        Ok(())
     }
 
-    /// Copies between pieces of linear memory; others are [`array_copy`](Self::array_copy)'s.
-    fn copy(&self, operation: Operation) -> Result<Option<Transfer>, DeviceError> {
-        match operation {
-            Operation::CopyIn {
-                destination,
-                destination_pitch,
-                source,
-                source_pitch,
-                span,
-            } => Transfer::copy(
-                (Side::Device(destination), destination_pitch),
-                (Side::Host(source), source_pitch),
-                span,
-            ),
-            Operation::CopyOut {
-                destination,
-                destination_pitch,
-                source,
-                source_pitch,
-                span,
-            } => Transfer::copy(
-                (Side::Host(destination), destination_pitch),
-                (Side::Device(source), source_pitch),
-                span,
-            ),
-            Operation::Copy {
-                destination,
-                destination_pitch,
-                source,
-                source_pitch,
-                span,
-            } => Transfer::copy(
-                (Side::Device(destination), destination_pitch),
-                (Side::Device(source), source_pitch),
-                span,
-            ),
-            other => self.array_copy(other),
-        }
+    fn submit_graph(&self, seq: u64, graph: Arc<dyn Graph>) -> Result<(), DeviceError> {
+        let graph = own_graph(graph, &self.core.context)?;
+        let parts = graph.parts(&self.core, seq)?;
+        self.rise(seq)?;
+        let begin = Arc::new(Task::part(Arc::clone(&self.core), seq, Body::Nothing));
+        let end = Arc::new(Task::new(Arc::clone(&self.core), seq, Body::Nothing));
+        let shared = &self.core.context.shared;
+        shared.scheduler.submit_graph(shared, &graph, begin, &parts, &end);
+        Ok(())
     }
+}
 
-    /// Copies with an array on a side.
-    fn array_copy(&self, operation: Operation) -> Result<Option<Transfer>, DeviceError> {
-        match operation {
-            Operation::ArrayIn {
-                destination,
-                source,
-                source_pitch,
-                span,
-            } => Transfer::copy(
-                images::side(&self.core.context, &destination, span)?,
-                (Side::Host(source), source_pitch),
-                span,
-            ),
-            Operation::ArrayOut {
-                destination,
-                destination_pitch,
-                source,
-                span,
-            } => Transfer::copy(
-                (Side::Host(destination), destination_pitch),
-                images::side(&self.core.context, &source, span)?,
-                span,
-            ),
-            Operation::ArrayFill {
-                destination,
-                source,
-                source_pitch,
-                span,
-            } => Transfer::copy(
-                images::side(&self.core.context, &destination, span)?,
-                (Side::Device(source), source_pitch),
-                span,
-            ),
-            Operation::ArrayRead {
-                destination,
-                destination_pitch,
-                source,
-                span,
-            } => Transfer::copy(
-                (Side::Device(destination), destination_pitch),
-                images::side(&self.core.context, &source, span)?,
-                span,
-            ),
-            Operation::ArrayCopy {
-                destination,
-                source,
-                span,
-            } => Transfer::copy(
-                images::side(&self.core.context, &destination, span)?,
-                images::side(&self.core.context, &source, span)?,
-                span,
-            ),
-            _ => Err(DeviceError::NotSupported("this kind of operation".to_owned())),
+/// What an operation comes to, and the event that it waits for.
+pub(crate) fn body(
+    context: &Arc<ContextCore>,
+    operation: Operation,
+) -> Result<(Body, Option<Arc<SoftEvent>>), DeviceError> {
+    let transfer = |made: Option<Transfer>| made.map_or(Body::Nothing, Body::Transfer);
+    let body = match operation {
+        Operation::Launch(launch) => Body::Kernel(Box::new(Kernel::new(context, &launch)?)),
+        Operation::BindImage { reference, view } => {
+            transfer(images::binding(context, reference, view.as_ref())?)
         }
+        Operation::Fill(fill) => transfer(Transfer::fill(&fill)?),
+        Operation::RecordEvent { event, generation } => Body::Record {
+            event: own_event(event)?,
+            generation,
+        },
+        Operation::WaitEvent { event } => return Ok((Body::Nothing, Some(own_event(event)?))),
+        Operation::Free { base } => match context.holdings.range_of(base) {
+            Some((found, _)) if found == base => Body::Free(base),
+            _ => return Err(DeviceError::NotFound(format!("allocation with base {base:#x}"))),
+        },
+        Operation::Marker => Body::Nothing,
+        Operation::HostCall => Body::HostCall,
+        Operation::WaitValue {
+            address,
+            value,
+            wide,
+            comparison,
+        } => Body::Wait(WaitValue::new(address, value, wide, comparison)?),
+        Operation::WriteValue { address, value, wide } => Body::Write(WriteValue::new(address, value, wide)?),
+        Operation::Conditional(conditional) => {
+            Body::Conditional(Box::new(Condition::new(context, &conditional)?))
+        }
+        other => transfer(copy(context, other)?),
+    };
+    Ok((body, None))
+}
+
+/// Copies between pieces of linear memory; others are [`array_copy`]'s.
+fn copy(context: &ContextCore, operation: Operation) -> Result<Option<Transfer>, DeviceError> {
+    match operation {
+        Operation::CopyIn {
+            destination,
+            destination_pitch,
+            source,
+            source_pitch,
+            span,
+        } => Transfer::copy(
+            (Side::Device(destination), destination_pitch),
+            (Side::Host(source), source_pitch),
+            span,
+        ),
+        Operation::CopyOut {
+            destination,
+            destination_pitch,
+            source,
+            source_pitch,
+            span,
+        } => Transfer::copy(
+            (Side::Host(destination), destination_pitch),
+            (Side::Device(source), source_pitch),
+            span,
+        ),
+        Operation::Copy {
+            destination,
+            destination_pitch,
+            source,
+            source_pitch,
+            span,
+        } => Transfer::copy(
+            (Side::Device(destination), destination_pitch),
+            (Side::Device(source), source_pitch),
+            span,
+        ),
+        other => array_copy(context, other),
+    }
+}
+
+/// Copies with an array on a side.
+fn array_copy(context: &ContextCore, operation: Operation) -> Result<Option<Transfer>, DeviceError> {
+    match operation {
+        Operation::ArrayIn {
+            destination,
+            source,
+            source_pitch,
+            span,
+        } => Transfer::copy(
+            images::side(context, &destination, span)?,
+            (Side::Host(source), source_pitch),
+            span,
+        ),
+        Operation::ArrayOut {
+            destination,
+            destination_pitch,
+            source,
+            span,
+        } => Transfer::copy(
+            (Side::Host(destination), destination_pitch),
+            images::side(context, &source, span)?,
+            span,
+        ),
+        Operation::ArrayFill {
+            destination,
+            source,
+            source_pitch,
+            span,
+        } => Transfer::copy(
+            images::side(context, &destination, span)?,
+            (Side::Device(source), source_pitch),
+            span,
+        ),
+        Operation::ArrayRead {
+            destination,
+            destination_pitch,
+            source,
+            span,
+        } => Transfer::copy(
+            (Side::Device(destination), destination_pitch),
+            images::side(context, &source, span)?,
+            span,
+        ),
+        Operation::ArrayCopy {
+            destination,
+            source,
+            span,
+        } => Transfer::copy(
+            images::side(context, &destination, span)?,
+            images::side(context, &source, span)?,
+            span,
+        ),
+        _ => Err(DeviceError::NotSupported("this kind of operation".to_owned())),
     }
 }
 
@@ -172,12 +209,16 @@ fn own_event(event: Arc<dyn Event>) -> Result<Arc<SoftEvent>, DeviceError> {
 
 impl Stream for SoftStream {
     fn submit(&self, seq: u64, operation: Operation) -> Result<(), DeviceError> {
-        let (body, wait) = self.body(operation)?;
-        let before = self.newest.fetch_max(seq, Ordering::Relaxed);
-        if seq <= before {
-            let text = format!("operation number {seq} does not rise after {before}");
-            return Err(DeviceError::InvalidValue(text));
-        }
+        let operation = match operation {
+            Operation::Graph(graph) => return self.submit_graph(seq, graph),
+            Operation::Conditional(_) => {
+                let text = "a conditional node is part of a graph".to_owned();
+                return Err(DeviceError::InvalidValue(text));
+            }
+            operation => operation,
+        };
+        let (body, wait) = body(&self.core.context, operation)?;
+        self.rise(seq)?;
         let task = Arc::new(Task::new(Arc::clone(&self.core), seq, body));
         let shared = &self.core.context.shared;
         shared.scheduler.submit(shared, &task, wait.as_deref());

@@ -4,10 +4,12 @@ use crate::context::ContextCore;
 use crate::counters::{Spent, now_ns};
 use crate::events::SoftEvent;
 use crate::executor::Local;
+use crate::graph::Condition;
 use crate::holdings::Kind;
 use crate::kernel::Kernel;
 use crate::stream::StreamCore;
 use crate::transfer::Transfer;
+use crate::values::{WaitValue, WriteValue};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -25,6 +27,11 @@ pub(crate) enum Body {
         generation: u64,
     },
     Free(DevicePtr),
+    Wait(WaitValue),
+    Write(WriteValue),
+    Conditional(Box<Condition>),
+    /// A function of the guest: over when the guest says so.
+    HostCall,
     /// Only its place in the order matters: markers, waits, launches and copies of nothing.
     Nothing,
 }
@@ -35,6 +42,8 @@ pub(crate) struct Task {
     pub(crate) seq: u64,
     pub(crate) body: Body,
     pub(crate) order: Ordered,
+    /// It is a part of a graph's launch, of which only the end is reported.
+    part: bool,
 }
 
 /// What the scheduler keeps with a task; all of it is used under the scheduler's lock.
@@ -48,6 +57,8 @@ pub(crate) struct Ordered {
     pub(crate) workers: AtomicU32,
     /// Its completion has begun.
     pub(crate) finished: AtomicBool,
+    /// The guest was told that the stream has come to this host function.
+    pub(crate) called: AtomicBool,
 }
 
 impl Task {
@@ -57,7 +68,28 @@ impl Task {
             seq,
             body,
             order: Ordered::default(),
+            part: false,
         }
+    }
+
+    /// A part of the launch of a graph.
+    pub(crate) fn part(stream: Arc<StreamCore>, seq: u64, body: Body) -> Self {
+        Self {
+            part: true,
+            ..Self::new(stream, seq, body)
+        }
+    }
+
+    /// Tells the stream's sink, where this is what it waits for.
+    pub(crate) fn report(&self, result: Result<(), Fault>) {
+        if !self.part {
+            self.stream.sink.completed(self.seq, result);
+        }
+    }
+
+    /// Whether it only looks at memory again and again: nobody is called to help with that.
+    pub(crate) fn is_poll(&self) -> bool {
+        matches!(self.body, Body::Wait(_))
     }
 
     pub(crate) fn context(&self) -> &Arc<ContextCore> {
@@ -71,7 +103,10 @@ impl Task {
             || match &self.body {
                 Body::Kernel(_) => false,
                 Body::Transfer(transfer) => with_slot && transfer.is_small(),
-                Body::Record { .. } | Body::Free(_) | Body::Nothing => true,
+                Body::Write(_) => with_slot,
+                Body::Wait(_) => false,
+                Body::Conditional(condition) => condition.is_over(),
+                Body::Record { .. } | Body::Free(_) | Body::HostCall | Body::Nothing => true,
             }
     }
 
@@ -80,6 +115,9 @@ impl Task {
         match &self.body {
             Body::Kernel(kernel) => kernel.has_work(),
             Body::Transfer(transfer) => transfer.has_work(),
+            Body::Wait(wait) => !wait.is_over(),
+            Body::Write(write) => !write.is_over(),
+            Body::Conditional(condition) => !condition.is_decided(),
             _ => false,
         }
     }
@@ -99,6 +137,9 @@ impl Task {
             || match &self.body {
                 Body::Kernel(kernel) => kernel.is_over(),
                 Body::Transfer(transfer) => transfer.is_over(),
+                Body::Wait(wait) => wait.is_over(),
+                Body::Write(write) => write.is_over(),
+                Body::Conditional(condition) => condition.is_decided(),
                 _ => true,
             }
     }
@@ -117,6 +158,9 @@ impl Task {
             match &self.body {
                 Body::Kernel(kernel) => kernel.run(&context, local, started, &mut spent, wide),
                 Body::Transfer(transfer) => transfer.run(&context, started, &mut spent),
+                Body::Wait(wait) => local.waited(wait.run(&context)),
+                Body::Write(write) => write.run(&context),
+                Body::Conditional(condition) => condition.decide(&context),
                 _ => {}
             }
         }
@@ -124,7 +168,8 @@ impl Task {
         let elapsed = now_ns().saturating_sub(started);
         match &self.body {
             Body::Kernel(_) => spent.kernel_ns = elapsed,
-            _ => spent.copy_ns = elapsed,
+            Body::Transfer(_) => spent.copy_ns = elapsed,
+            _ => {}
         }
         self.charge(&spent);
     }
@@ -150,7 +195,19 @@ impl Task {
                 context.shared.counters.kernel_done();
             }
             Body::Transfer(transfer) if !transfer.is_over() => self.run_small(transfer, slot),
-            Body::Transfer(_) | Body::Nothing => {}
+            Body::Write(write) if !write.is_over() => {
+                if let Some(slot) = slot {
+                    context.shared.slots.enter(slot);
+                    write.run(context);
+                    context.shared.slots.leave(slot);
+                }
+            }
+            Body::Transfer(_)
+            | Body::Wait(_)
+            | Body::Write(_)
+            | Body::Conditional(_)
+            | Body::HostCall
+            | Body::Nothing => {}
             Body::Record { event, generation } => event.sink.recorded(*generation, now_ns()),
             Body::Free(base) => {
                 if let Err(error) = context.remove(*base, Kind::Allocation) {

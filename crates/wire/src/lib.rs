@@ -84,6 +84,16 @@ pub const fn launch_cluster(flags: u32) -> [u32; 3] {
     let packed = flags >> LAUNCH_CLUSTER_SHIFT;
     [packed & 31, packed >> 5 & 31, packed >> 10 & 31]
 }
+/// StreamValue: waits until the value is not before the given one, in circular order.
+pub const VALUE_GREATER_OR_EQUAL: u32 = 0;
+/// StreamValue: waits until the value is the given one.
+pub const VALUE_EQUAL: u32 = 1;
+/// StreamValue: waits until both have a bit in common.
+pub const VALUE_AND: u32 = 2;
+/// StreamValue: waits until a bit is set in neither.
+pub const VALUE_NOR: u32 = 3;
+/// StreamValue: writes the value.
+pub const VALUE_WRITE: u32 = 4;
 /// CopyIn, CopyOut, images: an offset in the staging heap.
 pub const PLACE_STAGING: u32 = 0;
 /// CopyIn, CopyOut: an address in the host arena.

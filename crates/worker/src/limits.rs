@@ -22,6 +22,9 @@ pub(crate) struct Limits {
     pub(crate) streams: usize,
     pub(crate) events: usize,
     pub(crate) arrays: usize,
+    pub(crate) graphs: usize,
+    /// Nodes of all graphs of a session, as they lie in the worker's memory.
+    pub(crate) graph_bytes: u64,
     /// Operations submitted and not completed.
     pub(crate) queued: u64,
     /// Bytes that queued copies hold in the worker's own memory.
@@ -47,6 +50,8 @@ impl Default for Limits {
             streams: 8192,
             events: 32_768,
             arrays: 65_536,
+            graphs: 16_384,
+            graph_bytes: 512 << 20,
             queued: 16_384,
             inline_bytes: 64 << 20,
             image_bytes: 512 << 20,

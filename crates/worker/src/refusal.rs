@@ -88,6 +88,7 @@ pub(crate) fn device_code(error: &DeviceError) -> CudaCode {
         DeviceError::Link(_) => CudaCode::SharedObjectSymbolNotFound,
         DeviceError::LaunchOutOfResources(_) => CudaCode::LaunchOutOfResources,
         DeviceError::Poisoned(fault) => fault_code(fault.kind),
+        DeviceError::InvalidNode { source, .. } => device_code(source),
         DeviceError::Os { .. } => CudaCode::OperatingSystem,
         // New kinds of errors must not look like success.
         _ => CudaCode::Unknown,

@@ -239,6 +239,14 @@ fn rules() -> Result<Rules, WorkerError> {
     let mut names = argument(0, SeccompCmpOp::Eq, u64::from(libc::PR_SET_NAME.unsigned_abs()))?;
     names.extend(argument(0, SeccompCmpOp::Eq, PR_SET_VMA)?);
     rules.insert(libc::SYS_prctl, names);
+    // How long a guest may take for the rest of what it began to send.
+    rules.insert(
+        libc::SYS_setsockopt,
+        arguments(&[
+            (1, SeccompCmpOp::Eq, u64::from(libc::SOL_SOCKET.unsigned_abs())),
+            (2, SeccompCmpOp::Eq, u64::from(libc::SO_RCVTIMEO.unsigned_abs())),
+        ])?,
+    );
     // `fstat` of newer C libraries: only with the empty path, which means the descriptor itself, is of use to a worker; other
     // paths are refused by landlock, and show metadata at most where the kernel has none.
     rules.insert(

@@ -9,6 +9,7 @@
 use crate::WorkerError;
 use crate::refusal::chain;
 use crate::session::Guest;
+use crate::sinks::Callers;
 use crate::vgpu::{SessionInfo, Vgpu};
 use crate::{control, limits};
 use std::any::Any;
@@ -21,7 +22,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::thread;
 use tessera_channel::{ChannelError, Offer, Pending, Receiver, Session, UnixCarrier};
-use tessera_wire::CudaCode;
+use tessera_wire::{CudaCode, Request};
 
 /// Connections that have not said Hello yet, over and above the sessions.
 const GREETING: usize = 64;
@@ -134,13 +135,15 @@ fn session(vgpu: &Arc<Vgpu>, stream: UnixStream) {
         return;
     };
     tracing::info!(session = info.id, pid, name = info.name, kind, "session begins");
-    let watcher = Arc::clone(&channel);
-    if let Err(error) = start("watcher", move || watcher.watch()) {
+    let callers = Arc::new(Callers::default());
+    let (watcher, watched) = (Arc::clone(&channel), Arc::clone(&callers));
+    let watch = move || watcher.watch(|request| out_of_turn(&watched, request));
+    if let Err(error) = start("watcher", watch) {
         tracing::error!(error = %chain(&error), "no thread to watch a session");
         channel.end(CudaCode::OperatingSystem);
     }
     let id = info.id;
-    run_session(vgpu, receiver, info, &channel);
+    run_session(vgpu, receiver, info, &channel, callers);
     vgpu.leave(id);
 }
 
@@ -183,9 +186,29 @@ fn enter(
     Some((receiver, info, channel))
 }
 
-fn run_session(vgpu: &Arc<Vgpu>, mut receiver: Receiver, info: Arc<SessionInfo>, channel: &Arc<Session>) {
+/// Serves what overtakes the ring.
+fn out_of_turn(callers: &Callers, request: &Request<'_>) -> Result<(), ChannelError> {
+    match request {
+        Request::HostDone(message) => {
+            // Nobody waits any more where the stream's context has ended meanwhile.
+            callers.done(message.stream);
+            Ok(())
+        }
+        _ => Err(ChannelError::Corrupt(
+            "a message out of turn that nobody waits for",
+        )),
+    }
+}
+
+fn run_session(
+    vgpu: &Arc<Vgpu>,
+    mut receiver: Receiver,
+    info: Arc<SessionInfo>,
+    channel: &Arc<Session>,
+    callers: Arc<Callers>,
+) {
     let id = info.id;
-    let mut guest = Guest::new(Arc::clone(vgpu), info, Arc::clone(channel));
+    let mut guest = Guest::new(Arc::clone(vgpu), info, Arc::clone(channel), callers);
     // A handler that panics has a defect; it must not take the other sessions of the vGPU along.
     let result = catch_unwind(AssertUnwindSafe(|| dispatch(&mut receiver, &mut guest)));
     match result {

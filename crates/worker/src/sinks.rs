@@ -3,6 +3,7 @@
 //! ```text
 //!   StreamSink::completed(seq, Ok)  ─▶ record.value = seq
 //!   StreamSink::completed(seq, Err) ─▶ ContextState::poison: the context's record, and every stream's and event's of it
+//!   StreamSink::host_call(seq, call) ▶ kept until HostDone; the stream's second record counts it, record.time = its seq
 //!   EventSink::recorded(g, ns)      ─▶ record.value = g, record.time = ns
 //!   Printer::print(text)            ─▶ kept for PrintfDrain, the context's record.value = bytes printed so far
 //! ```
@@ -10,11 +11,11 @@
 use crate::queue::Queue;
 use crate::refusal::fault_code;
 use crate::vgpu::SessionInfo;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tessera_channel::RecordWriter;
-use tessera_device::{EventSink, Fault, Printer, StreamSink};
+use tessera_device::{EventSink, Fault, HostCall, Printer, StreamSink};
 
 /// The part of a context that completions reach.
 #[derive(Debug)]
@@ -88,6 +89,16 @@ pub(crate) struct StreamState {
     pub(crate) context: Arc<ContextState>,
     queue: Arc<Queue>,
     outstanding: AtomicU64,
+    host: Mutex<HostCalls>,
+}
+
+/// Host functions that a stream has come to and that have not returned. At most one, unless the guest says so too late.
+#[derive(Debug, Default)]
+struct HostCalls {
+    record: Option<Arc<RecordWriter>>,
+    begun: u64,
+    waiting: VecDeque<HostCall>,
+    closed: bool,
 }
 
 impl StreamState {
@@ -97,7 +108,34 @@ impl StreamState {
             context,
             queue,
             outstanding: AtomicU64::new(0),
+            host: Mutex::default(),
         }
+    }
+
+    fn host(&self) -> MutexGuard<'_, HostCalls> {
+        self.host.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where host functions are counted from now on.
+    pub(crate) fn count_host_calls(&self, record: Arc<RecordWriter>) {
+        self.host().record = Some(record);
+    }
+
+    /// The oldest host function has returned; whether there was one.
+    pub(crate) fn host_call_done(&self) -> bool {
+        // Finished without the lock: what comes next may be a host function too.
+        let call = self.host().waiting.pop_front();
+        call.map(HostCall::finish).is_some()
+    }
+
+    /// Lets go of all host functions: the guest is gone.
+    pub(crate) fn close_host_calls(&self) {
+        let waiting = {
+            let mut host = self.host();
+            host.closed = true;
+            std::mem::take(&mut host.waiting)
+        };
+        drop(waiting);
     }
 
     /// Counts an operation that was entered into the queue and is about to be submitted.
@@ -135,6 +173,55 @@ impl StreamSink for StreamState {
             }
         }
         self.left();
+    }
+
+    fn host_call(&self, seq: u64, call: HostCall) {
+        let mut host = self.host();
+        // A guest that has learned of a fault answers for functions that it was not told of, once and perhaps before this.
+        let ended = host.closed || self.context.fault().is_some();
+        let Some(record) = host.record.clone().filter(|_| !ended) else {
+            drop(host);
+            return call.finish();
+        };
+        host.begun += 1;
+        host.waiting.push_back(call);
+        let begun = host.begun;
+        // Only then may the guest learn of it, since it may answer at once.
+        drop(host);
+        record.complete_at(begun, seq);
+    }
+}
+
+/// The streams of a session that have host functions, by handle: the thread that hears of their return is not the dispatcher's, which
+/// may wait for room that only they can make.
+#[derive(Debug, Default)]
+pub(crate) struct Callers(Mutex<HashMap<u64, Weak<StreamState>>>);
+
+impl Callers {
+    fn streams(&self) -> MutexGuard<'_, HashMap<u64, Weak<StreamState>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn add(&self, handle: u64, stream: &Arc<StreamState>) {
+        let mut streams = self.streams();
+        if streams.len() == streams.capacity() {
+            streams.retain(|_, stream| stream.strong_count() > 0);
+        }
+        streams.insert(handle, Arc::downgrade(stream));
+    }
+
+    /// The oldest host function of a stream has returned; whether there was one.
+    pub(crate) fn done(&self, handle: u64) -> bool {
+        let stream = self.streams().get(&handle).and_then(Weak::upgrade);
+        stream.is_some_and(|stream| stream.host_call_done())
+    }
+
+    /// Lets go of all host functions.
+    pub(crate) fn close(&self) {
+        let streams = std::mem::take(&mut *self.streams());
+        for stream in streams.into_values().filter_map(|stream| stream.upgrade()) {
+            stream.close_host_calls();
+        }
     }
 }
 

@@ -5,8 +5,9 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use tessera_device::{
-    Context, ContextOptions, Device, DevicePtr, Dim3, Event, EventSink, Fault, Fill, Function, HostRange,
-    Launch, Module, ModuleOptions, Operation, Printer, PtxText, Span2d, Stream, StreamOptions, StreamSink,
+    Context, ContextOptions, Device, DevicePtr, Dim3, Event, EventSink, Fault, Fill, Function, HostCall,
+    HostRange, Launch, Module, ModuleOptions, Operation, Printer, PtxText, Span2d, Stream, StreamOptions,
+    StreamSink,
 };
 use tessera_softgpu::{Options, PciAddress, SoftGpu};
 
@@ -85,10 +86,16 @@ struct Sink {
     name: &'static str,
     log: Arc<Log>,
     done: Mutex<(u64, Option<Fault>)>,
+    calls: Mutex<Vec<HostCall>>,
     changed: Condvar,
 }
 
 impl StreamSink for Sink {
+    fn host_call(&self, _seq: u64, call: HostCall) {
+        self.calls.lock().expect("lock").push(call);
+        self.changed.notify_all();
+    }
+
     fn completed(&self, seq: u64, result: Result<(), Fault>) {
         self.log.0.lock().expect("lock").push((self.name, seq));
         let mut done = self.done.lock().expect("lock");
@@ -120,6 +127,7 @@ impl TestStream {
             name,
             log: Arc::clone(log),
             done: Mutex::default(),
+            calls: Mutex::default(),
             changed: Condvar::new(),
         });
         let stream = context
@@ -153,6 +161,23 @@ impl TestStream {
 
     pub(crate) fn is_done(&self, seq: u64) -> bool {
         self.sink.done.lock().expect("lock").0 >= seq
+    }
+
+    /// Waits until the stream has come to a host function.
+    pub(crate) fn host_call(&self) -> HostCall {
+        let mut calls = self.sink.calls.lock().expect("lock");
+        loop {
+            if let Some(call) = calls.pop() {
+                assert!(calls.is_empty(), "host functions of a stream come one by one");
+                return call;
+            }
+            calls = self.sink.changed.wait(calls).expect("lock");
+        }
+    }
+
+    /// Whether the stream waits in a host function now.
+    pub(crate) fn is_called(&self) -> bool {
+        !self.sink.calls.lock().expect("lock").is_empty()
     }
 
     pub(crate) fn synchronize(&self) -> Result<(), Fault> {

@@ -183,12 +183,11 @@ impl Guest {
         self.submit(Opcode::ImageBind, message.stream, message.seq, operation)
     }
 
-    pub(super) fn copy_array(&mut self, message: &CopyArray, tail: &[u8]) -> Result<(), ChannelError> {
-        let operation = self.copy_array_operation(message, tail);
-        self.submit(Opcode::CopyArray, message.stream, message.seq, operation)
-    }
-
-    fn copy_array_operation(&self, message: &CopyArray, tail: &[u8]) -> Result<Operation, Refusal> {
+    pub(super) fn copy_array_operation(
+        &self,
+        message: &CopyArray,
+        tail: &[u8],
+    ) -> Result<Operation, Refusal> {
         let place = |handle: u64, level: u32, [x, y, z]: [u64; 3]| {
             let array = Arc::clone(&self.objects.array(handle)?.array);
             Ok::<_, Refusal>(ArrayPlace {

@@ -16,6 +16,7 @@
 //! Everything that a session holds is owned by its [`Guest`]; dropping that frees it, whatever the reason.
 
 mod context;
+mod graph;
 mod image;
 mod memory;
 mod module;
@@ -26,15 +27,16 @@ mod work;
 use crate::memory::Budget;
 use crate::queue::Queue;
 use crate::refusal::Refusal;
+use crate::sinks::Callers;
 use crate::vgpu::{SessionInfo, Vgpu};
 use memory::HostMemory;
 use objects::Objects;
 use std::sync::Arc;
 use tessera_channel::{ChannelError, Session};
 use tessera_wire::messages::{
-    ArrayCreate, ContextCreate, ContextFault, ContextSetLimit, FunctionGet, FunctionList, GlobalGet, Hello,
-    HostAlloc, ImageCreate, LinkCheck, MemAlloc, MemInfo, MemInfoReply, ModuleLoad, Ping, PingReply,
-    PrintfDrain, QueryVgpu, QueryVgpuReply, ReferenceGet,
+    ArrayCreate, ContextCreate, ContextFault, ContextSetLimit, FunctionGet, FunctionList, GlobalGet,
+    GraphSeal, Hello, HostAlloc, ImageCreate, LinkCheck, MemAlloc, MemInfo, MemInfoReply, ModuleLoad, Ping,
+    PingReply, PrintfDrain, QueryVgpu, QueryVgpuReply, ReferenceGet,
 };
 use tessera_wire::{Call, CudaCode, Header, Opcode, ProcessList, Request};
 
@@ -49,13 +51,19 @@ pub(crate) struct Guest {
     objects: Objects,
     host: HostMemory,
     queue: Arc<Queue>,
+    callers: Arc<Callers>,
     budget: Arc<Budget>,
     /// Posted messages so far that named no object.
     strays: u32,
 }
 
 impl Guest {
-    pub(crate) fn new(vgpu: Arc<Vgpu>, info: Arc<SessionInfo>, channel: Arc<Session>) -> Self {
+    pub(crate) fn new(
+        vgpu: Arc<Vgpu>,
+        info: Arc<SessionInfo>,
+        channel: Arc<Session>,
+        callers: Arc<Callers>,
+    ) -> Self {
         let host = HostMemory::new(vgpu.arena.host_base, vgpu.limits.host_bytes);
         Self {
             objects: Objects::new(vgpu.arena.slices.min(vgpu.limits.contexts)),
@@ -64,6 +72,7 @@ impl Guest {
             channel,
             host,
             queue: Arc::default(),
+            callers,
             budget: Arc::default(),
             strays: 0,
         }
@@ -145,27 +154,28 @@ impl Guest {
             Request::ImageCreate(message) => self.answer::<ImageCreate>(header, self.image_create(&message)),
             Request::ImageDestroy(message) => self.image_destroy(&message),
             Request::ImageBind(message) => self.image_bind(&message),
-            Request::CopyArray(message, tail) => self.copy_array(&message, tail),
             _ => self.dispatch_work(header, request),
         }
     }
 
-    /// Streams, events and what goes through them: all of it posted.
+    /// Streams, events, graphs and what goes through them.
     fn dispatch_work(&mut self, header: &Header, request: &Request<'_>) -> Result<(), ChannelError> {
+        if let Some(work) = self.work(request) {
+            return self.submit(request.opcode(), work.stream, work.seq, work.operation);
+        }
         match *request {
             Request::StreamCreate(message) => self.stream_create(&message),
             Request::StreamDestroy(message) => self.stream_destroy(message.stream),
+            Request::StreamHost(message) => self.stream_host(&message),
             Request::EventCreate(message) => self.event_create(&message),
             Request::EventDestroy(message) => self.event_destroy(message.event),
-            Request::EventRecord(message) => self.event_record(&message),
-            Request::StreamWaitEvent(message) => self.stream_wait_event(&message),
-            Request::MemFreeAsync(message) => self.mem_free_async(&message),
-            Request::Launch(message, tail) => self.launch(&message, tail),
-            Request::CopyIn(message, tail) => self.copy_in(&message, tail),
-            Request::CopyOut(message) => self.copy_out(&message),
-            Request::CopyWithin(message) => self.copy_within(&message),
-            Request::Fill(message) => self.fill(&message),
-            Request::Marker(message) => self.marker(&message),
+            Request::GraphCreate(message) => self.graph_create(&message),
+            Request::GraphNode(message, tail) => self.graph_node(&message, tail),
+            Request::GraphDestroy(message) => self.graph_destroy(message.graph),
+            Request::GraphSeal(message) => {
+                let answer = self.graph_seal(&message);
+                self.answer::<GraphSeal>(header, answer)
+            }
             // Every kind that is not named here or above is served there or refused there.
             _ => self.dispatch_stream(header, request),
         }
@@ -254,6 +264,8 @@ impl Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
+        // Streams that wait for a function of the guest would wait for ever.
+        self.callers.close();
         // Nobody else comes to free what work has let go of since, and it would count as lost.
         self.settle_frees();
         self.objects.remember_counters(&self.info);

@@ -11,7 +11,7 @@ use foldhash::fast::RandomState;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tessera_channel::RecordWriter;
-use tessera_device::{Array, Context, Event, Function, Module, Stream};
+use tessera_device::{Array, Context, Event, Function, Graph, GraphNode, Module, Stream};
 use tessera_wire::CudaCode;
 
 /// Kinds of objects, for limits and messages.
@@ -23,6 +23,7 @@ pub(crate) enum Kind {
     Stream,
     Event,
     Array,
+    Graph,
 }
 
 impl Kind {
@@ -35,6 +36,7 @@ impl Kind {
             Self::Stream => "streams",
             Self::Event => "events",
             Self::Array => "arrays",
+            Self::Graph => "graphs",
         }
     }
 }
@@ -78,6 +80,17 @@ pub(crate) struct ArrayObject {
     pub(crate) array: Arc<dyn Array>,
 }
 
+/// A graph: its nodes as they were sent, and what the device made of them, unless a node has changed since.
+pub(crate) struct GraphObject {
+    pub(crate) context: u64,
+    pub(crate) nodes: Vec<GraphNode>,
+    /// Bytes of the messages that the nodes came with.
+    pub(crate) bytes: Vec<u64>,
+    pub(crate) sealed: Option<Arc<dyn Graph>>,
+    /// The first node that was refused, and why.
+    pub(crate) refused: Option<(u32, Refusal)>,
+}
+
 /// An object of whatever kind.
 pub(crate) enum Object {
     Context(ContextObject),
@@ -86,6 +99,7 @@ pub(crate) enum Object {
     Stream(StreamObject),
     Event(EventObject),
     Array(ArrayObject),
+    Graph(GraphObject),
     Failed {
         context: u64,
         kind: Kind,
@@ -102,6 +116,7 @@ impl Object {
             Self::Stream(_) => Kind::Stream,
             Self::Event(_) => Kind::Event,
             Self::Array(_) => Kind::Array,
+            Self::Graph(_) => Kind::Graph,
             Self::Failed { kind, .. } => *kind,
         }
     }
@@ -113,12 +128,20 @@ impl Object {
         }
     }
 
+    fn graph_bytes(&self) -> u64 {
+        match self {
+            Self::Graph(graph) => graph.bytes.iter().sum(),
+            _ => 0,
+        }
+    }
+
     fn context(&self) -> Option<u64> {
         match self {
             Self::Module(module) => Some(module.context),
             Self::Stream(stream) => Some(stream.context),
             Self::Event(event) => Some(event.context),
             Self::Array(array) => Some(array.context),
+            Self::Graph(graph) => Some(graph.context),
             Self::Failed { context, .. } => Some(*context),
             Self::Context(_) | Self::Function(_) => None,
         }
@@ -127,9 +150,11 @@ impl Object {
 
 pub(crate) struct Objects {
     table: HashMap<u64, Object, RandomState>,
-    counts: [usize; 6],
+    counts: [usize; 7],
     /// Bytes of PTX of all modules.
     module_bytes: u64,
+    /// Bytes of the nodes of all graphs.
+    graph_bytes: u64,
     /// Slices of the arena in use.
     slices: Vec<bool>,
 }
@@ -138,8 +163,9 @@ impl Objects {
     pub(crate) fn new(contexts: usize) -> Self {
         Self {
             table: HashMap::default(),
-            counts: [0; 6],
+            counts: [0; 7],
             module_bytes: 0,
+            graph_bytes: 0,
             slices: vec![false; contexts],
         }
     }
@@ -171,6 +197,7 @@ impl Objects {
         let object = self.table.remove(&handle)?;
         self.counts[object.kind() as usize] -= 1;
         self.module_bytes -= object.module_bytes();
+        self.graph_bytes -= object.graph_bytes();
         Some(object)
     }
 
@@ -210,6 +237,7 @@ impl Objects {
             | Object::Stream(_)
             | Object::Event(_)
             | Object::Array(_)
+            | Object::Graph(_)
             | Object::Failed { .. } => {}
         }
     }
@@ -283,6 +311,23 @@ impl Objects {
             Some(Object::Array(array)) => Ok(array),
             _ => Err(Refusal::handle("array", handle)),
         }
+    }
+
+    pub(crate) fn graph_mut(&mut self, handle: u64) -> Result<&mut GraphObject, Refusal> {
+        match self.table.get_mut(&handle) {
+            Some(Object::Graph(graph)) => Ok(graph),
+            _ => Err(Refusal::handle("graph", handle)),
+        }
+    }
+
+    /// Bytes of the nodes of all graphs.
+    pub(crate) fn graph_bytes(&self) -> u64 {
+        self.graph_bytes
+    }
+
+    /// A node of `old` bytes was replaced by one of `new` bytes.
+    pub(crate) fn charge_node(&mut self, old: u64, new: u64) {
+        self.graph_bytes = self.graph_bytes - old + new;
     }
 
     pub(crate) fn get(&self, handle: u64) -> Option<&Object> {

@@ -7,8 +7,8 @@ use crate::sinks::{EventState, StreamState};
 use std::sync::Arc;
 use tessera_channel::{ChannelError, RecordWriter};
 use tessera_device::{EventSink, Operation, StreamOptions, StreamSink};
-use tessera_wire::messages::{EventCreate, EventRecord, StreamCreate, StreamWaitEvent};
-use tessera_wire::{Opcode, STREAM_LEGACY, STREAM_NON_BLOCKING};
+use tessera_wire::messages::{EventCreate, EventRecord, StreamCreate, StreamHost, StreamWaitEvent};
+use tessera_wire::{CudaCode, Opcode, STREAM_LEGACY, STREAM_NON_BLOCKING};
 
 impl Guest {
     pub(super) fn stream_create(&mut self, message: &StreamCreate) -> Result<(), ChannelError> {
@@ -119,24 +119,33 @@ impl Guest {
         Ok(())
     }
 
-    pub(super) fn event_record(&mut self, message: &EventRecord) -> Result<(), ChannelError> {
-        let operation = self
-            .objects
-            .event(message.event)
-            .map(|event| Operation::RecordEvent {
-                event: Arc::clone(&event.event),
-                generation: message.seq,
-            });
-        self.submit(Opcode::EventRecord, message.stream, message.seq, operation)
+    pub(super) fn record_operation(&self, message: &EventRecord) -> Result<Operation, Refusal> {
+        let event = Arc::clone(&self.objects.event(message.event)?.event);
+        Ok(Operation::RecordEvent {
+            event,
+            generation: message.seq,
+        })
     }
 
-    pub(super) fn stream_wait_event(&mut self, message: &StreamWaitEvent) -> Result<(), ChannelError> {
-        let operation = self
-            .objects
-            .event(message.event)
-            .map(|event| Operation::WaitEvent {
-                event: Arc::clone(&event.event),
-            });
-        self.submit(Opcode::StreamWaitEvent, message.stream, message.seq, operation)
+    pub(super) fn wait_operation(&self, message: &StreamWaitEvent) -> Result<Operation, Refusal> {
+        let event = Arc::clone(&self.objects.event(message.event)?.event);
+        Ok(Operation::WaitEvent { event })
+    }
+
+    /// Host functions of a stream are counted in a record from now on.
+    pub(super) fn stream_host(&mut self, message: &StreamHost) -> Result<(), ChannelError> {
+        let record = Arc::new(self.channel.record(message.completion, message.token)?);
+        let Some(stream) = self.objects.stream_mut(message.stream) else {
+            // One that could not be made has no host functions either: whoever waits for them learns of it.
+            record.fault(CudaCode::InvalidHandle.number());
+            return match self.objects.get(message.stream) {
+                Some(Object::Failed { .. }) => Ok(()),
+                _ => self.stray(Opcode::StreamHost, "a stream that does not exist"),
+            };
+        };
+        stream.state.context.adopt(&record);
+        stream.state.count_host_calls(record);
+        self.callers.add(message.stream, &stream.state);
+        Ok(())
     }
 }

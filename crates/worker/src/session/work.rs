@@ -10,8 +10,10 @@ use crate::refusal::{Refusal, chain, device_code};
 use std::sync::Arc;
 use tessera_channel::ChannelError;
 use tessera_device::{DeviceError, Dim3, HostRange, Operation, Span2d};
-use tessera_wire::messages::{CopyIn, CopyOut, CopyWithin, Fill, Launch, Marker, MemFreeAsync};
-use tessera_wire::{LAUNCH_COOPERATIVE, LAUNCH_FLAGS, Opcode, PLACE_PINNED, PLACE_STAGING, PLACE_TAIL};
+use tessera_wire::messages::{CopyIn, CopyOut, CopyWithin, Fill, Launch};
+use tessera_wire::{
+    LAUNCH_COOPERATIVE, LAUNCH_FLAGS, Opcode, PLACE_PINNED, PLACE_STAGING, PLACE_TAIL, Request,
+};
 
 /// Bytes from the first of the first row to the last of the last; `None` where that overflows. 0 for an empty span.
 fn extent(width: u64, height: u64, pitch: u64) -> Option<u64> {
@@ -24,6 +26,13 @@ fn extent(width: u64, height: u64, pitch: u64) -> Option<u64> {
 fn dim3(extents: [u32; 3]) -> Dim3 {
     let [x, y, z] = extents;
     Dim3 { x, y, z }
+}
+
+/// What a message asks of a stream.
+pub(super) struct Work {
+    pub(super) stream: u64,
+    pub(super) seq: u64,
+    pub(super) operation: Result<Operation, Refusal>,
 }
 
 impl Guest {
@@ -76,11 +85,6 @@ impl Guest {
         Ok(())
     }
 
-    pub(super) fn launch(&mut self, message: &Launch, tail: &[u8]) -> Result<(), ChannelError> {
-        let operation = self.launch_operation(message, tail);
-        self.submit(Opcode::Launch, message.stream, message.seq, operation)
-    }
-
     fn launch_operation(&self, message: &Launch, tail: &[u8]) -> Result<Operation, Refusal> {
         let function = self.objects.function(message.function)?;
         let info = function.info();
@@ -107,11 +111,6 @@ impl Guest {
             cooperative: message.flags & LAUNCH_COOPERATIVE != 0,
             cluster: tessera_wire::launch_cluster(message.flags),
         }))
-    }
-
-    pub(super) fn copy_in(&mut self, message: &CopyIn, tail: &[u8]) -> Result<(), ChannelError> {
-        let operation = self.copy_in_operation(message, tail);
-        self.submit(Opcode::CopyIn, message.stream, message.seq, operation)
     }
 
     fn copy_in_operation(&self, message: &CopyIn, tail: &[u8]) -> Result<Operation, Refusal> {
@@ -147,11 +146,6 @@ impl Guest {
         };
         inline_range(inside, &self.budget, self.vgpu.limits.inline_bytes)
             .ok_or_else(|| Refusal::limit("bytes in queued copies", tail.len()))
-    }
-
-    pub(super) fn copy_out(&mut self, message: &CopyOut) -> Result<(), ChannelError> {
-        let operation = self.copy_out_operation(message);
-        self.submit(Opcode::CopyOut, message.stream, message.seq, operation)
     }
 
     fn copy_out_operation(&self, message: &CopyOut) -> Result<Operation, Refusal> {
@@ -205,8 +199,8 @@ impl Guest {
         )
     }
 
-    pub(super) fn copy_within(&mut self, message: &CopyWithin) -> Result<(), ChannelError> {
-        let operation = Ok(Operation::Copy {
+    fn copy_within_operation(message: &CopyWithin) -> Operation {
+        Operation::Copy {
             destination: message.destination,
             destination_pitch: message.destination_pitch,
             source: message.source,
@@ -215,12 +209,11 @@ impl Guest {
                 width: message.width,
                 height: message.height,
             },
-        });
-        self.submit(Opcode::CopyWithin, message.stream, message.seq, operation)
+        }
     }
 
-    pub(super) fn fill(&mut self, message: &Fill) -> Result<(), ChannelError> {
-        let operation = match message.element_bytes {
+    fn fill_operation(message: &Fill) -> Result<Operation, Refusal> {
+        match message.element_bytes {
             1 | 2 | 4 => Ok(Operation::Fill(tessera_device::Fill {
                 destination: message.destination,
                 pattern: message.pattern,
@@ -231,19 +224,33 @@ impl Guest {
                 pitch: message.pitch,
             })),
             other => Err(Refusal::invalid(format!("Fill with elements of {other} bytes"))),
+        }
+    }
+
+    /// What a message asks of a stream, or does as a node of a graph; `None` where it is none of these.
+    pub(super) fn work(&mut self, request: &Request<'_>) -> Option<Work> {
+        let (stream, seq, operation) = match *request {
+            Request::Launch(m, tail) => (m.stream, m.seq, self.launch_operation(&m, tail)),
+            Request::CopyIn(m, tail) => (m.stream, m.seq, self.copy_in_operation(&m, tail)),
+            Request::CopyOut(m) => (m.stream, m.seq, self.copy_out_operation(&m)),
+            Request::CopyWithin(m) => (m.stream, m.seq, Ok(Self::copy_within_operation(&m))),
+            Request::CopyArray(m, tail) => (m.stream, m.seq, self.copy_array_operation(&m, tail)),
+            Request::Fill(m) => (m.stream, m.seq, Self::fill_operation(&m)),
+            Request::EventRecord(m) => (m.stream, m.seq, self.record_operation(&m)),
+            Request::StreamWaitEvent(m) => (m.stream, m.seq, self.wait_operation(&m)),
+            Request::MemFreeAsync(m) => (m.stream, m.seq, Ok(Operation::Free { base: m.address })),
+            Request::Marker(m) => (m.stream, m.seq, Ok(Operation::Marker)),
+            Request::HostCall(m) => (m.stream, m.seq, Ok(Operation::HostCall)),
+            Request::StreamValue(m) => (m.stream, m.seq, Self::value_operation(&m)),
+            Request::GraphLaunch(m) => (m.stream, m.seq, self.graph_operation(m.graph)),
+            Request::Conditional(m, tail) => (m.stream, m.seq, self.conditional_operation(&m, tail)),
+            _ => return None,
         };
-        self.submit(Opcode::Fill, message.stream, message.seq, operation)
-    }
-
-    pub(super) fn mem_free_async(&mut self, message: &MemFreeAsync) -> Result<(), ChannelError> {
-        let operation = Ok(Operation::Free {
-            base: message.address,
-        });
-        self.submit(Opcode::MemFreeAsync, message.stream, message.seq, operation)
-    }
-
-    pub(super) fn marker(&mut self, message: &Marker) -> Result<(), ChannelError> {
-        self.submit(Opcode::Marker, message.stream, message.seq, Ok(Operation::Marker))
+        Some(Work {
+            stream,
+            seq,
+            operation,
+        })
     }
 }
 
