@@ -807,7 +807,7 @@ static void conditions() {
         params.conditional.type = CU_GRAPH_COND_TYPE_IF;
         params.conditional.size = 1;
         params.conditional.ctx = context;
-#if CUDA_VERSION >= 12030
+#if CUDA_VERSION >= 13000
         OK(d_cuGraphAddNode(&chosen, graph, &first, nullptr, 1, &params));
 #else
         OK(d_cuGraphAddNode(&chosen, graph, &first, 1, &params));

@@ -25,7 +25,7 @@ use crate::state::{self, Driver};
 use crate::stream_attribute::Attributes;
 use crate::types::{Caller, Handle};
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tessera_channel::Progress;
 use tessera_wire::Posted;
@@ -44,6 +44,8 @@ pub(crate) struct Stream {
     flags: u32,
     priority: i32,
     legacy: bool,
+    /// Executable graphs and threads may hold it longer than the program.
+    destroyed: AtomicBool,
     identity: u64,
     posted: AtomicU64,
     /// Sequence number of the refused operation that was reported last.
@@ -88,6 +90,7 @@ impl Stream {
             record,
             flags,
             priority,
+            destroyed: AtomicBool::new(false),
             legacy: wire_flags & tessera_wire::STREAM_LEGACY != 0,
             identity: driver.next_identity(),
             posted: AtomicU64::new(0),
@@ -227,6 +230,10 @@ impl Stream {
             }
             self.core.check()?;
             if attempt > 0 {
+                // The worker lets go of a destroyed stream when all its work is done.
+                if self.destroyed.load(Ordering::Acquire) {
+                    return Ok(());
+                }
                 // Neither done nor at fault nor destroyed by us: the worker has let go of the stream.
                 return Err(match progress.fault {
                     0 => Code::CONTEXT_IS_DESTROYED,
@@ -256,6 +263,7 @@ impl Stream {
     }
 
     fn destroy(&self, driver: &Driver) -> Answer {
+        self.destroyed.store(true, Ordering::Release);
         Ok(driver.session.post(&StreamDestroy { stream: self.handle }, &[])?)
     }
 }
