@@ -3,17 +3,18 @@
 //! ```text
 //!   functions.toml ─▶ exports() ─┬─ one `extern "C"` function per symbol
 //!                                │    handler present: crate::abi::entry(name, || crate::module::handler([default stream,] ...));
-//!                                │                     entry_local where the class is local
+//!                                │                     entry_local where the class is local;
+//!                                │                     crate::graph::capture::unsafe_call() first where captures forbid it
 //!                                │    otherwise:       crate::abi::unsupported(index)
 //!                                ├─ UNSUPPORTED: names of the functions by index
 //!                                └─ LOOKUP: rows of cuGetProcAddress, sorted by name
 //! ```
 //!
 //! The including crate provides `crate::abi::{entry, entry_local, entry_before_init, unsupported, DefaultStream}`,
-//! `crate::proc_address::{Address, Row}` and the types that parameters name in `crate::types`: `Handle`, C structs, and
+//! `crate::graph::capture::unsafe_call`, `crate::proc_address::{Address, Row}` and the types that parameters name in `crate::types`: `Handle`, C structs, and
 //! `Caller<T>`, a pointer that came from the program and is checked where it is used.
 
-use crate::functions::{Class, Entry, Function, TableError, functions};
+use crate::functions::{Capture, Class, Entry, Function, TableError, functions};
 use std::fmt::Write as _;
 
 /// Source text with every exported symbol; to be included in a module of its own.
@@ -81,10 +82,15 @@ fn emit(source: &mut String, function: &Function, entry: &Entry, unsupported: &m
     } else {
         "entry"
     };
+    let safe = if function.capture == Capture::Forbidden {
+        "crate::graph::capture::unsafe_call().and_then(|()| "
+    } else {
+        "("
+    };
     let _ = writeln!(
         source,
         "#[unsafe(no_mangle)]\npub unsafe extern \"C\" fn {symbol}({params}) -> i32 {{\n    \
-         crate::abi::{gate}(\"{symbol}\", || crate::{handler}({default}{}))\n}}",
+         crate::abi::{gate}(\"{symbol}\", || {safe}crate::{handler}({default}{})))\n}}",
         names.join(", ")
     );
 }

@@ -532,12 +532,17 @@ pub(crate) fn ctx_get_id(ctx: Handle, ctx_id: Caller<u64>) -> Answer {
 
 /// `cuCtxSynchronize`
 pub(crate) fn ctx_synchronize_v1() -> Answer {
-    current::alive()?.synchronize()
+    synchronize(&*current::alive()?)
 }
 
 /// `cuCtxSynchronize_v2`
 pub(crate) fn ctx_synchronize(ctx: Handle) -> Answer {
-    named_or_current(ctx)?.synchronize()
+    synchronize(&*named_or_current(ctx)?)
+}
+
+fn synchronize(context: &Context) -> Answer {
+    crate::graph::capture::check_context(context.handle())?;
+    context.synchronize()
 }
 
 /// `cuCtxGetLimit`

@@ -12,6 +12,7 @@
 use crate::abi::DefaultStream;
 use crate::code::{Answer, Code};
 use crate::current;
+use crate::graph::capture;
 use crate::peer;
 use crate::state::{self, Driver};
 use crate::stream::{self, Stream};
@@ -131,6 +132,9 @@ pub(crate) fn copy(
     from: Side,
     extent: Extent,
 ) -> Answer<Option<u64>> {
+    if capture::enter(stream)? {
+        return capture::copy_rows(stream, Return::AtOnce, to, from, extent).map(|()| None);
+    }
     let foreign = |side: Side| side.context != 0 && side.context != stream.core.handle;
     if foreign(to) || foreign(from) {
         return peer::copy(driver, stream, to, from, extent);
@@ -213,7 +217,7 @@ fn pinned_out(driver: &Driver, stream: &Stream, to: Side, from: Side, extent: Ex
     })
 }
 
-fn host_to_host(to: Side, from: Side, extent: Extent) {
+pub(crate) fn host_to_host(to: Side, from: Side, extent: Extent) {
     for row in 0..extent.height {
         // SAFETY: both sides are host memory for which the program promised `height` rows; it may let them overlap.
         unsafe {
@@ -482,6 +486,9 @@ fn run(
     current::with_current(|_| Ok(()))?;
     let stream = stream::stream(default, stream)?;
     let (to, from, extent) = sides(driver)?;
+    if capture::enter(&stream)? {
+        return capture::copy_rows(&stream, until, to, from, extent);
+    }
     let pending = copy(driver, &stream, to, from, extent)?;
     match (until, pending) {
         (Return::WhenDone, Some(seq)) => stream.wait(seq),

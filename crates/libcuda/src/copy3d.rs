@@ -16,6 +16,7 @@ use crate::copy::{
     self, CHUNKS_AHEAD, Extent, INLINE_BYTES, Piece, Place, Return, Side, memory_type, pieces, stage,
 };
 use crate::current;
+use crate::graph::capture;
 use crate::peer;
 use crate::state::{self, Driver};
 use crate::stream::{self, Stream};
@@ -27,7 +28,7 @@ use tessera_wire::{PLACE_ARRAY, PLACE_DEVICE, PLACE_PINNED, PLACE_STAGING, PLACE
 
 /// A place in an array.
 #[derive(Clone, Copy)]
-struct Inside {
+pub(crate) struct Inside {
     root: Handle,
     context: Handle,
     level: u32,
@@ -39,7 +40,7 @@ struct Inside {
 
 /// One side of a slice.
 #[derive(Clone, Copy)]
-enum Slice {
+pub(crate) enum Slice {
     Memory(Side),
     Array(Inside),
 }
@@ -137,9 +138,9 @@ impl Whole {
     }
 }
 
-fn message(stream: &Stream, seq: u64, place: Inside, out: bool, extent: Extent) -> CopyArray {
+pub(crate) fn message(stream: Handle, seq: u64, place: Inside, out: bool, extent: Extent) -> CopyArray {
     CopyArray {
-        stream: stream.handle(),
+        stream,
         seq,
         array: place.root,
         x: place.x as u64,
@@ -187,7 +188,7 @@ fn pageable_in(driver: &Driver, stream: &Stream, place: Inside, from: Side, exte
         stream.submit(driver, &packed, |seq| CopyArray {
             place: PLACE_TAIL,
             other_pitch: extent.width as u64,
-            ..message(stream, seq, place, false, extent)
+            ..message(stream.handle(), seq, place, false, extent)
         })?;
         return Ok(());
     }
@@ -199,7 +200,7 @@ fn pageable_in(driver: &Driver, stream: &Stream, place: Inside, from: Side, exte
             place: PLACE_STAGING,
             other: staging.offset(),
             other_pitch: piece.extent.width as u64,
-            ..message(stream, seq, place.at(&piece), false, piece.extent)
+            ..message(stream.handle(), seq, place.at(&piece), false, piece.extent)
         })?;
         driver
             .session
@@ -221,7 +222,7 @@ fn pageable_out(driver: &Driver, stream: &Stream, to: Side, place: Inside, exten
                 place: PLACE_STAGING,
                 other: staging.offset(),
                 other_pitch: piece.extent.width as u64,
-                ..message(stream, seq, place.at(&piece), true, piece.extent)
+                ..message(stream.handle(), seq, place.at(&piece), true, piece.extent)
             })?;
             ahead.push_back((piece, staging, seq));
         }
@@ -243,6 +244,37 @@ fn pageable_out(driver: &Driver, stream: &Stream, to: Side, place: Inside, exten
     }
 }
 
+/// The message that copies between an array and something that is not pageable memory, for a node of a graph.
+pub(crate) fn node(to: Slice, from: Slice, extent: Extent) -> Option<CopyArray> {
+    let (place, other, out) = match (to, from) {
+        (Slice::Array(to), from) => (to, from, false),
+        (to, Slice::Array(from)) => (from, to, true),
+        _ => return None,
+    };
+    let message = message(0, 0, place, out, extent);
+    match other {
+        Slice::Array(there) => Some(CopyArray {
+            place: PLACE_ARRAY,
+            other: there.root,
+            other_x: there.x as u64,
+            other_y: there.y as u64,
+            other_z: there.z as u64,
+            other_level: there.level,
+            ..message
+        }),
+        Slice::Memory(side) => Some(CopyArray {
+            place: match side.place {
+                Place::Device => PLACE_DEVICE,
+                Place::Pinned => PLACE_PINNED,
+                Place::Pageable => return None,
+            },
+            other: side.address,
+            other_pitch: side.pitch as u64,
+            ..message
+        }),
+    }
+}
+
 /// An array and something else. The number of the last operation is given back where pinned memory is in use by it.
 fn with_array(
     driver: &Driver,
@@ -261,7 +293,7 @@ fn with_array(
                 other_y: there.y as u64,
                 other_z: there.z as u64,
                 other_level: there.level,
-                ..message(stream, seq, place, out, extent)
+                ..message(stream.handle(), seq, place, out, extent)
             })?;
             return Ok(None);
         }
@@ -277,7 +309,7 @@ fn with_array(
         place: kind,
         other: side.address,
         other_pitch: side.pitch as u64,
-        ..message(stream, seq, place, out, extent)
+        ..message(stream.handle(), seq, place, out, extent)
     })?;
     Ok((kind == PLACE_PINNED).then_some(seq))
 }
@@ -313,7 +345,7 @@ fn slice(
 /// A copy that was found good: both sides of every slice.
 pub(crate) struct Prepared {
     extent: Extent,
-    slices: Vec<(Slice, Slice)>,
+    pub(crate) slices: Vec<(Slice, Slice)>,
 }
 
 impl Prepared {
@@ -366,7 +398,11 @@ pub(crate) fn run(default: DefaultStream, what: &CUDA_MEMCPY3D, stream: Handle, 
         return Ok(());
     }
     let stream = stream::stream(default, stream)?;
-    let pending = Prepared::new(driver, what)?.post(driver, &stream)?;
+    let prepared = Prepared::new(driver, what)?;
+    if capture::enter(&stream)? {
+        return capture::copy(&stream, until, what);
+    }
+    let pending = prepared.post(driver, &stream)?;
     match (until, pending) {
         (Return::WhenDone, Some(seq)) => stream.wait(seq),
         _ => Ok(()),

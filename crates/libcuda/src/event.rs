@@ -6,12 +6,13 @@ use crate::abi::DefaultStream;
 use crate::code::{Answer, Code};
 use crate::context::{Core, Record, fence};
 use crate::current;
+use crate::graph::capture::{self, Captured};
 use crate::printf;
 use crate::state::{self, Driver};
-use crate::stream::{self, Stream};
+use crate::stream::{self, EXTERNAL, Stream};
 use crate::types::{Caller, Handle};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tessera_wire::messages::{EventCreate, EventDestroy, EventRecord};
 
 const FLAG_DISABLE_TIMING: u32 = 2;
@@ -23,14 +24,60 @@ const NANOSECONDS_PER_MILLISECOND: f64 = 1e6;
 #[derive(Debug)]
 pub(crate) struct Event {
     handle: Handle,
-    core: Arc<Core>,
+    pub(crate) core: Arc<Core>,
     record: Record,
     flags: u32,
     /// Sequence number of the newest record posted; 0: never recorded.
     posted: AtomicU64,
+    /// It was recorded last in a capture.
+    captured: Mutex<Option<Captured>>,
+    is_captured: AtomicBool,
 }
 
 impl Event {
+    pub(crate) fn handle(&self) -> Handle {
+        self.handle
+    }
+
+    /// It was never recorded.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.posted.load(Ordering::Acquire) == 0
+    }
+
+    /// What it stands for in a capture, where it was recorded last in one.
+    pub(crate) fn captured(&self) -> Option<Captured> {
+        if !self.is_captured.load(Ordering::Acquire) {
+            return None;
+        }
+        self.captured
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn set_captured(&self, captured: Option<Captured>) {
+        let mut slot = self.captured.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_captured.store(captured.is_some(), Ordering::Release);
+        *slot = captured;
+    }
+
+    /// A record with this number was posted.
+    pub(crate) fn recorded(&self, seq: u64) {
+        self.posted.fetch_max(seq, Ordering::Release);
+        if self.is_captured.load(Ordering::Acquire) {
+            self.set_captured(None);
+        }
+    }
+
+    /// Fails where it stands for work that was captured and does not run.
+    fn check_captured(&self) -> Answer {
+        if self.is_captured.load(Ordering::Acquire) {
+            Err(Code::CAPTURED_EVENT)
+        } else {
+            Ok(())
+        }
+    }
+
     /// Whether the newest record was reached; an event that was never recorded counts as reached.
     pub(crate) fn is_done(&self, driver: &Driver) -> bool {
         let posted = self.posted.load(Ordering::Acquire);
@@ -111,6 +158,8 @@ pub(crate) fn event_create(ph_event: Caller<Handle>, flags: u32) -> Answer {
             record,
             flags,
             posted: AtomicU64::new(0),
+            captured: Mutex::default(),
+            is_captured: AtomicBool::new(false),
         })
     })?;
     context.children().events.insert(event.handle);
@@ -139,14 +188,19 @@ pub(crate) fn event_record_with_flags(
     handle: Handle,
     flags: u32,
 ) -> Answer {
-    // 1 says that the event is external to a capture; outside one it changes nothing.
-    if flags > 1 {
+    if flags > EXTERNAL {
         return Err(Code::INVALID_VALUE);
     }
     with_event(h_event, |driver, event| {
         stream::with_stream(default, handle, |stream| {
             if stream.core.handle != event.core.handle {
                 return Err(Code::INVALID_HANDLE);
+            }
+            if capture::enter(stream)? {
+                return capture::record(stream, event, flags == EXTERNAL);
+            }
+            if flags == EXTERNAL {
+                return Err(Code::INVALID_VALUE);
             }
             record_in(driver, stream, event)
         })
@@ -160,13 +214,16 @@ pub(crate) fn record_in(driver: &Driver, stream: &Stream, event: &Event) -> Answ
         seq,
         event: event.handle,
     })?;
-    event.posted.fetch_max(seq, Ordering::Release);
+    event.recorded(seq);
     Ok(())
 }
 
 /// `cuEventQuery`
 pub(crate) fn event_query(h_event: Handle) -> Answer {
-    let (driver, done) = with_event(h_event, |driver, event| Ok((driver, event.is_done(driver))))?;
+    let (driver, done) = with_event(h_event, |driver, event| {
+        event.check_captured()?;
+        Ok((driver, event.is_done(driver)))
+    })?;
     if done {
         return Ok(());
     }
@@ -176,6 +233,7 @@ pub(crate) fn event_query(h_event: Handle) -> Answer {
 /// `cuEventSynchronize`
 pub(crate) fn event_synchronize(h_event: Handle) -> Answer {
     let (driver, event) = event(h_event)?;
+    event.check_captured()?;
     let result = event.wait(driver);
     printf::drain(driver, &event.core);
     result
@@ -187,6 +245,7 @@ pub(crate) fn event_elapsed_time(p_milliseconds: Caller<f32>, h_start: Handle, h
     let (driver, start) = event(h_start)?;
     let (_, end) = event(h_end)?;
     for event in [&start, &end] {
+        event.check_captured()?;
         if event.flags & FLAG_DISABLE_TIMING != 0 || event.posted.load(Ordering::Acquire) == 0 {
             return Err(Code::INVALID_HANDLE);
         }

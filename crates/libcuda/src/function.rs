@@ -95,6 +95,10 @@ impl Function {
         })
     }
 
+    pub(crate) fn name(&self) -> std::borrow::Cow<'_, str> {
+        self.name.to_string_lossy()
+    }
+
     pub(crate) fn max_threads(&self) -> u32 {
         self.info.max_threads_per_block
     }

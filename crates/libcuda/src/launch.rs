@@ -9,6 +9,8 @@ use crate::context::Context;
 use crate::current;
 use crate::device::attribute;
 use crate::function::Function;
+use crate::graph::capture;
+use crate::graph::node::Work;
 use crate::hostfn::{self, HostFunction};
 use crate::objects::{Kind, is_kind};
 use crate::occupancy;
@@ -32,9 +34,9 @@ mod extra {
 }
 
 /// `CU_LAUNCH_ATTRIBUTE_*`
-mod launch_attribute {
-    pub(super) const COOPERATIVE: i32 = 2;
-    pub(super) const CLUSTER_DIMENSION: i32 = 4;
+pub(crate) mod launch_attribute {
+    pub(crate) const COOPERATIVE: i32 = 2;
+    pub(crate) const CLUSTER_DIMENSION: i32 = 4;
 }
 
 /// Shape of a launch.
@@ -103,7 +105,7 @@ fn check_cluster(driver: &Driver, function: &Function, shape: &Shape) -> Answer 
     Ok(())
 }
 
-fn check_shape(driver: &Driver, function: &Function, shape: &Shape) -> Answer {
+pub(crate) fn check_shape(driver: &Driver, function: &Function, shape: &Shape) -> Answer {
     check_dimensions(driver, shape)?;
     check_cluster(driver, function, shape)?;
     // Three extents of at most 2^10 or so: no overflow in 64 bits.
@@ -138,7 +140,7 @@ fn check_shape(driver: &Driver, function: &Function, shape: &Shape) -> Answer {
 }
 
 /// Gathers a parameter block.
-fn gather(
+pub(crate) fn gather(
     function: &Function,
     pointers: Caller<Caller<c_void>>,
     extra: Caller<Caller<c_void>>,
@@ -229,6 +231,11 @@ fn post(
     stream::with_stream_in(context, default, stream, |stream| {
         if stream.core.handle != context.handle() {
             return Err(Code::INVALID_HANDLE);
+        }
+        if capture::enter(stream)? {
+            return with_block(function, parameters, |block| {
+                capture::launch(driver, stream, function, *shape, block)
+            });
         }
         reference::settle(driver, context, function.module, stream)?;
         let message = |seq| Launch {
@@ -366,8 +373,11 @@ pub(crate) fn launch_host_func_v1(
     callback: CUhostFn,
     user_data: Caller<c_void>,
 ) -> Answer {
-    let callback = callback.ok_or(Code::INVALID_VALUE)?;
     let stream = stream::stream(default, stream)?;
+    if capture::enter(&stream)? {
+        return capture::add(state::driver()?, &stream, Work::host(callback, user_data)?);
+    }
+    let callback = callback.ok_or(Code::INVALID_VALUE)?;
     hostfn::launch(&stream, HostFunction::program(callback, user_data.address()))
 }
 

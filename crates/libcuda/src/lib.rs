@@ -39,12 +39,14 @@ mod event;
     clippy::too_many_arguments,
     unused_qualifications,
     clippy::redundant_closure,
+    unused_parens,
     reason = "generated: names and shapes are those of the C API"
 )]
 mod exports {
     include!(concat!(env!("OUT_DIR"), "/exports.rs"));
 }
 mod function;
+mod graph;
 mod green;
 mod hostfn;
 mod image;

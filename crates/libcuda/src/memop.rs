@@ -7,6 +7,8 @@ use crate::abi::DefaultStream;
 use crate::code::{Answer, Code};
 use crate::copy::{Extent, Side};
 use crate::device::attribute;
+use crate::graph::capture;
+use crate::graph::node::Work;
 use crate::state::{self, Driver};
 use crate::stream::{self, Stream};
 use crate::types::{CUstreamBatchMemOpParams, Caller, Handle};
@@ -57,6 +59,19 @@ impl Operation {
             value: self.value,
             kind: self.kind,
             bytes: self.bytes,
+        }
+    }
+
+    /// As a batch has it.
+    pub(crate) fn params(self) -> CUstreamBatchMemOpParams {
+        let (tag, flags) = match (self.kind, self.bytes) {
+            (VALUE_WRITE, 4) => (kind::WRITE_32, 0),
+            (VALUE_WRITE, _) => (kind::WRITE_64, 0),
+            (flags, 4) => (kind::WAIT_32, u64::from(flags)),
+            (flags, _) => (kind::WAIT_64, u64::from(flags)),
+        };
+        CUstreamBatchMemOpParams {
+            words: [tag, self.address, self.value, flags, 0, 0],
         }
     }
 
@@ -160,6 +175,9 @@ pub(crate) fn operations(
 }
 
 fn post(driver: &Driver, stream: &Stream, operation: Operation) -> Answer {
+    if capture::enter(stream)? {
+        return capture::add(driver, stream, Work::values_of(vec![operation]));
+    }
     let message = |seq| operation.message(stream.handle(), seq);
     stream.submit(driver, &[], message).map(drop)
 }
@@ -266,8 +284,11 @@ fn batch(
 ) -> Answer {
     let driver = state::driver()?;
     stream::with_stream(default, handle, |stream| {
-        operations(driver, version, count, params, flags)?
-            .into_iter()
+        let list = operations(driver, version, count, params, flags)?;
+        if capture::enter(stream)? {
+            return capture::add(driver, stream, Work::values_of(list));
+        }
+        list.into_iter()
             .try_for_each(|operation| post(driver, stream, operation))
     })
 }

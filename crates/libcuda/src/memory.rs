@@ -36,6 +36,11 @@ pub(crate) fn mem_get_info(free: Caller<usize>, total: Caller<usize>) -> Answer 
 
 /// Allocates device memory for a context.
 pub(crate) fn allocate(driver: &Driver, context: &Context, bytes: usize, pool: Handle) -> Answer<u64> {
+    allocate_as(driver, context, bytes, RangeKind::Device { pool })
+}
+
+/// Allocates device memory that is not for everybody to free.
+pub(crate) fn allocate_as(driver: &Driver, context: &Context, bytes: usize, kind: RangeKind) -> Answer<u64> {
     if bytes == 0 {
         return Err(Code::INVALID_VALUE);
     }
@@ -49,7 +54,6 @@ pub(crate) fn allocate(driver: &Driver, context: &Context, bytes: usize, pool: H
         align: 0,
     };
     let (reply, _) = driver.session.call(&message, &[])?;
-    let kind = RangeKind::Device { pool };
     driver
         .ranges
         .insert(context.range(driver, reply.address, bytes as u64, kind));
@@ -93,6 +97,9 @@ pub(crate) fn mem_free(dptr: u64) -> Answer {
     }
     let driver = state::driver()?;
     current::current()?;
+    if crate::graph::memory::free(driver, dptr)? {
+        return Ok(());
+    }
     let range = driver
         .ranges
         .take(dptr, |range| matches!(range.kind, RangeKind::Device { .. }))
@@ -121,8 +128,14 @@ pub(crate) fn mem_host_alloc(pp: Caller<Caller<c_void>>, bytesize: usize, flags:
     if flags & !HOST_FLAGS_KNOWN != 0 || bytesize == 0 {
         return Err(Code::INVALID_VALUE);
     }
-    let driver = state::driver()?;
-    let context = current::current()?;
+    let address = allocate_host(state::driver()?, &*current::current()?, bytesize, flags)?;
+    pp.put(Caller::from_raw(std::ptr::with_exposed_provenance_mut(to_usize(
+        address,
+    ))))
+}
+
+/// Allocates pinned host memory for a context.
+pub(crate) fn allocate_host(driver: &Driver, context: &Context, bytesize: usize, flags: u32) -> Answer<u64> {
     let message = HostAlloc {
         context: context.handle(),
         bytes: bytesize as u64,
@@ -157,9 +170,7 @@ pub(crate) fn mem_host_alloc(pp: Caller<Caller<c_void>>, bytesize: usize, flags:
     driver
         .ranges
         .insert(context.range(driver, reply.address, bytesize as u64, kind));
-    pp.put(Caller::from_raw(std::ptr::with_exposed_provenance_mut(to_usize(
-        reply.address,
-    ))))
+    Ok(reply.address)
 }
 
 /// `cuMemAllocHost`
@@ -192,7 +203,12 @@ pub(crate) fn mem_free_host(p: Caller<c_void>) -> Answer {
             let _ = stream.settle();
         }
     }
-    unmap_pinned(driver, &range);
+    free_host(driver, &range)
+}
+
+/// Gives pinned host memory back that nothing uses any more and that is in no table.
+pub(crate) fn free_host(driver: &Driver, range: &Range) -> Answer {
+    unmap_pinned(driver, range);
     Ok(driver.session.post(&HostFree { address: range.base }, &[])?)
 }
 

@@ -3,18 +3,20 @@
 use crate::abi::DefaultStream;
 use crate::code::{Answer, Code};
 use crate::current;
+use crate::graph::capture;
+use crate::graph::node::Work;
 use crate::state::{self, Driver};
 use crate::stream;
-use crate::types::Handle;
+use crate::types::{CUDA_MEMSET_NODE_PARAMS, Handle};
 use tessera_wire::messages::Fill;
 
 /// A fill: `height` rows of `width` elements, `pitch` bytes apart.
 #[derive(Clone, Copy)]
-struct Area {
-    address: u64,
-    pitch: usize,
-    width: usize,
-    height: usize,
+pub(crate) struct Area {
+    pub(crate) address: u64,
+    pub(crate) pitch: usize,
+    pub(crate) width: usize,
+    pub(crate) height: usize,
 }
 
 impl Area {
@@ -43,6 +45,20 @@ fn fill(
             return Ok(());
         }
         let (pitch, on_host) = check(driver, &area, element_bytes)?;
+        if capture::enter(stream)? {
+            if wait {
+                return Err(capture::refuse(stream));
+            }
+            let what = CUDA_MEMSET_NODE_PARAMS {
+                destination: area.address,
+                pitch: area.pitch,
+                value: pattern,
+                element_bytes,
+                width: area.width,
+                height: area.height,
+            };
+            return capture::add(driver, stream, Work::Memset(what));
+        }
         let seq = stream.submit(driver, &[], |seq| Fill {
             stream: stream.handle(),
             seq,
@@ -59,7 +75,7 @@ fn fill(
 }
 
 /// The pitch to use, and whether the area is pinned host memory.
-fn check(driver: &Driver, area: &Area, element_bytes: u32) -> Answer<(u64, bool)> {
+pub(crate) fn check(driver: &Driver, area: &Area, element_bytes: u32) -> Answer<(u64, bool)> {
     let element = u64::from(element_bytes);
     let row = (area.width as u64)
         .checked_mul(element)

@@ -5,7 +5,7 @@
 //! `CUDA_ERROR_INVALID_HANDLE`.
 //!
 //! ```text
-//!   63                                     4 3    0
+//!   63                                     5 4    0
 //!   ┌───────────────────────────────────────┬──────┐
 //!   │ key: generation, thread, slot         │ kind │   kind >= 3, so no handle is 0, 1 or 2, which name streams
 //!   └───────────────────────────────────────┴──────┘
@@ -31,6 +31,10 @@ pub(crate) enum Kind {
     Pool = 11,
     Array = 12,
     Reference = 13,
+    Graph = 14,
+    Node = 15,
+    Exec = 16,
+    UserObject = 17,
 }
 
 /// Few, big pages, and generations wide enough that a handle does not come back in the life of a process.
@@ -39,10 +43,11 @@ struct Sizes;
 
 impl Config for Sizes {
     const MAX_PAGES: usize = 20;
-    const RESERVED_BITS: usize = 4;
+    // One more than the kind takes: the uppermost bit is that of hidden handles.
+    const RESERVED_BITS: usize = KIND_BITS as usize + 1;
 }
 
-const KIND_BITS: u32 = 4;
+const KIND_BITS: u32 = 5;
 const KIND_MASK: u64 = (1 << KIND_BITS) - 1;
 
 /// Objects of one kind.
@@ -97,6 +102,11 @@ impl<T> Objects<T> {
             Err(Code::INVALID_HANDLE)
         }
     }
+}
+
+/// A handle that no table knows: of what programs never see. Its kind is none, and its uppermost bit is set.
+pub(crate) fn hidden(identity: u64) -> Handle {
+    1 << 63 | identity << KIND_BITS
 }
 
 /// The kind that a handle claims to be of.

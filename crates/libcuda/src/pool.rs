@@ -8,11 +8,16 @@ use crate::abi::DefaultStream;
 use crate::code::{Answer, Code};
 use crate::context::Context;
 use crate::device::device;
+use crate::graph::memory::GraphMemory;
+use crate::graph::node::Work;
+use crate::graph::{self, capture};
 use crate::memory;
 use crate::ranges::{Range, RangeKind};
 use crate::state::{self, Driver};
 use crate::stream;
-use crate::types::{CUmemAccessDesc, CUmemLocation, CUmemPoolProps, Caller, Handle, c_void};
+use crate::types::{
+    CUDA_MEM_ALLOC_NODE_PARAMS, CUmemAccessDesc, CUmemLocation, CUmemPoolProps, Caller, Handle, c_void,
+};
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use tessera_wire::messages::MemFreeAsync;
@@ -159,11 +164,40 @@ pub(crate) fn mem_set_mem_pool(location: Caller<CUmemLocation>, kind: i32, handl
     device_set_mem_pool(0, handle)
 }
 
+/// What an allocation that is captured shows as the parameters of its node.
+fn node_params(bytes: usize) -> CUDA_MEM_ALLOC_NODE_PARAMS {
+    CUDA_MEM_ALLOC_NODE_PARAMS {
+        pool: CUmemPoolProps {
+            alloc_type: PINNED,
+            handle_types: 0,
+            location: CUmemLocation {
+                kind: ON_DEVICE,
+                id: 0,
+            },
+            security: Caller::null(),
+            max_bytes: 0,
+            usage: 0,
+            rest: [0; 54],
+        },
+        access: Caller::null(),
+        access_count: 0,
+        bytes,
+        address: 0,
+    }
+}
+
 fn allocate(out: Caller<u64>, bytes: usize, pool: &Pool, default: DefaultStream, stream: Handle) -> Answer {
     out.required()?;
     let driver = state::driver()?;
     let stream = stream::stream(default, stream)?;
     let context: Arc<Context> = driver.contexts.get(stream.core.handle)?;
+    if capture::enter(&stream)? {
+        let params = node_params(bytes);
+        let memory = GraphMemory::allocate(driver, &context, bytes, Some(params))?;
+        let address = memory.address;
+        capture::add(driver, &stream, Work::Alloc(memory))?;
+        return out.put(address);
+    }
     if pool.max_bytes != 0 && pool.used.load(Ordering::Relaxed).saturating_add(bytes as u64) > pool.max_bytes
     {
         return Err(Code::OUT_OF_MEMORY);
@@ -217,6 +251,12 @@ pub(crate) fn mem_free_async(default: DefaultStream, dptr: u64, stream: Handle) 
     let stream = stream::stream(default, stream)?;
     if dptr == 0 {
         return Err(Code::INVALID_VALUE);
+    }
+    if capture::enter(&stream)? {
+        return capture::add(driver, &stream, graph::memory::free_work(dptr)?);
+    }
+    if graph::memory::free(driver, dptr)? {
+        return Ok(());
     }
     let range = driver
         .ranges

@@ -21,6 +21,8 @@ pub(crate) enum RangeKind {
         /// The module.
         module: Handle,
     },
+    /// Memory of a graph's allocation node, or of a conditional node's value.
+    Graph,
     /// `cuMemHostAlloc` with these flags.
     Host {
         /// As given.

@@ -15,6 +15,9 @@ use crate::context::Context;
 use crate::device::parse_uuid;
 use crate::event::Event;
 use crate::function::Function;
+use crate::graph::exec::Exec;
+use crate::graph::user_object::UserObject;
+use crate::graph::{Graph, NodeRef};
 use crate::kernel::Kernel;
 use crate::library::Library;
 use crate::linker::Linker;
@@ -58,6 +61,10 @@ pub(crate) struct Driver {
     pub(crate) pools: Objects<Pool>,
     pub(crate) arrays: Objects<Array>,
     pub(crate) references: Objects<Reference>,
+    pub(crate) graphs: Objects<Graph>,
+    pub(crate) nodes: Objects<NodeRef>,
+    pub(crate) execs: Objects<Exec>,
+    pub(crate) user_objects: Objects<UserObject>,
     pub(crate) images: Images,
     pub(crate) primary: Mutex<Primary>,
     pub(crate) default_pool: OnceLock<Arc<Pool>>,
@@ -93,6 +100,10 @@ impl Driver {
             pools: Objects::new(Kind::Pool),
             arrays: Objects::new(Kind::Array),
             references: Objects::new(Kind::Reference),
+            graphs: Objects::new(Kind::Graph),
+            nodes: Objects::new(Kind::Node),
+            execs: Objects::new(Kind::Exec),
+            user_objects: Objects::new(Kind::UserObject),
             images: Images::default(),
             primary: Mutex::new(Primary::default()),
             default_pool: OnceLock::new(),

@@ -15,15 +15,17 @@ use crate::code::{Answer, Code};
 use crate::context::{Context, Core, PRIORITIES, Record, code_of, fence};
 use crate::current;
 use crate::event::Event;
+use crate::graph::capture::{self, Member};
 use crate::green::{self, Green};
 use crate::hostfn::{self, HostFunction, HostQueue};
 use crate::join;
+use crate::objects;
 use crate::printf;
 use crate::state::{self, Driver};
 use crate::stream_attribute::Attributes;
-use crate::types::{CUgraphEdgeData, Caller, Handle};
+use crate::types::{Caller, Handle};
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tessera_channel::Progress;
 use tessera_wire::Posted;
@@ -41,6 +43,9 @@ pub(crate) struct Stream {
     record: Record,
     flags: u32,
     priority: i32,
+    legacy: bool,
+    /// Executable graphs and threads may hold it longer than the program.
+    destroyed: AtomicBool,
     identity: u64,
     posted: AtomicU64,
     /// Sequence number of the refused operation that was reported last.
@@ -49,12 +54,13 @@ pub(crate) struct Stream {
     checked: AtomicU64,
     host: Mutex<Option<Arc<HostQueue>>>,
     pub(crate) attributes: Mutex<Attributes>,
+    /// The part that it has in a capture.
+    pub(crate) capture: Mutex<Option<Member>>,
 }
 
-/// A handle for what programs never see: legacy and per-thread streams. The channel's handles are 64-bit; table handles use 60 bits
-/// above a kind that is never 0.
+/// A handle for what programs never see: legacy and per-thread streams.
 pub(crate) fn hidden(driver: &Driver) -> Handle {
-    1 << 63 | driver.next_identity() << 4
+    objects::hidden(driver.next_identity())
 }
 
 impl Stream {
@@ -84,12 +90,15 @@ impl Stream {
             record,
             flags,
             priority,
+            destroyed: AtomicBool::new(false),
+            legacy: wire_flags & tessera_wire::STREAM_LEGACY != 0,
             identity: driver.next_identity(),
             posted: AtomicU64::new(0),
             reported: AtomicU64::new(0),
             checked: AtomicU64::new(0),
             host: Mutex::default(),
             attributes: Mutex::default(),
+            capture: Mutex::default(),
         })
     }
 
@@ -161,6 +170,10 @@ impl Stream {
         self.flags & FLAG_NON_BLOCKING == 0
     }
 
+    pub(crate) fn is_legacy(&self) -> bool {
+        self.legacy
+    }
+
     /// Posts an operation; `build` gets its sequence number, which is given back.
     #[inline]
     pub(crate) fn submit<M: Posted>(
@@ -169,6 +182,9 @@ impl Stream {
         tail: &[u8],
         build: impl FnOnce(u64) -> M,
     ) -> Answer<u64> {
+        if capture::enter(self)? {
+            return Err(capture::refuse(self));
+        }
         let seq = driver.session.post_with(tail, build)?;
         self.posted.fetch_max(seq, Ordering::Release);
         Ok(seq)
@@ -214,6 +230,10 @@ impl Stream {
             }
             self.core.check()?;
             if attempt > 0 {
+                // The worker lets go of a destroyed stream when all its work is done.
+                if self.destroyed.load(Ordering::Acquire) {
+                    return Ok(());
+                }
                 // Neither done nor at fault nor destroyed by us: the worker has let go of the stream.
                 return Err(match progress.fault {
                     0 => Code::CONTEXT_IS_DESTROYED,
@@ -243,6 +263,7 @@ impl Stream {
     }
 
     fn destroy(&self, driver: &Driver) -> Answer {
+        self.destroyed.store(true, Ordering::Release);
         Ok(driver.session.post(&StreamDestroy { stream: self.handle }, &[])?)
     }
 }
@@ -387,12 +408,16 @@ pub(crate) fn stream_destroy(stream: Handle) -> Answer {
     }
     let stream = driver.streams.remove(stream)?;
     stream.core.check_alive()?;
+    capture::forget(&stream);
     stream.destroy(driver)
 }
 
 /// `cuStreamSynchronize`
 pub(crate) fn stream_synchronize(default: DefaultStream, handle: Handle) -> Answer {
     let stream = stream(default, handle)?;
+    if capture::enter(&stream)? {
+        return Err(capture::refuse(&stream));
+    }
     let context = current::top();
     let mut result = Ok(());
     // The legacy stream's last operation is done when the blocking streams before it are; an idle legacy stream still waits for them.
@@ -410,8 +435,16 @@ pub(crate) fn stream_synchronize(default: DefaultStream, handle: Handle) -> Answ
 
 /// `cuStreamQuery`
 pub(crate) fn stream_query(default: DefaultStream, handle: Handle) -> Answer {
-    with_stream(default, handle, |stream| stream.query())
+    with_stream(default, handle, |stream| {
+        if capture::enter(stream)? {
+            return Err(capture::refuse(stream));
+        }
+        stream.query()
+    })
 }
+
+/// `CU_EVENT_WAIT_EXTERNAL`, `CU_EVENT_RECORD_EXTERNAL`: in a capture it becomes a node of its own; documented as invalid outside one.
+pub(crate) const EXTERNAL: u32 = 1;
 
 /// `cuStreamWaitEvent`
 pub(crate) fn stream_wait_event(
@@ -420,16 +453,19 @@ pub(crate) fn stream_wait_event(
     h_event: Handle,
     flags: u32,
 ) -> Answer {
-    // 1 says that the event is external to a capture; outside one it changes nothing.
-    if flags > 1 {
+    if flags > EXTERNAL {
         return Err(Code::INVALID_VALUE);
     }
     let driver = state::driver()?;
     with_stream(default, handle, |stream| {
-        if driver
-            .events
-            .with(h_event, |event: &Arc<Event>| event.is_done(driver))?
-        {
+        let event: Arc<Event> = driver.events.get(h_event)?;
+        if capture::wait(stream, &event, flags == EXTERNAL)? {
+            return Ok(());
+        }
+        if flags == EXTERNAL {
+            return Err(Code::INVALID_VALUE);
+        }
+        if event.is_done(driver) {
             return Ok(());
         }
         stream.submit(driver, &[], |seq| StreamWaitEvent {
@@ -480,77 +516,6 @@ pub(crate) fn stream_get_ctx(
     Ok(())
 }
 
-/// `CU_STREAM_CAPTURE_STATUS_NONE`: capture cannot be begun, so nothing captures.
-const CAPTURE_NONE: i32 = 0;
-
-/// `cuStreamIsCapturing`
-pub(crate) fn stream_is_capturing(
-    default: DefaultStream,
-    handle: Handle,
-    capture_status: Caller<i32>,
-) -> Answer {
-    stream(default, handle)?;
-    capture_status.put(CAPTURE_NONE)
-}
-
-/// `cuStreamGetCaptureInfo`
-pub(crate) fn stream_get_capture_info_v1(
-    default: DefaultStream,
-    handle: Handle,
-    status: Caller<i32>,
-    id: Caller<u64>,
-) -> Answer {
-    stream_is_capturing(default, handle, status)?;
-    id.put_if_wanted(0);
-    Ok(())
-}
-
-/// `cuStreamGetCaptureInfo_v2`
-pub(crate) fn stream_get_capture_info_v2(
-    default: DefaultStream,
-    handle: Handle,
-    status: Caller<i32>,
-    id: Caller<u64>,
-    graph: Caller<Handle>,
-    dependencies: Caller<Caller<Handle>>,
-    count: Caller<usize>,
-) -> Answer {
-    stream_get_capture_info_v1(default, handle, status, id)?;
-    graph.put_if_wanted(0);
-    dependencies.put_if_wanted(Caller::null());
-    count.put_if_wanted(0);
-    Ok(())
-}
-
-/// `cuStreamGetCaptureInfo_v3`
-#[allow(clippy::too_many_arguments)]
-pub(crate) fn stream_get_capture_info(
-    default: DefaultStream,
-    handle: Handle,
-    status: Caller<i32>,
-    id: Caller<u64>,
-    graph: Caller<Handle>,
-    dependencies: Caller<Caller<Handle>>,
-    edges: Caller<Caller<CUgraphEdgeData>>,
-    count: Caller<usize>,
-) -> Answer {
-    stream_get_capture_info_v2(default, handle, status, id, graph, dependencies, count)?;
-    edges.put_if_wanted(Caller::null());
-    Ok(())
-}
-
-/// `cuThreadExchangeStreamCaptureMode`: swaps the thread's mode; needs no initialised driver.
-pub(crate) fn thread_exchange_stream_capture_mode(mode: Caller<i32>) -> Answer {
-    thread_local! {
-        static MODE: std::cell::Cell<i32> = const { std::cell::Cell::new(0) };
-    }
-    let wanted = mode.get()?;
-    if !(0..=2).contains(&wanted) {
-        return Err(Code::INVALID_VALUE);
-    }
-    mode.put(MODE.with(|current| current.replace(wanted)))
-}
-
 /// `cuStreamAddCallback`
 pub(crate) fn stream_add_callback(
     default: DefaultStream,
@@ -564,6 +529,10 @@ pub(crate) fn stream_add_callback(
         return Err(Code::INVALID_VALUE);
     }
     let stream = stream(default, handle)?;
+    // Documented: captures take cuLaunchHostFunc only.
+    if capture::enter(&stream)? {
+        return Err(capture::refuse(&stream));
+    }
     hostfn::launch(
         &stream,
         HostFunction::callback(callback, handle, user_data.address()),

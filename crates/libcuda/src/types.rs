@@ -5,6 +5,7 @@
 #![allow(non_camel_case_types, clippy::upper_case_acronyms)]
 
 pub(crate) use crate::caller::Caller;
+pub(crate) use crate::graph::params::*;
 pub(crate) use std::ffi::{c_char, c_void};
 
 /// Any opaque handle.
@@ -258,11 +259,14 @@ pub(crate) struct CUctxCreateParams {
     pub(crate) graphics: Caller<c_void>,
 }
 
-/// `CUgraphEdgeData`
+/// `CUgraphEdgeData`: ports and kind of an edge; all 0: the edge waits for the whole node.
 #[repr(C)]
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CUgraphEdgeData {
-    pub(crate) bytes: [u8; 8],
+    pub(crate) from_port: u8,
+    pub(crate) to_port: u8,
+    pub(crate) kind: u8,
+    pub(crate) reserved: [u8; 5],
 }
 
 /// `CUstreamBatchMemOpParams`: a tag, and what it means.

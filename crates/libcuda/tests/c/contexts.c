@@ -142,7 +142,15 @@ static void streams(void) {
     OK(cuStreamQuery((CUstream)2));
     OK(cuStreamIsCapturing(s, &capturing));
     TRUE(capturing == 0);
-    WANT(cuStreamBeginCapture_v2(s, 0), 801);
+    OK(cuStreamBeginCapture_v2(s, 0));
+    OK(cuStreamIsCapturing(s, &capturing));
+    TRUE(capturing == 1);
+    WANT(cuMemFree_v2(p), 900);
+    OK(cuStreamIsCapturing(s, &capturing));
+    TRUE(capturing == 2);
+    void *graph = &graph;
+    WANT(cuStreamEndCapture(s, &graph), 901);
+    TRUE(graph == NULL);
     OK(cuMemFree_v2(p));
     OK(cuEventDestroy_v2(start));
     OK(cuEventDestroy_v2(stop));
@@ -186,8 +194,14 @@ static void abuse(CUcontext context) {
     TRUE(cuGetExportTable(&table, id) != 0);
     TRUE(table == NULL);
     void *graph;
-    WANT(cuGraphCreate(&graph, 0), 801);
-    WANT(cuGraphCreate(&graph, 0), 801);
+    WANT(cuGraphCreate(NULL, 0), 1);
+    WANT(cuGraphCreate(&graph, 1), 1);
+    OK(cuGraphCreate(&graph, 0));
+    OK(cuGraphDestroy(graph));
+    WANT(cuGraphDestroy(graph), 400);
+    WANT(cuGraphDestroy(NULL), 1);
+    WANT(cuGraphExternalSemaphoresSignalNodeGetParams(graph, id), 801);
+    WANT(cuGraphExternalSemaphoresSignalNodeGetParams(graph, id), 801);
 }
 
 static void *worker(void *context) {

@@ -77,6 +77,7 @@ CUresult cuStreamWaitEvent(CUstream, CUevent, unsigned);
 CUresult cuStreamDestroy_v2(CUstream);
 CUresult cuStreamIsCapturing(CUstream, int *);
 CUresult cuStreamBeginCapture_v2(CUstream, int);
+CUresult cuStreamEndCapture(CUstream, void **);
 CUresult cuEventCreate(CUevent *, unsigned);
 CUresult cuEventRecord(CUevent, CUstream);
 CUresult cuEventQuery(CUevent);
@@ -112,6 +113,8 @@ CUresult cuOccupancyMaxPotentialBlockSize(int *, int *, CUfunction, size_t (*)(i
 CUresult cuGetErrorName(CUresult, const char **);
 CUresult cuGetExportTable(const void **, const void *);
 CUresult cuGraphCreate(void **, unsigned);
+CUresult cuGraphDestroy(void *);
+CUresult cuGraphExternalSemaphoresSignalNodeGetParams(void *, void *);
 
 static int failures;
 
