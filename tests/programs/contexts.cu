@@ -148,6 +148,29 @@ static void peers() {
                 for (int x = 0; x < 8; ++x) want[z * 50 + y * 10 + x] = grid[(z + 2) * 160 + (y + 1) * 16 + x + 2];
         expect("box", second, want);
     }
+    // Arrays of several contexts.
+    CUDA_ARRAY3D_DESCRIPTOR shape = {};
+    shape.Width = 300, shape.Height = 200, shape.Depth = 2, shape.Format = CU_AD_FORMAT_UNSIGNED_INT32, shape.NumChannels = 1;
+    CUarray arrays[2];
+    for (int i = 0; i < 2; ++i) {
+        OK(d_cuCtxSetCurrent(i ? other : one));
+        OK(d_cuArray3DCreate(arrays + i, &shape));
+    }
+    OK(d_cuCtxSetCurrent(home));
+    auto texels = numbers(300 * 200 * 2, 21);
+    CUDA_MEMCPY3D_PEER planes = {};
+    planes.WidthInBytes = 1200, planes.Height = 200, planes.Depth = 2;
+    planes.srcMemoryType = CU_MEMORYTYPE_HOST, planes.srcHost = texels.data();
+    planes.dstMemoryType = CU_MEMORYTYPE_ARRAY, planes.dstArray = arrays[0];
+    OK(d_cuMemcpy3DPeer(&planes));
+    planes.srcMemoryType = CU_MEMORYTYPE_ARRAY, planes.srcArray = arrays[0], planes.dstArray = arrays[1];
+    OK(d_cuMemcpy3DPeerAsync(&planes, s));
+    planes.srcArray = arrays[1];
+    planes.dstMemoryType = CU_MEMORYTYPE_DEVICE, planes.dstDevice = first, planes.dstContext = one;
+    OK(d_cuMemcpy3DPeerAsync(&planes, s));
+    OK(d_cuStreamSynchronize(s));
+    expect("arrays", first, texels);
+    for (CUarray array : arrays) OK(d_cuArrayDestroy(array));
     box.srcContext = other;
     DRIVER_EXPECT(d_cuMemcpy3DPeer(&box), CUDA_ERROR_INVALID_VALUE);
     DRIVER_EXPECT(d_cuMemcpyPeer(second, one, first, one, 4), CUDA_ERROR_INVALID_VALUE);

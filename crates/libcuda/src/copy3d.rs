@@ -314,6 +314,47 @@ fn with_array(
     Ok((kind == PLACE_PINNED).then_some(seq))
 }
 
+/// A side of a slice as an end of a copy between contexts.
+fn end_of(
+    side: Slice,
+    driver: &Driver,
+    into: bool,
+) -> (Handle, impl Fn(&Stream, &Piece, u64) -> Answer<u64>) {
+    let context = match side {
+        Slice::Memory(side) => side.context,
+        Slice::Array(place) => place.context,
+    };
+    let post = move |stream: &Stream, piece: &Piece, packed: u64| match side {
+        Slice::Memory(side) if into => peer::give(driver, stream, side, piece, packed),
+        Slice::Memory(side) => peer::take(driver, stream, side, piece, packed),
+        Slice::Array(place) => stream.submit(driver, &[], |seq| CopyArray {
+            place: PLACE_STAGING,
+            other: packed,
+            other_pitch: piece.extent.width as u64,
+            ..message(stream.handle(), seq, place.at(piece), !into, piece.extent)
+        }),
+    };
+    (context, post)
+}
+
+/// An array, and an array or memory of another context.
+fn between_contexts(driver: &Driver, stream: &Arc<Stream>, to: Slice, from: Slice, extent: Extent) -> Answer {
+    let (to, give) = end_of(to, driver, true);
+    let (from, take) = end_of(from, driver, false);
+    let (to, from) = (
+        peer::End {
+            context: to,
+            post: &give,
+        },
+        peer::End {
+            context: from,
+            post: &take,
+        },
+    );
+    let pieces = pieces(apart(extent), apart(extent), extent);
+    peer::across(driver, stream, &to, &from, &pieces)
+}
+
 fn slice(
     driver: &Driver,
     stream: &Arc<Stream>,
@@ -331,8 +372,7 @@ fn slice(
         Slice::Array(place) => place.context,
     };
     if there != 0 && there != place.context {
-        tessera_guest::log("copies between an array and another context are not supported");
-        return Err(Code::NOT_SUPPORTED);
+        return between_contexts(driver, stream, to, from, extent).map(|()| None);
     }
     if place.context == stream.core.handle {
         return with_array(driver, stream, place, other, out, extent);

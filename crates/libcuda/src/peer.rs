@@ -15,7 +15,7 @@
 use crate::abi::{DefaultStream, STREAM_LEGACY};
 use crate::code::{Answer, Code};
 use crate::context::{self, Context, Core, Record};
-use crate::copy::{self, Extent, Return, Side, copy_here, memory_type, pieces, stage};
+use crate::copy::{self, Extent, Piece, Return, Side, copy_here, memory_type, pieces, stage};
 use crate::copy3d;
 use crate::current;
 use crate::ranges::RangeKind;
@@ -148,51 +148,83 @@ pub(crate) fn copy(
         (one, other) if one == other => detour(driver, stream, one, |there| {
             copy_here(driver, there, to, from, extent)
         }),
-        _ => across(driver, stream, to, from, extent).map(|()| None),
+        _ => {
+            let source = End {
+                context: from.context,
+                post: &|stream, piece, packed| take(driver, stream, from, piece, packed),
+            };
+            let destination = End {
+                context: to.context,
+                post: &|stream, piece, packed| give(driver, stream, to, piece, packed),
+            };
+            let pieces = pieces(to, from, extent);
+            across(driver, stream, &destination, &source, &pieces).map(|()| None)
+        }
     }
 }
 
+/// One end of a copy between contexts.
+pub(crate) struct End<'a> {
+    pub(crate) context: Handle,
+    /// Posts its part for a piece that lies packed at this offset of staging.
+    pub(crate) post: &'a dyn Fn(&Stream, &Piece, u64) -> Answer<u64>,
+}
+
 /// From one context to another, piece by piece through staging.
-fn across(driver: &Driver, stream: &Arc<Stream>, to: Side, from: Side, extent: Extent) -> Answer {
+pub(crate) fn across(
+    driver: &Driver,
+    stream: &Arc<Stream>,
+    to: &End<'_>,
+    from: &End<'_>,
+    pieces: &[Piece],
+) -> Answer {
     let source = deputy(driver, stream, from.context)?;
     let destination = deputy(driver, stream, to.context)?;
     order(driver, stream, &source)?;
     let link = Link::create(driver, &source.core)?;
-    for piece in pieces(to, from, extent) {
+    for piece in pieces {
         let staging = stage(driver, piece.bytes())?;
-        let (width, height) = (piece.extent.width as u64, piece.extent.height as u64);
-        let packed = staging.offset();
-        source.submit(driver, &[], |seq| CopyOut {
-            stream: source.handle(),
-            seq,
-            destination: packed,
-            destination_pitch: width,
-            source: from.address + piece.offset(from) as u64,
-            source_pitch: from.pitch as u64,
-            width,
-            height,
-            place: PLACE_STAGING,
-            ..CopyOut::default()
-        })?;
+        (from.post)(&source, piece, staging.offset())?;
         link.order(&source, &destination)?;
-        let seq = destination.submit(driver, &[], |seq| CopyIn {
-            stream: destination.handle(),
-            seq,
-            destination: to.address + piece.offset(to) as u64,
-            destination_pitch: to.pitch as u64,
-            source: packed,
-            source_pitch: width,
-            width,
-            height,
-            place: PLACE_STAGING,
-            ..CopyIn::default()
-        })?;
+        let seq = (to.post)(&destination, piece, staging.offset())?;
         driver
             .session
             .staging()
             .release_after(staging, destination.record(), seq);
     }
     order(driver, &destination, stream).map(drop)
+}
+
+/// A piece of a context's memory into staging.
+pub(crate) fn take(driver: &Driver, stream: &Stream, side: Side, piece: &Piece, packed: u64) -> Answer<u64> {
+    stream.submit(driver, &[], |seq| CopyOut {
+        stream: stream.handle(),
+        seq,
+        destination: packed,
+        destination_pitch: piece.extent.width as u64,
+        source: side.address + piece.offset(side) as u64,
+        source_pitch: side.pitch as u64,
+        width: piece.extent.width as u64,
+        height: piece.extent.height as u64,
+        place: PLACE_STAGING,
+        ..CopyOut::default()
+    })
+}
+
+/// A piece of staging into a context's memory.
+pub(crate) fn give(driver: &Driver, stream: &Stream, side: Side, piece: &Piece, packed: u64) -> Answer<u64> {
+    stream.submit(driver, &[], |seq| CopyIn {
+        stream: stream.handle(),
+        seq,
+        destination: side.address + piece.offset(side) as u64,
+        destination_pitch: side.pitch as u64,
+        source: packed,
+        source_pitch: piece.extent.width as u64,
+        width: piece.extent.width as u64,
+        height: piece.extent.height as u64,
+        place: PLACE_STAGING,
+        ..CopyIn::default()
+    })
 }
 
 /// The memory at `address`, if a context's, is that context's.
