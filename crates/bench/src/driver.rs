@@ -133,4 +133,50 @@ impl Driver {
         );
         Ok(function)
     }
+
+    /// What `work` does in a stream, as a graph to be launched.
+    pub(crate) fn capture(&self, work: impl FnOnce(*mut c_void) -> Result<()>) -> Result<*mut c_void> {
+        let (mut stream, mut graph, mut exec) = (
+            std::ptr::null_mut::<c_void>(),
+            std::ptr::null_mut::<c_void>(),
+            std::ptr::null_mut::<c_void>(),
+        );
+        call!(
+            self,
+            "cuStreamCreate",
+            (*mut *mut c_void, c_uint),
+            (&raw mut stream, 0)
+        );
+        call!(
+            self,
+            "cuStreamBeginCapture_v2",
+            (*mut c_void, c_uint),
+            (stream, 0)
+        );
+        work(stream)?;
+        call!(
+            self,
+            "cuStreamEndCapture",
+            (*mut c_void, *mut *mut c_void),
+            (stream, &raw mut graph)
+        );
+        call!(
+            self,
+            "cuGraphInstantiateWithFlags",
+            (*mut *mut c_void, *mut c_void, u64),
+            (&raw mut exec, graph, 0)
+        );
+        Ok(exec)
+    }
+
+    /// Launches a graph in the default stream.
+    pub(crate) fn launch_graph(&self, exec: *mut c_void) -> Result<()> {
+        call!(
+            self,
+            "cuGraphLaunch",
+            (*mut c_void, *mut c_void),
+            (exec, std::ptr::null_mut())
+        );
+        Ok(())
+    }
 }

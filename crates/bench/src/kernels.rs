@@ -9,7 +9,7 @@ use std::ffi::c_void;
 use std::fs;
 use std::sync::Arc;
 use std::time::Instant;
-use tessera_device::{Dim3, Launch as DeviceLaunch};
+use tessera_device::{Dim3, Launch as DeviceLaunch, Module};
 
 const KERNELS: [&str; 10] = [
     "saxpy",
@@ -30,6 +30,11 @@ const BLOCKS: u32 = 256;
 /// Launches that are timed together, and how often.
 const BATCH: u32 = 8;
 const ROUNDS: usize = 5;
+
+/// Nodes of the graph, one after the other, and blocks of each.
+const NODES: u32 = 1000;
+const NODE_BLOCKS: u32 = 16;
+const GRAPH: &str = "graph of 1,000 nodes (saxpy of 16 blocks)";
 
 /// Inputs that every kernel can take: floats between 0 and 1.
 fn inputs() -> Vec<f32> {
@@ -89,6 +94,43 @@ pub(crate) fn in_guest(ptx: &str) -> Result<()> {
         ensure!(failed == 0 && time.is_finite(), "{name} fails");
         print(name, time / f64::from(BATCH));
     }
+    graph(&driver, &text, launch, &mut parameters)
+}
+
+/// A graph of launches of one kernel, captured and replayed: one message for each replay.
+fn graph(driver: &Driver, text: &str, launch: Launch, parameters: &mut [*mut c_void; 4]) -> Result<()> {
+    let function = driver.kernel(text, KERNELS[0])?;
+    let exec = driver.capture(|stream| {
+        for _ in 0..NODES {
+            // SAFETY: as in `in_guest`.
+            let code = unsafe {
+                launch(
+                    function,
+                    NODE_BLOCKS,
+                    1,
+                    1,
+                    THREADS,
+                    1,
+                    1,
+                    0,
+                    stream,
+                    parameters.as_mut_ptr(),
+                    std::ptr::null_mut(),
+                )
+            };
+            ensure!(code == 0, "a captured launch returned {code}");
+        }
+        Ok(())
+    })?;
+    let replay = || {
+        let start = Instant::now();
+        let done = driver.launch_graph(exec).and_then(|()| driver.synchronize());
+        done.map_or(f64::INFINITY, |()| ns(start))
+    };
+    replay();
+    let time = median(4 * ROUNDS, replay);
+    ensure!(time.is_finite(), "the graph fails");
+    print(GRAPH, time);
     Ok(())
 }
 
@@ -111,35 +153,45 @@ pub(crate) fn in_process(ptx: &str) -> Result<()> {
     parameters.extend_from_slice(&u32::try_from(WORDS)?.to_le_bytes());
     let module = local.module(&text)?;
     for name in KERNELS {
-        let launch = DeviceLaunch {
-            function: module.function(name)?,
-            grid: Dim3 {
-                x: BLOCKS,
-                y: 1,
-                z: 1,
-            },
-            block: Dim3 {
-                x: THREADS,
-                y: 1,
-                z: 1,
-            },
-            dynamic_shared_bytes: 0,
-            parameters: parameters.clone().into_boxed_slice(),
-            cooperative: false,
-            cluster: [0; 3],
-        };
-        local.batch(&launch, BATCH).context(name)?;
-        let mut failure = None;
-        let time = median(ROUNDS, || {
-            local.batch(&launch, BATCH).unwrap_or_else(|error| {
-                failure = Some(error);
-                f64::INFINITY
-            })
-        });
-        if let Some(error) = failure {
-            return Err(error.context(name));
-        }
+        let launch = device_launch(&module, name, &parameters)?;
+        let time = median_batch(&mut local, &launch, BATCH, ROUNDS).context(name)?;
         print(name, time / f64::from(BATCH));
     }
+    let mut launch = device_launch(&module, KERNELS[0], &parameters)?;
+    launch.grid.x = NODE_BLOCKS;
+    let time = median_batch(&mut local, &launch, NODES, 4 * ROUNDS)?;
+    print(GRAPH, time);
     Ok(())
+}
+
+fn device_launch(module: &Arc<dyn Module>, name: &str, parameters: &[u8]) -> Result<DeviceLaunch> {
+    Ok(DeviceLaunch {
+        function: module.function(name)?,
+        grid: Dim3 {
+            x: BLOCKS,
+            y: 1,
+            z: 1,
+        },
+        block: Dim3 {
+            x: THREADS,
+            y: 1,
+            z: 1,
+        },
+        dynamic_shared_bytes: 0,
+        parameters: parameters.into(),
+        cooperative: false,
+        cluster: [0; 3],
+    })
+}
+
+fn median_batch(local: &mut Local, launch: &DeviceLaunch, count: u32, rounds: usize) -> Result<f64> {
+    local.batch(launch, count)?;
+    let mut failure = None;
+    let time = median(rounds, || {
+        local.batch(launch, count).unwrap_or_else(|error| {
+            failure = Some(error);
+            f64::INFINITY
+        })
+    });
+    failure.map_or(Ok(time), Err)
 }
