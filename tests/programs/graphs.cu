@@ -26,6 +26,8 @@ static void *symbol(const char *name) {
     return address;
 }
 
+DRIVER(cuCtxCreate);
+DRIVER(cuCtxDestroy);
 DRIVER(cuCtxGetCurrent);
 DRIVER(cuCtxSynchronize);
 DRIVER(cuEventCreate);
@@ -700,6 +702,27 @@ static void illegal() {
     OK(d_cuStreamWaitEvent(gone, e, 0));
     OK(d_cuStreamDestroy(gone));
     spoiled(s);
+    OK(d_cuMemAlloc(&made, 64));
+    OK(d_cuMemFree(made));
+    // So does the end of a thread with its own stream, and of a context with all that it has.
+    std::thread([&] {
+        CHECK(cudaSetDevice(0));
+        OK(d_cuStreamBeginCapture(CU_STREAM_PER_THREAD, CU_STREAM_CAPTURE_MODE_GLOBAL));
+        OK(d_cuMemsetD32Async(address, 7, 64, CU_STREAM_PER_THREAD));
+    }).join();
+    OK(d_cuMemAlloc(&made, 64));
+    OK(d_cuMemFree(made));
+    CUcontext second;
+#if CUDA_VERSION >= 13000
+    OK(d_cuCtxCreate(&second, nullptr, 0, 0));
+#else
+    OK(d_cuCtxCreate(&second, 0, 0));
+#endif
+    begin(stream(), CU_STREAM_CAPTURE_MODE_GLOBAL);
+    mode = CU_STREAM_CAPTURE_MODE_RELAXED;
+    OK(d_cuThreadExchangeStreamCaptureMode(&mode));
+    OK(d_cuCtxDestroy(second));
+    OK(d_cuThreadExchangeStreamCaptureMode(&mode));
     OK(d_cuMemAlloc(&made, 64));
     OK(d_cuMemFree(made));
     for (CUevent one : {e, fresh, outside}) OK(d_cuEventDestroy(one));
