@@ -26,6 +26,8 @@ static void *symbol(const char *name) {
     return address;
 }
 
+DRIVER(cuCtxCreate);
+DRIVER(cuCtxDestroy);
 DRIVER(cuCtxGetCurrent);
 DRIVER(cuCtxSynchronize);
 DRIVER(cuEventCreate);
@@ -34,6 +36,7 @@ DRIVER(cuEventQuery);
 DRIVER(cuEventRecord);
 DRIVER(cuEventRecordWithFlags);
 DRIVER(cuEventSynchronize);
+DRIVER(cuGraphAddBatchMemOpNode);
 DRIVER(cuGraphAddChildGraphNode);
 DRIVER(cuGraphAddDependencies);
 DRIVER(cuGraphAddEmptyNode);
@@ -64,7 +67,9 @@ DRIVER(cuGraphGetEdges);
 DRIVER(cuGraphGetNodes);
 DRIVER(cuGraphGetRootNodes);
 DRIVER(cuGraphInstantiate);
+DRIVER(cuGraphKernelNodeGetAttribute);
 DRIVER(cuGraphKernelNodeGetParams);
+DRIVER(cuGraphKernelNodeSetAttribute);
 DRIVER(cuGraphKernelNodeSetParams);
 DRIVER(cuGraphLaunch);
 DRIVER(cuGraphMemcpyNodeGetParams);
@@ -95,6 +100,8 @@ DRIVER(cuStreamIsCapturing);
 DRIVER(cuStreamQuery);
 DRIVER(cuStreamSynchronize);
 DRIVER(cuStreamWaitEvent);
+DRIVER(cuStreamWaitValue32);
+DRIVER(cuStreamWriteValue32);
 DRIVER(cuThreadExchangeStreamCaptureMode);
 DRIVER(cuUserObjectCreate);
 DRIVER(cuUserObjectRelease);
@@ -697,6 +704,27 @@ static void illegal() {
     spoiled(s);
     OK(d_cuMemAlloc(&made, 64));
     OK(d_cuMemFree(made));
+    // So does the end of a thread with its own stream, and of a context with all that it has.
+    std::thread([&] {
+        CHECK(cudaSetDevice(0));
+        OK(d_cuStreamBeginCapture(CU_STREAM_PER_THREAD, CU_STREAM_CAPTURE_MODE_GLOBAL));
+        OK(d_cuMemsetD32Async(address, 7, 64, CU_STREAM_PER_THREAD));
+    }).join();
+    OK(d_cuMemAlloc(&made, 64));
+    OK(d_cuMemFree(made));
+    CUcontext second;
+#if CUDA_VERSION >= 13000
+    OK(d_cuCtxCreate(&second, nullptr, 0, 0));
+#else
+    OK(d_cuCtxCreate(&second, 0, 0));
+#endif
+    begin(stream(), CU_STREAM_CAPTURE_MODE_GLOBAL);
+    mode = CU_STREAM_CAPTURE_MODE_RELAXED;
+    OK(d_cuThreadExchangeStreamCaptureMode(&mode));
+    OK(d_cuCtxDestroy(second));
+    OK(d_cuThreadExchangeStreamCaptureMode(&mode));
+    OK(d_cuMemAlloc(&made, 64));
+    OK(d_cuMemFree(made));
     for (CUevent one : {e, fresh, outside}) OK(d_cuEventDestroy(one));
     for (CUstream one : {s, other, blocking}) OK(d_cuStreamDestroy(one));
 }
@@ -826,6 +854,98 @@ static void conditions() {
     OK(d_cuStreamDestroy(s));
 }
 
+// Values that nodes wait for and write; two graphs hand a word to each other.
+static void values() {
+    CUstream s = stream(), other = stream();
+    Device<int> words(2), seen(1);
+    CHECK(cudaMemset(words.data, 0, 8));
+    CUdeviceptr first = reinterpret_cast<CUdeviceptr>(words.data), second = first + 4;
+    CUstreamBatchMemOpParams operations[2] = {};
+    operations[0].waitValue.operation = CU_STREAM_MEM_OP_WAIT_VALUE_32;
+    operations[0].waitValue.address = first;
+    operations[0].waitValue.value = 1;
+    operations[0].waitValue.flags = CU_STREAM_WAIT_VALUE_EQ;
+    operations[1].writeValue.operation = CU_STREAM_MEM_OP_WRITE_VALUE_32;
+    operations[1].writeValue.address = second;
+    operations[1].writeValue.value = 2;
+    CUDA_BATCH_MEM_OP_NODE_PARAMS params = {context, 2, operations, 0};
+    CUgraph answers = empty(), asks;
+    CUgraphNode batch;
+    OK(d_cuGraphAddBatchMemOpNode(&batch, answers, nullptr, 0, &params));
+    int n = 1;
+    int *to = seen.data;
+    CUgraphNode zeroed = fill(answers, {batch}, to, 0, 1);
+    kernel(answers, {zeroed}, function(add), 1, {&to, &words.data, &to, &n});
+    OK(d_cuStreamBeginCapture(s, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL));
+    OK(d_cuStreamWriteValue32(s, first, 1, 0));
+    OK(d_cuStreamWaitValue32(s, second, 2, CU_STREAM_WAIT_VALUE_EQ));
+    OK(d_cuMemsetD32Async(second, 0, 1, s));
+    OK(d_cuStreamEndCapture(s, &asks));
+    node(asks, CU_GRAPH_NODE_TYPE_BATCH_MEM_OP);
+    CUgraphExec asking = ready(asks), answering = ready(answers);
+    for (int round = 0; round < 20; ++round) {
+        OK(d_cuGraphLaunch(answering, other));
+        DRIVER_EXPECT(d_cuStreamQuery(other), CUDA_ERROR_NOT_READY);
+        run(asking, s);
+        OK(d_cuStreamSynchronize(other));
+        EXPECT(seen.host()[0] == 1 && words.host()[1] == 0);
+        CHECK(cudaMemset(words.data, 0, 8));
+        CHECK(cudaDeviceSynchronize());
+    }
+    for (CUgraphExec e : {asking, answering}) OK(d_cuGraphExecDestroy(e));
+    for (CUgraph g : {asks, answers}) OK(d_cuGraphDestroy(g));
+    for (CUstream one : {s, other}) OK(d_cuStreamDestroy(one));
+}
+
+// Many nodes, in a chain and side by side; graphs captured again and again into one that is ready.
+static void many() {
+    const int count = 20000;
+    CUstream s = stream();
+    Device<int> data(1);
+    CUgraph graph = empty();
+    CUgraphNode last = fill(graph, {}, data.data, 0, 1);
+    for (int i = 0; i < count; ++i) OK(d_cuGraphAddEmptyNode(&last, graph, &last, 1));
+    std::vector<CUgraphNode> all(count);
+    for (CUgraphNode &one : all) OK(d_cuGraphAddEmptyNode(&one, graph, &last, 1));
+    int n = 1;
+    kernel(graph, all, function(bump), 1, {&data.data, &n});
+    CUgraphExec exec = ready(graph);
+    for (int round = 0; round < 3; ++round) run(exec, s);
+    EXPECT(data.host()[0] == 1);
+    OK(d_cuGraphExecDestroy(exec));
+    OK(d_cuGraphDestroy(graph));
+    exec = nullptr;
+    for (int round = 1; round <= 100; ++round) {
+        OK(d_cuStreamBeginCapture(s, CU_STREAM_CAPTURE_MODE_GLOBAL));
+        OK(d_cuMemsetD32Async(reinterpret_cast<CUdeviceptr>(data.data), round, 1, s));
+        for (int i = 0; i < 10; ++i) bump<<<1, 64, 0, reinterpret_cast<cudaStream_t>(s)>>>(data.data, 1);
+        OK(d_cuStreamEndCapture(s, &graph));
+        CUgraphExecUpdateResultInfo info;
+        if (exec == nullptr) exec = ready(graph);
+        else OK(d_cuGraphExecUpdate(exec, graph, &info));
+        OK(d_cuGraphDestroy(graph));
+        run(exec, s);
+        EXPECT(data.host()[0] == round + 10);
+    }
+    OK(d_cuGraphExecDestroy(exec));
+    // Attributes of a node are kept when its parameters are set, and what they ask for is checked.
+    graph = empty();
+    CUgraphNode one = kernel(graph, {}, function(bump), 1, {&data.data, &n});
+    CUkernelNodeAttrValue value = {};
+    value.priority = -2;
+    OK(d_cuGraphKernelNodeSetAttribute(one, CU_LAUNCH_ATTRIBUTE_PRIORITY, &value));
+    void *parameters[] = {&data.data, &n};
+    CUDA_KERNEL_NODE_PARAMS params = launch(function(bump), 1, parameters);
+    OK(d_cuGraphKernelNodeSetParams(one, &params));
+    value.priority = 0;
+    OK(d_cuGraphKernelNodeGetAttribute(one, CU_LAUNCH_ATTRIBUTE_PRIORITY, &value));
+    EXPECT(value.priority == -2);
+    params.blockDimX = 5000;
+    DRIVER_EXPECT(d_cuGraphKernelNodeSetParams(one, &params), CUDA_ERROR_INVALID_VALUE);
+    OK(d_cuGraphDestroy(graph));
+    OK(d_cuStreamDestroy(s));
+}
+
 // Times, for those who ask.
 static void measure() {
     using Clock = std::chrono::steady_clock;
@@ -852,8 +972,13 @@ static void measure() {
     std::chrono::duration<double, std::micro> took = Clock::now() - start;
     std::printf("%-28s %9.1f us\n", "instantiation", took.count());
     CUgraphExec spread = ready(wide);
+    CUgraph places = empty();
+    last = nullptr;
+    for (int i = 0; i < count; ++i) OK(d_cuGraphAddEmptyNode(&last, places, &last, i > 0));
+    CUgraphExec placed = ready(places);
     time("1000 launches", [&] { for (int i = 0; i < count; ++i) nothing<<<1, 64, 0, reinterpret_cast<cudaStream_t>(s)>>>(); });
     time("graph, 1000 in a chain", [&] { OK(d_cuGraphLaunch(chained, s)); });
+    time("graph, 1000 empty nodes", [&] { OK(d_cuGraphLaunch(placed, s)); });
     time("graph, 1000 side by side", [&] { OK(d_cuGraphLaunch(spread, s)); });
 }
 
@@ -872,5 +997,7 @@ int main(int argc, char **argv) {
     events();
     objects();
     conditions();
+    values();
+    many();
     return passed("graphs");
 }

@@ -327,6 +327,7 @@ impl Context {
         let handle = self.handle();
         let children = std::mem::take(&mut *self.children());
         for stream in children.streams.iter().filter_map(Weak::upgrade) {
+            crate::graph::capture::forget(&stream);
             let _ = driver.streams.remove(stream.handle());
         }
         for event in children.events {

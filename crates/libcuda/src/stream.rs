@@ -264,6 +264,7 @@ impl Stream {
 
     fn destroy(&self, driver: &Driver) -> Answer {
         self.destroyed.store(true, Ordering::Release);
+        capture::forget(self);
         Ok(driver.session.post(&StreamDestroy { stream: self.handle }, &[])?)
     }
 }
@@ -408,7 +409,6 @@ pub(crate) fn stream_destroy(stream: Handle) -> Answer {
     }
     let stream = driver.streams.remove(stream)?;
     stream.core.check_alive()?;
-    capture::forget(&stream);
     stream.destroy(driver)
 }
 

@@ -10,9 +10,9 @@
 //! The worker cannot see pageable memory, and a graph reads it when it runs: so the guest copies it, in a host function. The steps of a
 //! node follow each other.
 
-use super::exec::WireGraph;
 use super::node::{HostWork, KernelWork, Work, area};
 use super::params::CUDA_MEMSET_NODE_PARAMS;
+use super::plan::WireGraph;
 use crate::code::{Answer, Code};
 use crate::context::Context;
 use crate::copy::{self, Extent, Place, Side};

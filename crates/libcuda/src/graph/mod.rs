@@ -22,6 +22,7 @@ pub(crate) mod lower;
 pub(crate) mod memory;
 pub(crate) mod node;
 pub(crate) mod params;
+pub(crate) mod plan;
 pub(crate) mod query;
 pub(crate) mod set;
 pub(crate) mod update;

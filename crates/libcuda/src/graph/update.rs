@@ -3,8 +3,9 @@
 //! A node keeps its kind and its place; what it does may change. A change sends the worker the node anew, and launches that were asked
 //! for before are as they were.
 
-use super::exec::{Exec, Unit, exec, flatten};
+use super::exec::{Exec, exec};
 use super::node::{Work, kind};
+use super::plan::{Unit, flatten};
 use super::set::{can_be_disabled, successor};
 use super::{build, graph};
 use crate::code::{Answer, Code};
