@@ -91,6 +91,9 @@ DRIVER(cuMemcpyDtoH);
 DRIVER(cuMemcpyDtoHAsync);
 DRIVER(cuMemcpyHtoDAsync);
 DRIVER(cuMemsetD32Async);
+DRIVER(cuModuleGetFunction);
+DRIVER(cuModuleLoadData);
+DRIVER(cuModuleUnload);
 DRIVER(cuStreamBeginCapture);
 DRIVER(cuStreamCreate);
 DRIVER(cuStreamDestroy);
@@ -820,6 +823,26 @@ static void objects() {
     OK(d_cuStreamDestroy(s));
 }
 
+static CUgraphNodeParams choosing(CUgraphConditionalHandle handle, CUgraphConditionalNodeType type, unsigned bodies) {
+    CUgraphNodeParams params = {};
+    params.type = CU_GRAPH_NODE_TYPE_CONDITIONAL;
+    params.conditional.handle = handle;
+    params.conditional.type = type;
+    params.conditional.size = bodies;
+    params.conditional.ctx = context;
+    return params;
+}
+
+static CUgraphNode choice(CUgraph graph, CUgraphNode first, CUgraphNodeParams &params) {
+    CUgraphNode made;
+#if CUDA_VERSION >= 13000
+    OK(d_cuGraphAddNode(&made, graph, &first, nullptr, 1, &params));
+#else
+    OK(d_cuGraphAddNode(&made, graph, &first, 1, &params));
+#endif
+    return made;
+}
+
 // A choice by a value that each launch sets anew.
 static void conditions() {
     CUstream s = stream();
@@ -828,18 +851,8 @@ static void conditions() {
         CUgraph graph = empty();
         CUgraphConditionalHandle handle;
         OK(d_cuGraphConditionalHandleCreate(&handle, graph, context, value, CU_GRAPH_COND_ASSIGN_DEFAULT));
-        CUgraphNode first = fill(graph, {}, data.data, 0, 2), chosen;
-        CUgraphNodeParams params = {};
-        params.type = CU_GRAPH_NODE_TYPE_CONDITIONAL;
-        params.conditional.handle = handle;
-        params.conditional.type = CU_GRAPH_COND_TYPE_IF;
-        params.conditional.size = 1;
-        params.conditional.ctx = context;
-#if CUDA_VERSION >= 13000
-        OK(d_cuGraphAddNode(&chosen, graph, &first, nullptr, 1, &params));
-#else
-        OK(d_cuGraphAddNode(&chosen, graph, &first, 1, &params));
-#endif
+        CUgraphNodeParams params = choosing(handle, CU_GRAPH_COND_TYPE_IF, 1);
+        CUgraphNode chosen = choice(graph, fill(graph, {}, data.data, 0, 2), params);
         fill(params.conditional.phGraph_out[0], {}, data.data, 5, 1);
         int n = 2;
         kernel(graph, {chosen}, function(bump), 2, {&data.data, &n});
@@ -851,6 +864,61 @@ static void conditions() {
         OK(d_cuGraphExecDestroy(exec));
         OK(d_cuGraphDestroy(graph));
     }
+    OK(d_cuStreamDestroy(s));
+}
+
+// Takes one off a word and makes what is left the value of a conditional node.
+static const char *counting = R"(.version 7.0
+.target sm_50
+.address_size 64
+.extern .func cudaGraphSetConditional(.param .b64 handle, .param .b32 value);
+.visible .entry count(.param .u64 handle, .param .u64 left) {
+    .reg .b32 %v; .reg .b64 %h, %l;
+    ld.param.u64 %h, [handle]; ld.param.u64 %l, [left];
+    ld.global.u32 %v, [%l]; sub.u32 %v, %v, 1; st.global.u32 [%l], %v;
+    { .param .b64 h; st.param.b64 [h], %h; .param .b32 v; st.param.b32 [v], %v; call.uni cudaGraphSetConditional, (h, v); }
+    ret;
+})";
+
+// Loops that a kernel ends, and a choice among three.
+static void loops() {
+    CUstream s = stream();
+    CUmodule module;
+    CUfunction count;
+    OK(d_cuModuleLoadData(&module, counting));
+    OK(d_cuModuleGetFunction(&count, module, "count"));
+    Device<int> data(1), left(1);
+    int n = 1;
+    CUgraph graph = empty();
+    CUgraphConditionalHandle handle;
+    OK(d_cuGraphConditionalHandleCreate(&handle, graph, context, 1, CU_GRAPH_COND_ASSIGN_DEFAULT));
+    CUgraphNode first = fill(graph, {fill(graph, {}, data.data, 0, 1)}, left.data, 7, 1);
+    CUgraphNodeParams params = choosing(handle, CU_GRAPH_COND_TYPE_WHILE, 1);
+    choice(graph, first, params);
+    CUgraph body = params.conditional.phGraph_out[0];
+    kernel(body, {kernel(body, {}, function(bump), 1, {&data.data, &n})}, count, 1, {&handle, &left.data});
+    CUgraphExec exec = ready(graph);
+    for (int round = 0; round < 5; ++round) {
+        run(exec, s);
+        same("loop", data.host(), std::vector<int>{7});
+    }
+    OK(d_cuGraphExecDestroy(exec));
+    OK(d_cuGraphDestroy(graph));
+#if CUDA_VERSION >= 12080
+    for (unsigned value : {0u, 1u, 2u, 3u}) {
+        graph = empty();
+        OK(d_cuGraphConditionalHandleCreate(&handle, graph, context, value, CU_GRAPH_COND_ASSIGN_DEFAULT));
+        params = choosing(handle, CU_GRAPH_COND_TYPE_SWITCH, 3);
+        choice(graph, fill(graph, {}, data.data, 0, 1), params);
+        for (unsigned i = 0; i < 3; ++i) fill(params.conditional.phGraph_out[i], {}, data.data, 10 + i, 1);
+        exec = ready(graph);
+        run(exec, s);
+        same("switch", data.host(), std::vector<int>{value < 3 ? 10 + int(value) : 0});
+        OK(d_cuGraphExecDestroy(exec));
+        OK(d_cuGraphDestroy(graph));
+    }
+#endif
+    OK(d_cuModuleUnload(module));
     OK(d_cuStreamDestroy(s));
 }
 
@@ -997,6 +1065,7 @@ int main(int argc, char **argv) {
     events();
     objects();
     conditions();
+    loops();
     values();
     many();
     return passed("graphs");

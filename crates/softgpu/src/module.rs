@@ -114,6 +114,24 @@ impl Drop for SoftModule {
     }
 }
 
+/// Functions of the CUDA device runtime.
+const DEVICE_RUNTIME: &str = include_str!("device_runtime.ptx");
+
+/// Adds the device runtime where a module calls a function of it that nobody defines.
+fn add_device_runtime(modules: &mut Vec<tessera_ptx::Module>) -> Result<(), DeviceError> {
+    let runtime = tessera_ptx::parse_module(DEVICE_RUNTIME.as_bytes())
+        .map_err(|error| DeviceError::InvalidPtx(format!("device runtime: {error}")))?;
+    let supplied = |name: &str| runtime.funcs.iter().any(|(_, func)| *func.name == *name);
+    let called = modules
+        .iter()
+        .flat_map(|module| module.funcs.iter())
+        .any(|(_, func)| !func.defined && supplied(&func.name));
+    if called {
+        modules.push(runtime);
+    }
+    Ok(())
+}
+
 /// Parses, links, places and initialises.
 pub(crate) fn load(
     context: &Arc<ContextCore>,
@@ -129,6 +147,12 @@ pub(crate) fn load(
             .map_err(|error| DeviceError::InvalidPtx(format!("{}: {error}", text.name)))?;
         check_target(context, text.name, &parsed)?;
         modules.push(parsed);
+    }
+    if modules
+        .iter()
+        .any(|module| module.funcs.iter().any(|(_, func)| !func.defined))
+    {
+        add_device_runtime(&mut modules)?;
     }
     let module = tessera_ptx::link(modules, tessera_engine::SUPPLIED).map_err(|error| match error {
         LinkError::Body(error) => DeviceError::InvalidPtx(error.to_string()),

@@ -9,13 +9,18 @@ use tessera_device::{
     StreamOptions,
 };
 
-/// `step`: `*cell = *cell * 10 + digit`, by one thread. `less`: takes one off a word. `wild`: faults.
+/// `step`: `*cell = *cell * 10 + digit`, by one thread. `less`: takes one off a word. `again`: the same, and makes what is left the
+/// value of a conditional node. `wild`: faults.
 const KERNELS: &str = ".version 8.0\n.target sm_80\n.address_size 64
     .visible .entry step(.param .u64 cell, .param .u64 digit) { .reg .b32 %v, %d; .reg .b64 %c;
       ld.param.u64 %c, [cell]; ld.param.u32 %d, [digit]; ld.global.u32 %v, [%c]; mad.lo.u32 %v, %v, 10, %d;
       st.global.u32 [%c], %v; ret; }
     .visible .entry less(.param .u64 cell) { .reg .b32 %v; .reg .b64 %c;
       ld.param.u64 %c, [cell]; ld.global.u32 %v, [%c]; sub.u32 %v, %v, 1; st.global.u32 [%c], %v; ret; }
+    .extern .func cudaGraphSetConditional(.param .b64 handle, .param .b32 value);
+    .visible .entry again(.param .u64 cell, .param .u64 left) { .reg .b32 %v; .reg .b64 %c, %l;
+      ld.param.u64 %c, [cell]; ld.param.u64 %l, [left]; ld.global.u32 %v, [%l]; sub.u32 %v, %v, 1; st.global.u32 [%l], %v;
+      { .param .b64 h; st.param.b64 [h], %c; .param .b32 w; st.param.b32 [w], %v; call.uni cudaGraphSetConditional, (h, w); } ret; }
     .visible .entry wild() { .reg .b64 %c; mov.u64 %c, 64; st.global.u32 [%c], 1; ret; }";
 
 struct Bench {
