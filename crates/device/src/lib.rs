@@ -20,6 +20,7 @@ mod graph;
 mod host;
 mod image;
 mod operation;
+mod physical;
 mod properties;
 
 pub use error::{DeviceError, Fault, FaultKind};
@@ -30,6 +31,7 @@ pub use image::{
     TexelFormat,
 };
 pub use operation::{Dim3, Fill, Launch, Operation, Span2d};
+pub use physical::{Physical, PhysicalRange};
 pub use properties::{
     Counters, FunctionInfo, GlobalInfo, ImageReference, MemoryUsage, ParameterInfo, Properties, Tiers,
 };
@@ -57,6 +59,9 @@ pub trait Device: Send + Sync {
 
     /// Creates a context whose device addresses lie in `arena` (start, length). Text that kernels print goes to `printer`.
     fn create_context(&self, options: ContextOptions) -> Result<Arc<dyn Context>, DeviceError>;
+
+    /// Takes frame buffer that has no address yet; contents are zero. `bytes` is a multiple of 2 MiB.
+    fn create_physical(&self, bytes: u64) -> Result<Arc<dyn Physical>, DeviceError>;
 }
 
 /// What [`Device::create_context`] needs.
@@ -93,6 +98,22 @@ pub trait Context: Send + Sync {
 
     /// Takes a mapping of [`Context::map_host`] away.
     fn unmap_host(&self, address: DevicePtr) -> Result<(), DeviceError>;
+
+    /// Maps frame buffer of [`Device::create_physical`] or [`Context::share`] at `address`, which belongs to no allocation; address
+    /// and range are multiples of 4 KiB. The mapping keeps the memory. A store to a read-only mapping faults.
+    fn map_physical(
+        &self,
+        address: DevicePtr,
+        memory: &PhysicalRange,
+        read_only: bool,
+    ) -> Result<(), DeviceError>;
+
+    /// Takes a mapping of [`Context::map_physical`] away. The caller has made sure that no queued work uses it.
+    fn unmap_physical(&self, address: DevicePtr) -> Result<(), DeviceError>;
+
+    /// The memory of an allocation by its base address, to be mapped elsewhere too. It is not the context's any more: it lives as long
+    /// as the allocation or another holder does.
+    fn share(&self, base: DevicePtr) -> Result<Arc<dyn Physical>, DeviceError>;
 
     /// Creates an array; contents are zero.
     fn create_array(&self, options: &ArrayOptions) -> Result<Arc<dyn Array>, DeviceError>;
@@ -131,7 +152,7 @@ pub trait Context: Send + Sync {
     /// Counters of this context since it was created.
     fn counters(&self) -> Counters;
 
-    /// Frame buffer that this context holds now, bytes.
+    /// Frame buffer that this context alone holds now, bytes: without what it maps or shares.
     fn memory_used(&self) -> u64;
 }
 

@@ -78,3 +78,4 @@ mod stream;
 mod stream_attribute;
 mod texture;
 mod types;
+mod virtual_memory;

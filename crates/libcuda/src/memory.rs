@@ -5,15 +5,13 @@ use crate::context::Context;
 use crate::current;
 use crate::ranges::{Range, RangeKind};
 use crate::state::{self, Driver};
-use crate::types::{CUmemAllocationProp, Caller, Handle, c_void};
+use crate::types::{Caller, Handle, c_void};
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tessera_wire::messages::{HostAlloc, HostFree, MemAlloc, MemFree, MemInfo};
 
 /// Rows of `cuMemAllocPitch` start at multiples of this; what boards report as texture pitch alignment is not above it.
 const PITCH_ALIGN: usize = 512;
-/// Granularity of virtual memory management on every board since Volta.
-const VMM_GRANULARITY: usize = 2 << 20;
 /// `CU_MEMHOSTALLOC_PORTABLE | DEVICEMAP | WRITECOMBINED`
 const HOST_FLAGS_KNOWN: u32 = 7;
 const HOST_PORTABLE: u32 = 1;
@@ -263,22 +261,4 @@ pub(crate) fn mem_host_unregister(p: Caller<c_void>) -> Answer {
     p.required()?;
     current::current()?;
     Err(Code::HOST_MEMORY_NOT_REGISTERED)
-}
-
-/// `cuMemGetAllocationGranularity`
-pub(crate) fn mem_get_allocation_granularity(
-    granularity: Caller<usize>,
-    prop: Caller<CUmemAllocationProp>,
-    option: i32,
-) -> Answer {
-    const PINNED: i32 = 1;
-    const ON_DEVICE: i32 = 1;
-    let prop = prop.get()?;
-    if !(0..=1).contains(&option) || prop.kind != PINNED {
-        return Err(Code::INVALID_VALUE);
-    }
-    if prop.location.kind == ON_DEVICE && prop.location.id != 0 {
-        return Err(Code::INVALID_DEVICE);
-    }
-    granularity.put(VMM_GRANULARITY)
 }

@@ -101,8 +101,14 @@ fn known(range: &Range, which: i32, ptr: u64) -> Answer<Value> {
         attribute::RANGE_START | attribute::MAPPING_BASE => Value::Word(range.base),
         attribute::RANGE_SIZE | attribute::MAPPING_SIZE => Value::Word(range.bytes),
         attribute::MAPPED => Value::Byte(1),
-        attribute::ALLOWED_HANDLE_TYPES => Value::Word(0),
-        attribute::ACCESS_FLAGS => Value::Word(READ_WRITE),
+        attribute::ALLOWED_HANDLE_TYPES => match range.kind {
+            RangeKind::Mapped { handle_types, .. } => Value::Word(u64::from(handle_types.cast_unsigned())),
+            _ => Value::Word(0),
+        },
+        attribute::ACCESS_FLAGS => match range.kind {
+            RangeKind::Mapped { access, .. } => Value::Word(u64::from(access.cast_unsigned())),
+            _ => Value::Word(READ_WRITE),
+        },
         attribute::POOL => Value::Word(pool),
         attribute::P2P_TOKENS => return Err(Code::NOT_SUPPORTED),
         _ => return Err(Code::INVALID_VALUE),

@@ -23,6 +23,13 @@ pub(crate) enum RangeKind {
     },
     /// Memory of a graph's allocation node, or of a conditional node's value.
     Graph,
+    /// A mapping of `cuMemMap`, which any context can use.
+    Mapped {
+        /// `CUmemAllocationHandleType` of the memory.
+        handle_types: i32,
+        /// `CUmemAccess_flags`
+        access: i32,
+    },
     /// `cuMemHostAlloc` with these flags.
     Host {
         /// As given.
@@ -73,11 +80,19 @@ impl Ranges {
         range.rest(address).map(|_| *range)
     }
 
-    /// The range that holds `bytes` bytes from `address`.
+    /// The range that holds `bytes` bytes from `address`; of mappings that follow each other, the first.
     pub(crate) fn covering(&self, address: u64, bytes: u64) -> Option<Range> {
-        let range = self.find(address)?;
-        range.rest(address).filter(|&rest| rest >= bytes)?;
-        Some(range)
+        let first = self.find(address)?;
+        let mut covered = first.rest(address)?;
+        let mut last = first;
+        while covered < bytes && matches!(last.kind, RangeKind::Mapped { .. }) {
+            last = self.find(last.base.checked_add(last.bytes)?)?;
+            if !matches!(last.kind, RangeKind::Mapped { .. }) {
+                break;
+            }
+            covered += last.bytes;
+        }
+        (covered >= bytes).then_some(first)
     }
 
     /// Takes the range that begins at `base` out, where `accept` agrees.
@@ -112,6 +127,32 @@ mod tests {
             context: 3,
             identity: 1,
         }
+    }
+
+    #[test]
+    fn mappings_that_follow_each_other_are_one_range_of_memory() {
+        let mapped = |base, bytes| Range {
+            kind: RangeKind::Mapped {
+                handle_types: 0,
+                access: 3,
+            },
+            ..range(base, bytes)
+        };
+        let ranges = Ranges::default();
+        ranges.insert(mapped(0x1000, 0x1000));
+        ranges.insert(mapped(0x2000, 0x1000));
+        ranges.insert(range(0x3000, 0x1000));
+        assert_eq!(
+            ranges.covering(0x1800, 0x1800).map(|range| range.base),
+            Some(0x1000)
+        );
+        assert!(
+            ranges.covering(0x1800, 0x1801).is_none(),
+            "an allocation is not one of them"
+        );
+        assert!(ranges.covering(0x3800, 0x801).is_none());
+        ranges.take(0x2000, |_| true);
+        assert!(ranges.covering(0x1800, 0x801).is_none(), "a gap");
     }
 
     #[test]

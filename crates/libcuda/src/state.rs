@@ -30,6 +30,7 @@ use crate::reference::Reference;
 use crate::stream::Stream;
 use crate::texture::Images;
 use crate::types::CUuuid;
+use crate::virtual_memory::VirtualMemory;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -70,6 +71,7 @@ pub(crate) struct Driver {
     pub(crate) default_pool: OnceLock<Arc<Pool>>,
     pub(crate) current_pool: Mutex<Option<Arc<Pool>>>,
     pub(crate) ranges: Ranges,
+    pub(crate) virtual_memory: VirtualMemory,
     pub(crate) pinned: Mutex<HashMap<u64, HostMapping>>,
     identity: AtomicU64,
 }
@@ -109,6 +111,7 @@ impl Driver {
             default_pool: OnceLock::new(),
             current_pool: Mutex::new(None),
             ranges: Ranges::default(),
+            virtual_memory: VirtualMemory::default(),
             pinned: Mutex::new(HashMap::new()),
             identity: AtomicU64::new(0),
         }

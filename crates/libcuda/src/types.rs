@@ -86,13 +86,18 @@ pub(crate) struct CUmemAccessDesc {
     pub(crate) flags: i32,
 }
 
-/// `CUmemAllocationProp`, up to what is looked at.
+/// `CUmemAllocationProp`
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct CUmemAllocationProp {
     pub(crate) kind: i32,
     pub(crate) handle_types: i32,
     pub(crate) location: CUmemLocation,
+    pub(crate) security: Caller<c_void>,
+    pub(crate) compression: u8,
+    pub(crate) rdma: u8,
+    pub(crate) usage: u16,
+    pub(crate) reserved: [u8; 4],
 }
 
 /// `CUDA_MEMCPY2D`
@@ -335,6 +340,7 @@ const _: () = {
     assert!(size_of::<CUlaunchConfig>() == 56);
     assert!(size_of::<CUlaunchAttribute>() == 72);
     assert!(size_of::<CUmemPoolProps>() == 88);
+    assert!(size_of::<CUmemAllocationProp>() == 32);
     assert!(size_of::<CUDA_MEMCPY2D>() == 128);
     assert!(size_of::<CUDA_MEMCPY3D>() == 200);
     assert!(size_of::<CUDA_ARRAY_DESCRIPTOR>() == 24);

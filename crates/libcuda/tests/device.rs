@@ -96,6 +96,11 @@ fn memory_keeps_what_is_copied() {
 }
 
 #[test]
+fn memory_and_addresses_are_had_apart() {
+    Device::start(6).passes("virtual.c");
+}
+
+#[test]
 fn contexts_streams_and_wrong_handles() {
     let log = Device::start(2).passes("contexts.c");
     // Logged once by name, however often it is called.

@@ -18,13 +18,14 @@ use crate::heap::Heap;
 use crate::holdings::{Holdings, Kind};
 use crate::images::{self, Headers};
 use crate::module;
+use crate::physical::SoftPhysical;
 use crate::stream::SoftStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use tessera_device::{
     Array, ArrayOptions, Context, ContextOptions, Counters, DeviceError, DevicePtr, Event, EventSink, Fault,
-    FaultKind, Graph, GraphNode, HostRange, ImageView, ModuleLoaded, ModuleOptions, Printer, PtxText, Stream,
-    StreamOptions, StreamSink,
+    FaultKind, Graph, GraphNode, HostRange, ImageView, ModuleLoaded, ModuleOptions, Physical, PhysicalRange,
+    Printer, PtxText, Stream, StreamOptions, StreamSink,
 };
 use tessera_engine::check::{Allocation, Checker, Origin};
 use tessera_mmu::AddressSpace;
@@ -173,6 +174,44 @@ impl Context for SoftContext {
 
     fn unmap_host(&self, address: DevicePtr) -> Result<(), DeviceError> {
         self.core.remove(address, Kind::Host)
+    }
+
+    fn map_physical(
+        &self,
+        address: DevicePtr,
+        range: &PhysicalRange,
+        read_only: bool,
+    ) -> Result<(), DeviceError> {
+        let physical = Arc::clone(range.memory())
+            .as_any()
+            .downcast::<SoftPhysical>()
+            .map_err(|_| DeviceError::InvalidValue("physical memory of another device".to_owned()))?;
+        let part = (range.offset(), range.bytes());
+        let core = &self.core;
+        core.holdings.map_physical(
+            &core.shared.memory,
+            &core.space,
+            address,
+            &physical,
+            part,
+            read_only,
+        )?;
+        if let Some(checker) = &core.checker {
+            checker.allocated(checking::unseen(address, part.1, Origin::Mapped, None));
+        }
+        Ok(())
+    }
+
+    fn unmap_physical(&self, address: DevicePtr) -> Result<(), DeviceError> {
+        self.core.remove(address, Kind::Physical)
+    }
+
+    fn share(&self, base: DevicePtr) -> Result<Arc<dyn Physical>, DeviceError> {
+        let core = &self.core;
+        let shared = core
+            .holdings
+            .share(base, |pieces| SoftPhysical::adopt(&core.shared, pieces))?;
+        Ok(shared)
     }
 
     fn create_array(&self, options: &ArrayOptions) -> Result<Arc<dyn Array>, DeviceError> {

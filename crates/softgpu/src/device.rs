@@ -6,6 +6,7 @@ use crate::counters::CounterCell;
 use crate::executor;
 use crate::memory::Memory;
 use crate::options::Options;
+use crate::physical::{Booked, SoftPhysical};
 use crate::properties;
 use crate::quiesce::Slots;
 use crate::scheduler::Scheduler;
@@ -14,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tessera_device::{
-    Context, ContextOptions, Counters, Device, DeviceError, MemoryUsage, Properties, Tiers,
+    Context, ContextOptions, Counters, Device, DeviceError, MemoryUsage, Physical, Properties, Tiers,
 };
 use tessera_engine::{CodeCache, Tier};
 use tessera_mmu::PAGE_BYTES;
@@ -45,6 +46,8 @@ fn tier_of_environment() -> Result<Tier, DeviceError> {
 pub(crate) struct Shared {
     pub(crate) scheduler: Scheduler,
     pub(crate) memory: Memory,
+    /// Frame buffer that no context owns.
+    pub(crate) physical: Booked,
     pub(crate) slots: Arc<Slots>,
     /// Held by the one submitting thread that may translate addresses at present.
     pub(crate) submitter: Mutex<()>,
@@ -149,6 +152,7 @@ impl SoftGpu {
         let shared = Arc::new(Shared {
             scheduler: Scheduler::new(most_spin(processors)),
             memory: Memory::new(options.memory_bytes, Arc::clone(&slots))?,
+            physical: Booked::default(),
             slots,
             submitter: Mutex::new(()),
             counters: CounterCell::default(),
@@ -212,7 +216,7 @@ impl SoftGpu {
             ));
         }
         let contexts = shared.contexts.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut sum = 0;
+        let mut sum = shared.physical.bytes();
         for context in contexts.iter().filter_map(Weak::upgrade) {
             let (booked, counted) = context.holdings.used();
             if booked != counted {
@@ -227,7 +231,7 @@ impl SoftGpu {
             Ok(())
         } else {
             Err(format!(
-                "contexts hold {sum} bytes, the device counts {}",
+                "contexts and physical memory hold {sum} bytes, the device counts {}",
                 audit.used
             ))
         }
@@ -273,5 +277,9 @@ impl Device for SoftGpu {
 
     fn create_context(&self, options: ContextOptions) -> Result<Arc<dyn Context>, DeviceError> {
         Ok(Arc::new(SoftContext::new(Arc::clone(&self.core), options)?))
+    }
+
+    fn create_physical(&self, bytes: u64) -> Result<Arc<dyn Physical>, DeviceError> {
+        Ok(SoftPhysical::new(self.core.shared(), bytes)?)
     }
 }

@@ -1,13 +1,15 @@
-//! What a context holds: allocations and host mappings by address. Tables, addresses and the device's ledger change together here.
+//! What a context holds: allocations and mappings by address. Tables, addresses and the device's ledger change together here.
 //!
 //! Invariants
-//! * Sum over the allocations of a context = its `used`; sum over the contexts = `used` of the device ([`crate::SoftGpu::check_ledger`]).
+//! * Sum over the allocations of a context = its `used`; sum over the contexts and physical memory = `used` of the device
+//!   ([`crate::SoftGpu::check_ledger`]).
 //! * After an allocation lies at least one unmapped page, so that running past its end finds nothing.
 
 use crate::memory::{Memory, Piece};
+use crate::physical::SoftPhysical;
 use crate::ranges::Ranges;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tessera_device::{DeviceError, DevicePtr, HostRange};
 use tessera_engine::{LOCAL_WINDOW, SHARED_WINDOW, WINDOW_BYTES};
 use tessera_mmu::{AddressSpace, Flags, LARGE_PAGE_BYTES, MapError, PAGE_BYTES};
@@ -17,6 +19,8 @@ enum Backing {
     FrameBuffer(Vec<Piece>),
     /// Memory of the host; kept alive by the range.
     Host(HostRange),
+    /// Pages of the frame buffer that others may hold too, and that are not counted here.
+    Physical(Arc<SoftPhysical>),
 }
 
 /// Who may take a holding away.
@@ -28,6 +32,8 @@ pub(crate) enum Kind {
     Internal,
     /// A mapping of host memory.
     Host,
+    /// A mapping of physical memory.
+    Physical,
 }
 
 struct Holding {
@@ -98,7 +104,7 @@ impl Holdings {
         let table = self.table();
         let of_one = |holding: &Holding| match &holding.backing {
             Backing::FrameBuffer(pieces) => pieces.iter().map(|piece| piece.1).sum(),
-            Backing::Host(_) => 0_u64,
+            Backing::Host(_) | Backing::Physical(_) => 0_u64,
         };
         (table.used, table.holdings.values().map(of_one).sum())
     }
@@ -136,7 +142,7 @@ impl Holdings {
                 })
         };
         let placed = placed.and_then(|reserved| {
-            map_pieces(memory, space, reserved.0, &pieces)
+            map_pieces(memory, space, reserved.0, &pieces, Flags::empty())
                 .map(|()| reserved)
                 .inspect_err(|_| {
                     table.addresses.give(reserved.0, reserved.1);
@@ -205,6 +211,73 @@ impl Holdings {
         Ok(())
     }
 
+    /// Maps `bytes` bytes of physical memory from `offset`, which lie inside.
+    pub(crate) fn map_physical(
+        &self,
+        memory: &Memory,
+        space: &AddressSpace,
+        address: DevicePtr,
+        physical: &Arc<SoftPhysical>,
+        (offset, bytes): (u64, u64),
+        read_only: bool,
+    ) -> Result<(), DeviceError> {
+        if in_a_window(address, bytes) {
+            return Err(invalid(format!(
+                "address {address:#x} belongs to shared or local memory"
+            )));
+        }
+        if !offset.is_multiple_of(PAGE_BYTES) || !bytes.is_multiple_of(PAGE_BYTES) {
+            return Err(invalid(format!("{bytes} bytes at {offset} are not whole pages")));
+        }
+        let mut flags = Flags::empty();
+        flags.set(Flags::READ_ONLY, read_only);
+        let mut table = self.table();
+        if table.closed {
+            return Err(closed());
+        }
+        map_pieces(memory, space, address, &physical.part(offset, bytes), flags)?;
+        let reserved = table
+            .addresses
+            .take_exactly(address, bytes)
+            .then_some((address, bytes));
+        table.holdings.insert(
+            address,
+            Holding {
+                kind: Kind::Physical,
+                bytes,
+                mapped: bytes,
+                reserved,
+                backing: Backing::Physical(Arc::clone(physical)),
+            },
+        );
+        Ok(())
+    }
+
+    /// The pages of an allocation as physical memory; from now on they are not counted here. `adopt` makes it.
+    pub(crate) fn share(
+        &self,
+        base: DevicePtr,
+        adopt: impl FnOnce(Vec<Piece>) -> Arc<SoftPhysical>,
+    ) -> Result<Arc<SoftPhysical>, DeviceError> {
+        let mut table = self.table();
+        let table = &mut *table;
+        let holding = table
+            .holdings
+            .get_mut(&base)
+            .filter(|holding| holding.kind == Kind::Allocation)
+            .ok_or_else(|| DeviceError::NotFound(format!("allocation with base {base:#x}")))?;
+        if let Backing::FrameBuffer(pieces) = &mut holding.backing {
+            table.used -= holding.mapped;
+            holding.backing = Backing::Physical(adopt(std::mem::take(pieces)));
+        }
+        match &holding.backing {
+            Backing::Physical(physical) => Ok(Arc::clone(physical)),
+            Backing::FrameBuffer(_) | Backing::Host(_) => {
+                Err(DeviceError::NotFound(format!("frame buffer at {base:#x}")))
+            }
+        }
+    }
+
     /// Takes a holding of this kind away by its base.
     pub(crate) fn remove(
         &self,
@@ -223,6 +296,7 @@ impl Holdings {
                 Kind::Allocation => "allocation",
                 Kind::Internal => "internal allocation",
                 Kind::Host => "host mapping",
+                Kind::Physical => "mapping of physical memory",
             };
             return Err(DeviceError::NotFound(format!("{what} with base {base:#x}")));
         }
@@ -293,11 +367,17 @@ fn map_error(error: &MapError) -> DeviceError {
     invalid(error.to_string())
 }
 
-fn map_pieces(memory: &Memory, space: &AddressSpace, base: u64, pieces: &[Piece]) -> Result<(), DeviceError> {
+fn map_pieces(
+    memory: &Memory,
+    space: &AddressSpace,
+    base: u64,
+    pieces: &[Piece],
+    flags: Flags,
+) -> Result<(), DeviceError> {
     let mut at = base;
     for &(offset, bytes) in pieces {
         // SAFETY: pages of the frame buffer stay mapped as long as the device; they change owner only by way of `Memory::retire`.
-        let mapped = unsafe { space.map(at, memory.pointer(offset), bytes, Flags::empty()) };
+        let mapped = unsafe { space.map(at, memory.pointer(offset), bytes, flags) };
         if let Err(error) = mapped {
             if at > base {
                 unmap(space, base, at - base);
@@ -321,5 +401,7 @@ fn retire(memory: &Memory, backing: Backing) {
     match backing {
         Backing::FrameBuffer(pieces) => memory.retire(pieces, None),
         Backing::Host(range) => memory.retire(Vec::new(), Some(Box::new(range))),
+        // Its pages are retired after the last holder has let go, which is after this mapping went.
+        Backing::Physical(physical) => drop(physical),
     }
 }

@@ -42,6 +42,7 @@ mod kernel;
 mod memory;
 mod module;
 mod options;
+mod physical;
 mod printf;
 mod properties;
 mod quiesce;

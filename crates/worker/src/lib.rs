@@ -31,6 +31,7 @@ mod sandbox;
 mod serve;
 mod session;
 mod sinks;
+mod tokens;
 mod vgpu;
 
 pub use error::WorkerError;

@@ -23,6 +23,8 @@ pub(crate) struct Limits {
     pub(crate) events: usize,
     pub(crate) arrays: usize,
     pub(crate) graphs: usize,
+    /// Physical memories, ranges of addresses and mappings: of each so many.
+    pub(crate) mappings: usize,
     /// Nodes of all graphs of a session, as they lie in the worker's memory.
     pub(crate) graph_bytes: u64,
     /// Operations submitted and not completed.
@@ -51,6 +53,7 @@ impl Default for Limits {
             events: 32_768,
             arrays: 65_536,
             graphs: 16_384,
+            mappings: 65_536,
             graph_bytes: 512 << 20,
             queued: 16_384,
             inline_bytes: 64 << 20,

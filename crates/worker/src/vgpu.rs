@@ -1,12 +1,14 @@
 //! The vGPU of this worker: its device, its limits, its sessions, its figures.
 
 use crate::limits::{Arena, Limits};
+use crate::refusal::Refusal;
+use crate::tokens::Tokens;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tessera_channel::Session;
 use tessera_control::{SessionStatus, Tiers, WorkerConfig, WorkerStatus};
-use tessera_device::{Context, Counters, Device};
+use tessera_device::{Context, Counters, Device, Physical};
 use tessera_wire::{CudaCode, Process, VgpuInfo, kind};
 
 /// Driver version that guests see through NVML; CUDA 13 clients want 580 or later.
@@ -27,6 +29,8 @@ pub(crate) struct SessionInfo {
     pub(crate) name: String,
     pub(crate) kind: u32,
     contexts: Mutex<Vec<Weak<dyn Context>>>,
+    /// Memory that this session made and that no context counts.
+    physical: Mutex<Vec<Weak<dyn Physical>>>,
     /// Of contexts that are gone.
     past_kernels: Mutex<u64>,
     last_fault: Mutex<Option<String>>,
@@ -60,6 +64,18 @@ impl SessionInfo {
         contexts.push(Arc::downgrade(device));
     }
 
+    /// Counts memory as this session's, once.
+    pub(crate) fn add_physical(&self, memory: &Arc<dyn Physical>) {
+        let memory = Arc::downgrade(memory);
+        let mut physical = self.physical.lock().unwrap_or_else(PoisonError::into_inner);
+        if physical.len() == physical.capacity() {
+            physical.retain(|other| other.strong_count() > 0);
+        }
+        if !physical.iter().any(|other| other.ptr_eq(&memory)) {
+            physical.push(memory);
+        }
+    }
+
     /// Keeps the figures of a context that is about to go.
     pub(crate) fn remember(&self, counters: Counters) {
         *self.past_kernels.lock().unwrap_or_else(PoisonError::into_inner) += counters.kernels;
@@ -74,12 +90,22 @@ impl SessionInfo {
             .filter_map(Weak::upgrade)
             .collect();
         let past = *self.past_kernels.lock().unwrap_or_else(PoisonError::into_inner);
-        contexts.iter().fold((0, past), |(bytes, kernels), context| {
-            (
-                bytes.saturating_add(context.memory_used()),
-                kernels.saturating_add(context.counters().kernels),
-            )
-        })
+        let physical: u64 = self
+            .physical
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .filter_map(Weak::upgrade)
+            .map(|memory| memory.bytes())
+            .sum();
+        contexts
+            .iter()
+            .fold((physical, past), |(bytes, kernels), context| {
+                (
+                    bytes.saturating_add(context.memory_used()),
+                    kernels.saturating_add(context.counters().kernels),
+                )
+            })
     }
 
     fn status(&self) -> SessionStatus {
@@ -119,6 +145,7 @@ pub(crate) struct Vgpu {
     pub(crate) limits: Limits,
     pub(crate) arena: Arena,
     pub(crate) started: Instant,
+    tokens: Tokens,
     sessions: Mutex<Sessions>,
     meter: Mutex<Meter>,
 }
@@ -144,6 +171,7 @@ impl Vgpu {
             limits,
             arena,
             started: now,
+            tokens: Tokens::default(),
             sessions: Mutex::default(),
             meter,
         }
@@ -164,6 +192,16 @@ impl Vgpu {
             vgpu_type: self.config.vgpu_type.clone(),
             driver_version: DRIVER_VERSION.into(),
         }
+    }
+
+    /// The token by which other sessions get at this memory.
+    pub(crate) fn export(&self, memory: &Arc<dyn Physical>) -> Result<[u8; 16], Refusal> {
+        self.tokens.of(memory, self.limits.mappings)
+    }
+
+    /// The memory of a token.
+    pub(crate) fn import(&self, token: &[u8; 16]) -> Option<Arc<dyn Physical>> {
+        self.tokens.memory(token)
     }
 
     /// Enters a session; `make` gets its number. `None` when there are too many, or the worker is about to end.

@@ -1,6 +1,7 @@
 //! Contexts: creation, limits, faults, printed text.
 
 use super::objects::{ContextObject, Kind, Object};
+use super::virtual_memory::slices_below;
 use super::{Answer, Guest};
 use crate::refusal::{Refusal, cut, fault_code};
 use crate::sinks::{ContextState, PrintBuffer};
@@ -37,7 +38,8 @@ impl Guest {
         }
         // Broken only by a guest library that is not ours.
         let record = Arc::new(self.channel.record(message.completion, message.token)?);
-        let Some(slice) = self.objects.take_slice() else {
+        let most = slices_below(&self.vgpu.arena, self.virtual_memory.lowest());
+        let Some(slice) = self.objects.take_slice(most) else {
             let reason = "The vGPU's arena of addresses has no room for another context";
             return Ok(Err(Refusal::new(CudaCode::OutOfMemory, reason)));
         };
@@ -74,6 +76,7 @@ impl Guest {
             heap_bytes,
         })?;
         self.host.map_all(device.as_ref(), &self.channel)?;
+        self.virtual_memory.map_all(device.as_ref())?;
         self.info.add_context(&device);
         let context = ContextObject {
             device,

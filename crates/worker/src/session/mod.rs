@@ -3,6 +3,7 @@
 //! ```text
 //!   Receiver ─▶ Guest::dispatch ─┬─ context.rs   contexts, limits, printed text
 //!                                ├─ memory.rs    frame buffer, pinned memory
+//!                                ├─ virtual_memory.rs  memory apart from addresses
 //!                                ├─ module.rs    modules, functions, variables
 //!                                ├─ stream.rs    streams, events
 //!                                ├─ image.rs     arrays, textures, surfaces
@@ -22,6 +23,7 @@ mod memory;
 mod module;
 mod objects;
 mod stream;
+mod virtual_memory;
 mod work;
 
 use crate::memory::Budget;
@@ -34,11 +36,13 @@ use objects::Objects;
 use std::sync::Arc;
 use tessera_channel::{ChannelError, Session};
 use tessera_wire::messages::{
-    ArrayCreate, ContextCreate, ContextFault, ContextSetLimit, FunctionGet, FunctionList, GlobalGet,
-    GraphSeal, Hello, HostAlloc, ImageCreate, LinkCheck, MemAlloc, MemInfo, MemInfoReply, ModuleLoad, Ping,
-    PingReply, PrintfDrain, QueryVgpu, QueryVgpuReply, ReferenceGet,
+    AddressFree, AddressReserve, ArrayCreate, ContextCreate, ContextFault, ContextSetLimit, FunctionGet,
+    FunctionList, GlobalGet, GraphSeal, Hello, HostAlloc, ImageCreate, LinkCheck, MemAlloc, MemCreate,
+    MemExport, MemImport, MemInfo, MemInfoReply, MemMap, MemSetAccess, MemUnmap, ModuleLoad, Ping, PingReply,
+    PrintfDrain, QueryVgpu, QueryVgpuReply, ReferenceGet,
 };
 use tessera_wire::{Call, CudaCode, Header, Opcode, ProcessList, Request};
+use virtual_memory::VirtualMemory;
 
 /// What a call comes to: reply and tail.
 type Answer<M> = Result<(<M as Call>::Reply, Vec<u8>), Refusal>;
@@ -50,6 +54,7 @@ pub(crate) struct Guest {
     channel: Arc<Session>,
     objects: Objects,
     host: HostMemory,
+    virtual_memory: VirtualMemory,
     queue: Arc<Queue>,
     callers: Arc<Callers>,
     budget: Arc<Budget>,
@@ -71,6 +76,7 @@ impl Guest {
             info,
             channel,
             host,
+            virtual_memory: VirtualMemory::default(),
             queue: Arc::default(),
             callers,
             budget: Arc::default(),
@@ -135,6 +141,46 @@ impl Guest {
             }
             Request::LinkCheck(message, tail) => {
                 self.answer::<LinkCheck>(header, self.link_check(&message, tail))
+            }
+            _ => self.dispatch_mapping(header, request),
+        }
+    }
+
+    /// Memory apart from addresses.
+    fn dispatch_mapping(&mut self, header: &Header, request: &Request<'_>) -> Result<(), ChannelError> {
+        match *request {
+            Request::MemCreate(message) => {
+                let answer = self.mem_create(&message);
+                self.answer::<MemCreate>(header, answer)
+            }
+            Request::MemRelease(message) => self.mem_release(message.memory),
+            Request::AddressReserve(message) => {
+                let answer = self.address_reserve(&message);
+                self.answer::<AddressReserve>(header, answer)
+            }
+            Request::AddressFree(message) => {
+                let answer = self.address_free(&message);
+                self.answer::<AddressFree>(header, answer)
+            }
+            Request::MemMap(message) => {
+                let answer = self.mem_map(&message);
+                self.answer::<MemMap>(header, answer)
+            }
+            Request::MemUnmap(message) => {
+                let answer = self.mem_unmap(&message);
+                self.answer::<MemUnmap>(header, answer)
+            }
+            Request::MemSetAccess(message) => {
+                let answer = self.mem_set_access(&message);
+                self.answer::<MemSetAccess>(header, answer)
+            }
+            Request::MemExport(message) => {
+                let answer = self.mem_export(&message);
+                self.answer::<MemExport>(header, answer)
+            }
+            Request::MemImport(message) => {
+                let answer = self.mem_import(&message);
+                self.answer::<MemImport>(header, answer)
             }
             _ => self.dispatch_image(header, request),
         }

@@ -254,9 +254,17 @@ impl Objects {
         }
     }
 
-    /// Takes a free slice of the arena.
-    pub(crate) fn take_slice(&mut self) -> Option<usize> {
-        let slice = self.slices.iter().position(|taken| !taken)?;
+    /// How many slices of the arena there are up to the last that is in use.
+    pub(crate) fn slices_used(&self) -> usize {
+        self.slices
+            .iter()
+            .rposition(|&taken| taken)
+            .map_or(0, |last| last + 1)
+    }
+
+    /// Takes a free slice of the first `most` of the arena.
+    pub(crate) fn take_slice(&mut self, most: usize) -> Option<usize> {
+        let slice = self.slices.iter().take(most).position(|taken| !taken)?;
         self.slices[slice] = true;
         Some(slice)
     }
