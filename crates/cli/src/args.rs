@@ -301,6 +301,9 @@ pub(crate) struct CreateOptions {
     /// Compute capability to report instead of the board's, like 12.0
     #[arg(long, value_name = "X.Y")]
     pub(crate) compute_capability: Option<ComputeCapability>,
+    /// Unified memory: programs have managed memory; for a type that has the GPU's whole frame buffer
+    #[arg(long)]
+    pub(crate) enable_uvm: bool,
 }
 
 #[derive(Debug, Args)]

@@ -147,6 +147,9 @@ pub struct CreateVgpu {
     #[serde(default)]
     #[schema(value_type = Option<String>, example = "9.0")]
     pub compute_capability: Option<ComputeCapability>,
+    /// Unified memory: guests have managed memory. For a type that has the whole frame buffer.
+    #[serde(default)]
+    pub enable_uvm: bool,
 }
 
 /// Where a vGPU is in its life.
@@ -201,6 +204,9 @@ pub struct Vgpu {
     /// Compute capability that guests see.
     #[schema(value_type = Option<String>, example = "9.0")]
     pub compute_capability: Option<ComputeCapability>,
+    /// Whether guests have managed memory.
+    #[serde(default)]
+    pub enable_uvm: bool,
     /// Where it is in its life.
     pub state: VgpuState,
     /// Times that a dead worker was replaced. Each left the guests of that time with an error and the vGPU empty.

@@ -65,6 +65,9 @@ pub struct WorkerConfig {
     /// Tier that kernels run in: `interpreter` or `native`. `None` chooses by kernel.
     #[serde(default)]
     pub tier: Option<String>,
+    /// Whether guests have managed memory.
+    #[serde(default)]
+    pub enable_uvm: bool,
 }
 
 /// A request on the control socket.

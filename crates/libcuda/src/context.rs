@@ -341,7 +341,7 @@ impl Context {
         }
         driver.images.forget_context(handle);
         let gone = driver.ranges.retain(|range| range.context != handle);
-        for range in gone.iter().filter(|range| range.is_host()) {
+        for range in gone.iter().filter(|range| range.is_in_host_arena()) {
             crate::memory::unmap_pinned(driver, range);
         }
     }

@@ -97,7 +97,7 @@ impl Side {
         let bytes = extent.span(pitch)? as u64;
         let end = address.checked_add(bytes).ok_or(Code::INVALID_VALUE)?;
         let (place, context) = match driver.ranges.covering(address, bytes) {
-            Some(range) if range.is_host() => (Place::Pinned, 0),
+            Some(range) if range.is_in_host_arena() => (Place::Pinned, 0),
             Some(range) => (Place::Device, range.context),
             None => {
                 let arena = driver.session.welcome();

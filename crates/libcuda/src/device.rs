@@ -27,6 +27,7 @@ pub(crate) mod attribute {
     pub(crate) const MAX_SHARED_MEMORY_PER_MULTIPROCESSOR: i32 = 81;
     pub(crate) const MAX_REGISTERS_PER_MULTIPROCESSOR: i32 = 82;
     pub(crate) const MAX_SHARED_MEMORY_PER_BLOCK_OPTIN: i32 = 97;
+    pub(crate) const MANAGED_MEMORY: i32 = 83;
     pub(crate) const CAN_FLUSH_REMOTE_WRITES: i32 = 98;
     pub(crate) const MAX_BLOCKS_PER_MULTIPROCESSOR: i32 = 106;
     pub(crate) const MAX_ACCESS_POLICY_WINDOW_SIZE: i32 = 109;

@@ -58,6 +58,7 @@ mod launch;
 mod launch_old;
 mod library;
 mod linker;
+mod managed;
 mod memop;
 mod memory;
 mod memset;

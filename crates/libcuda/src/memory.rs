@@ -1,4 +1,4 @@
-//! Device memory and pinned host memory.
+//! Device memory and memory of the host arena.
 
 use crate::code::{Answer, Code};
 use crate::context::Context;
@@ -100,8 +100,14 @@ pub(crate) fn mem_free(dptr: u64) -> Answer {
     }
     let range = driver
         .ranges
-        .take(dptr, |range| matches!(range.kind, RangeKind::Device { .. }))
+        .take(dptr, |range| {
+            matches!(range.kind, RangeKind::Device { .. } | RangeKind::Managed)
+        })
         .ok_or(Code::INVALID_VALUE)?;
+    if range.kind == RangeKind::Managed {
+        driver.managed.forget(&range);
+        return settle_and_free_host(driver, &range);
+    }
     let message = MemFree {
         context: range.context,
         address: dptr,
@@ -132,16 +138,31 @@ pub(crate) fn mem_host_alloc(pp: Caller<Caller<c_void>>, bytesize: usize, flags:
     ))))
 }
 
-/// Allocates pinned host memory for a context.
-pub(crate) fn allocate_host(driver: &Driver, context: &Context, bytesize: usize, flags: u32) -> Answer<u64> {
+/// Allocates pinned host memory for a context; `flags` are `CU_MEMHOSTALLOC_*`.
+pub(crate) fn allocate_host(driver: &Driver, context: &Context, bytes: usize, flags: u32) -> Answer<u64> {
+    let kind = RangeKind::Host {
+        flags: flags | HOST_DEVICEMAP,
+    };
+    let flags = if flags & HOST_PORTABLE != 0 {
+        tessera_wire::HOST_PORTABLE
+    } else {
+        0
+    };
+    allocate_in_host_arena(driver, context, bytes, flags, kind)
+}
+
+/// Takes memory of the host arena and maps it in this process.
+pub(crate) fn allocate_in_host_arena(
+    driver: &Driver,
+    context: &Context,
+    bytes: usize,
+    flags: u32,
+    kind: RangeKind,
+) -> Answer<u64> {
     let message = HostAlloc {
         context: context.handle(),
-        bytes: bytesize as u64,
-        flags: if flags & HOST_PORTABLE != 0 {
-            tessera_wire::HOST_PORTABLE
-        } else {
-            0
-        },
+        bytes: bytes as u64,
+        flags,
         ..HostAlloc::default()
     };
     let (reply, _) = driver.session.call(&message, &[])?;
@@ -162,12 +183,9 @@ pub(crate) fn allocate_host(driver: &Driver, context: &Context, bytesize: usize,
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .insert(reply.address, mapping);
-    let kind = RangeKind::Host {
-        flags: flags | HOST_DEVICEMAP,
-    };
     driver
         .ranges
-        .insert(context.range(driver, reply.address, bytesize as u64, kind));
+        .insert(context.range(driver, reply.address, bytes as u64, kind));
     Ok(reply.address)
 }
 
@@ -195,16 +213,20 @@ pub(crate) fn mem_free_host(p: Caller<c_void>) -> Answer {
         .ranges
         .take(p.address(), Range::is_host)
         .ok_or(Code::INVALID_VALUE)?;
-    // Copies in flight may still use the memory: as documented, freeing waits for them.
+    settle_and_free_host(driver, &range)
+}
+
+/// Gives memory of the host arena back. Work in flight may still use it: as documented, freeing waits for that.
+fn settle_and_free_host(driver: &Driver, range: &Range) -> Answer {
     if let Ok(context) = driver.contexts.get(range.context) {
         for stream in context.streams() {
             let _ = stream.settle();
         }
     }
-    free_host(driver, &range)
+    free_host(driver, range)
 }
 
-/// Gives pinned host memory back that nothing uses any more and that is in no table.
+/// Gives memory of the host arena back that nothing uses any more and that is in no table.
 pub(crate) fn free_host(driver: &Driver, range: &Range) -> Answer {
     unmap_pinned(driver, range);
     Ok(driver.session.post(&HostFree { address: range.base }, &[])?)

@@ -47,7 +47,7 @@ impl Config for Sizes {
     const RESERVED_BITS: usize = KIND_BITS as usize + 1;
 }
 
-const KIND_BITS: u32 = 5;
+pub(crate) const KIND_BITS: u32 = 5;
 const KIND_MASK: u64 = (1 << KIND_BITS) - 1;
 
 /// Objects of one kind.

@@ -90,12 +90,12 @@ fn known(range: &Range, which: i32, ptr: u64) -> Answer<Value> {
         attribute::CONTEXT => Value::Word(range.context),
         attribute::MEMORY_TYPE => Value::Half(if range.is_host() { TYPE_HOST } else { TYPE_DEVICE }),
         attribute::DEVICE_POINTER => Value::Word(ptr),
-        attribute::HOST_POINTER if range.is_host() => Value::Word(ptr),
+        attribute::HOST_POINTER if range.is_in_host_arena() => Value::Word(ptr),
         attribute::HOST_POINTER => return Err(Code::INVALID_VALUE),
-        attribute::SYNC_MEMOPS
-        | attribute::IS_MANAGED
-        | attribute::IS_LEGACY_IPC_CAPABLE
-        | attribute::IS_RDMA_CAPABLE => Value::Byte(0),
+        attribute::IS_MANAGED => Value::Byte(u8::from(range.kind == RangeKind::Managed)),
+        attribute::SYNC_MEMOPS | attribute::IS_LEGACY_IPC_CAPABLE | attribute::IS_RDMA_CAPABLE => {
+            Value::Byte(0)
+        }
         attribute::BUFFER_ID | attribute::MEMORY_BLOCK_ID => Value::Word(range.identity),
         attribute::DEVICE_ORDINAL => Value::Half(0),
         attribute::RANGE_START | attribute::MAPPING_BASE => Value::Word(range.base),

@@ -35,6 +35,8 @@ pub(crate) enum RangeKind {
         /// As given.
         flags: u32,
     },
+    /// `cuMemAllocManaged`: pages of the host that the device has too.
+    Managed,
 }
 
 /// A range of the arena.
@@ -58,6 +60,11 @@ impl Range {
 
     pub(crate) fn is_host(&self) -> bool {
         matches!(self.kind, RangeKind::Host { .. })
+    }
+
+    /// Whether its pages are those of the host arena, pinned or managed.
+    pub(crate) fn is_in_host_arena(&self) -> bool {
+        matches!(self.kind, RangeKind::Host { .. } | RangeKind::Managed)
     }
 }
 

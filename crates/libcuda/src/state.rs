@@ -21,6 +21,7 @@ use crate::graph::{Graph, NodeRef};
 use crate::kernel::Kernel;
 use crate::library::Library;
 use crate::linker::Linker;
+use crate::managed::Managed;
 use crate::module::Module;
 use crate::objects::{Kind, Objects};
 use crate::pool::Pool;
@@ -70,6 +71,7 @@ pub(crate) struct Driver {
     pub(crate) primary: Mutex<Primary>,
     pub(crate) default_pool: OnceLock<Arc<Pool>>,
     pub(crate) current_pool: Mutex<Option<Arc<Pool>>>,
+    pub(crate) managed: Managed,
     pub(crate) ranges: Ranges,
     pub(crate) virtual_memory: VirtualMemory,
     pub(crate) pinned: Mutex<HashMap<u64, HostMapping>>,
@@ -110,6 +112,7 @@ impl Driver {
             primary: Mutex::new(Primary::default()),
             default_pool: OnceLock::new(),
             current_pool: Mutex::new(None),
+            managed: Managed::default(),
             ranges: Ranges::default(),
             virtual_memory: VirtualMemory::default(),
             pinned: Mutex::new(HashMap::new()),

@@ -16,6 +16,7 @@
 
 use crate::code::{Answer, Code};
 use crate::current;
+use crate::objects::KIND_BITS;
 use crate::ranges::{Range, RangeKind};
 use crate::state::{self, Driver};
 use crate::types::{CUmemAccessDesc, CUmemAllocationProp, CUmemLocation, Caller, Handle, c_void};
@@ -152,9 +153,9 @@ impl Books {
     }
 }
 
-/// A handle of the process that no slab gives out: their low bits name a kind above 2.
+/// A handle of the process that no table of objects gives out: theirs name a kind above 2 in the low bits.
 pub(crate) fn new_handle(driver: &Driver) -> Handle {
-    driver.next_identity() << 4 | 1
+    (driver.next_identity() << KIND_BITS) | 1
 }
 
 /// Memory can be on the device only.

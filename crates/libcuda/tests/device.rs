@@ -8,6 +8,9 @@ use std::process::{Child, Command, Stdio};
 use tessera_control::{GUEST_SOCKET, WorkerConfig};
 use tessera_worker::{Running, run_unconfined};
 
+/// The arena of the vGPU that has managed memory.
+const MANAGED: u32 = 7;
+
 /// A worker with a vGPU of 1 GiB.
 struct Device {
     directory: tempfile::TempDir,
@@ -32,6 +35,7 @@ impl Device {
             check: None,
             code: None,
             tier: None,
+            enable_uvm: arena_index == MANAGED,
         };
         let worker = run_unconfined(config).expect("the worker starts");
         Self {
@@ -98,6 +102,19 @@ fn memory_keeps_what_is_copied() {
 #[test]
 fn memory_and_addresses_are_had_apart() {
     Device::start(6).passes("virtual.c");
+}
+
+#[test]
+fn memory_that_is_managed_has_one_address() {
+    Device::start(MANAGED).passes("managed.c");
+    let without = Device::start(8).run("managed.c", &["off"]);
+    assert!(
+        without.status.success(),
+        "{}",
+        String::from_utf8_lossy(&without.stdout)
+    );
+    let log = String::from_utf8_lossy(&without.stderr).into_owned();
+    assert!(log.contains("--enable-uvm"), "{log}");
 }
 
 #[test]

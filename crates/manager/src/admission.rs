@@ -55,6 +55,14 @@ pub enum Refusal {
         /// What is left.
         free_mib: u64,
     },
+    /// The type has a part of the frame buffer only.
+    #[error(
+        "{vgpu_type} has a part of the GPU's frame buffer and unified memory needs all of it; choose the largest type of the board"
+    )]
+    NoUnifiedMemory {
+        /// The type.
+        vgpu_type: String,
+    },
 }
 
 impl Refusal {
@@ -67,6 +75,7 @@ impl Refusal {
             }
             Self::MaximumReached { .. } => "as many as the GPU takes are there".to_owned(),
             Self::NoFrameBuffer { free_mib, .. } => format!("only {free_mib} MiB are left"),
+            Self::NoUnifiedMemory { .. } => "unified memory needs the whole frame buffer".to_owned(),
         }
     }
 }
@@ -111,6 +120,21 @@ pub fn admit(board: &Board, vgpu_type: &VgpuType, held_mib: &[u64]) -> Result<()
     Ok(())
 }
 
+/// Whether a vGPU of the type may have unified memory: a time-sliced one that has the whole frame buffer, or one with a GPU instance
+/// of its own.
+///
+/// # Errors
+/// It may not.
+pub fn admit_unified_memory(vgpu_type: &VgpuType) -> Result<(), Refusal> {
+    if vgpu_type.mode == Mode::MigBacked || vgpu_type.max_per_gpu == Some(1) {
+        Ok(())
+    } else {
+        Err(Refusal::NoUnifiedMemory {
+            vgpu_type: vgpu_type.name.clone(),
+        })
+    }
+}
+
 /// How many vGPUs of the type can be created one after the other, and what stops the next.
 pub fn creatable(board: &Board, vgpu_type: &VgpuType, held_mib: &[u64]) -> (u32, Refusal) {
     let mut held = held_mib.to_vec();
@@ -132,6 +156,14 @@ mod tests {
 
     fn h100() -> &'static Board {
         catalogue().board("h100-pcie-80gb").unwrap()
+    }
+
+    #[test]
+    fn unified_memory_needs_the_whole_frame_buffer() {
+        let allowed = |name: &str| admit_unified_memory(h100().vgpu_type(name).unwrap()).is_ok();
+        assert!(allowed("H100-80C"));
+        assert!(!allowed("H100-40C"));
+        assert!(allowed("H100-1-10C"), "MIG-backed");
     }
 
     #[test]

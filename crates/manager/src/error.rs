@@ -178,7 +178,7 @@ impl Error {
                 ErrorCode::Conflict
             }
             Self::Refused { source, .. } => match source {
-                Refusal::MigIsOff { .. } => ErrorCode::NotSupported,
+                Refusal::MigIsOff { .. } | Refusal::NoUnifiedMemory { .. } => ErrorCode::NotSupported,
                 Refusal::OtherSize { .. } => ErrorCode::Conflict,
                 Refusal::MaximumReached { .. } | Refusal::NoFrameBuffer { .. } => {
                     ErrorCode::InsufficientResources

@@ -438,6 +438,7 @@ impl Manager {
             gpu_index: gpu.position,
             frame_buffer_bytes: row.frame_buffer_bytes,
             compute_capability: row.capability.or_else(|| capability(gpu)),
+            enable_uvm: row.enable_uvm,
             state: row.state,
             restarts: row.restarts,
             last_failure: row.last_failure,

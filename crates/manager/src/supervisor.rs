@@ -441,6 +441,7 @@ impl Supervisor {
                 CodePlace::Off => None,
             },
             tier: self.inner.config.tier.clone(),
+            enable_uvm: row.enable_uvm,
         })
     }
 }

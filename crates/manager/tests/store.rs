@@ -29,6 +29,33 @@ fn request(vgpu_type: &str, name: Option<&str>) -> CreateVgpu {
     }
 }
 
+/// With unified memory or without.
+fn reserve_uvm(store: &mut Store, vgpu_type: &str, enable_uvm: bool) -> Result<VgpuRow, Error> {
+    let request = CreateVgpu {
+        enable_uvm,
+        ..request(vgpu_type, None)
+    };
+    store.reserve(&NewVgpu {
+        uuid: Uuid::new_v4(),
+        request: &request,
+        gpu: None,
+        now_ms: 1,
+    })
+}
+
+#[test]
+fn unified_memory_is_kept_and_needs_the_whole_frame_buffer() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = open(directory.path(), &["h100-pcie-80gb"]);
+    let refused = reserve_uvm(&mut store, "H100-40C", true).unwrap_err();
+    assert!(refused.to_string().contains("unified memory"), "{refused}");
+    let with = reserve_uvm(&mut store, "H100-80C", true).unwrap();
+    assert!(with.enable_uvm && store.vgpu(with.uuid).unwrap().enable_uvm);
+    drop(store);
+    let mut store = Store::open(&directory.path().join("state.db")).unwrap();
+    assert!(store.vgpu(with.uuid).unwrap().enable_uvm);
+}
+
 fn reserve(store: &mut Store, vgpu_type: &str) -> Result<VgpuRow, Error> {
     let request = request(vgpu_type, None);
     store.reserve(&NewVgpu {

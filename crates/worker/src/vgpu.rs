@@ -13,6 +13,9 @@ use tessera_wire::{CudaCode, Process, VgpuInfo, kind};
 
 /// Driver version that guests see through NVML; CUDA 13 clients want 580 or later.
 const DRIVER_VERSION: &str = "580.95.05";
+/// `CU_DEVICE_ATTRIBUTE_MANAGED_MEMORY` and `_CONCURRENT_MANAGED_ACCESS`: with unified memory enabled, host and device work on the same
+/// pages at the same time.
+const MANAGED_MEMORY: [i32; 2] = [83, 89];
 /// A figure of use over a shorter time says little.
 const SHORTEST_PERIOD: Duration = Duration::from_millis(100);
 /// A figure of use over a longer time is not the present.
@@ -180,6 +183,14 @@ impl Vgpu {
     /// The vGPU as guests see it.
     pub(crate) fn info(&self) -> VgpuInfo {
         let properties = self.device.properties();
+        let mut attributes = properties.attributes.clone();
+        if self.config.enable_uvm {
+            for attribute in &mut attributes {
+                if MANAGED_MEMORY.contains(&attribute.0) {
+                    attribute.1 = 1;
+                }
+            }
+        }
         VgpuInfo {
             name: properties.name.clone(),
             uuid: self.config.uuid.clone(),
@@ -188,7 +199,7 @@ impl Vgpu {
             compute_capability: properties.compute_capability,
             memory_bytes: properties.memory_bytes,
             sm_count: properties.sm_count,
-            attributes: properties.attributes.clone(),
+            attributes,
             vgpu_type: self.config.vgpu_type.clone(),
             driver_version: DRIVER_VERSION.into(),
         }

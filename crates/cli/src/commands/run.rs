@@ -185,6 +185,7 @@ async fn request(client: &Client, options: &RunOptions) -> Result<CreateVgpu, Cl
             gpu,
             name,
             compute_capability,
+            enable_uvm: false,
         });
     }
     let is_default = |ty: &GpuType| ty.series == "C" && ty.mode == "time-sliced";
@@ -200,6 +201,7 @@ async fn request(client: &Client, options: &RunOptions) -> Result<CreateVgpu, Cl
         gpu: Some(gpu),
         name,
         compute_capability,
+        enable_uvm: false,
     })
 }
 

@@ -33,6 +33,7 @@ async fn create(options: CreateOptions, json: bool) -> Result<(), CliError> {
         gpu: options.gpu,
         name: options.name,
         compute_capability: options.compute_capability,
+        enable_uvm: options.enable_uvm,
     };
     let vgpu = client().create_vgpu(&request).await?;
     if json {
@@ -89,6 +90,10 @@ async fn show(vgpu: &str, json: bool) -> Result<(), CliError> {
         ("type", vgpu.vgpu_type.clone()),
         ("guests see", vgpu.device_name.clone()),
         ("compute capability", or_dash(vgpu.compute_capability)),
+        (
+            "unified memory",
+            if vgpu.enable_uvm { "enabled" } else { "off" }.to_owned(),
+        ),
         ("gpu", format!("{} ({})", vgpu.gpu_index, vgpu.gpu_uuid)),
         ("state", vgpu.state.to_string()),
         (

@@ -120,7 +120,7 @@ static void refusals(void) {
     WANT(cuMemMap(base + MIB, 4 * MIB, 0, memory, 0), 1);
     WANT(cuMemMap(base, 6 * MIB, 0, memory, 0), 1);
     WANT(cuMemMap(base + 6 * MIB, 4 * MIB, 0, memory, 0), 1);
-    WANT(cuMemMap(base, 4 * MIB, 0, memory + 16, 0), 1);
+    WANT(cuMemMap(base, 4 * MIB, 0, memory + 32, 0), 1);
     WANT(cuMemMap(base, 4 * MIB, 0, 0, 0), 1);
     OK(cuMemMap(base, 4 * MIB, 0, memory, 0));
     WANT(cuMemMap(base + 2 * MIB, 2 * MIB, 0, memory, 0), 1);

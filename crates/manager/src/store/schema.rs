@@ -5,7 +5,8 @@ use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
 
 /// Step `i` leads from version `i` to version `i + 1`. Steps are never changed once released, only added.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = [
+    "
     CREATE TABLE gpu (
         position INTEGER PRIMARY KEY CHECK (position >= 0),
         uuid TEXT NOT NULL UNIQUE,
@@ -32,7 +33,9 @@ const STEPS: [&str; 1] = ["
         vgpu TEXT,
         message TEXT NOT NULL
     ) STRICT;
-"];
+    ",
+    "ALTER TABLE vgpu ADD COLUMN enable_uvm INTEGER NOT NULL DEFAULT 0 CHECK (enable_uvm IN (0, 1));",
+];
 
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Error> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

@@ -29,6 +29,8 @@ pub struct VgpuRow {
     pub state: VgpuState,
     /// Compute capability to report instead of the board's.
     pub capability: Option<ComputeCapability>,
+    /// Whether guests have managed memory.
+    pub enable_uvm: bool,
     /// Times that a dead worker was replaced.
     pub restarts: u32,
     /// How the worker died last.
@@ -50,7 +52,7 @@ pub struct NewVgpu<'a> {
     pub now_ms: u64,
 }
 
-const COLUMNS: &str = "uuid, name, type, gpu, frame_buffer_bytes, arena, state, capability, restarts, last_failure, created_at_ms";
+const COLUMNS: &str = "uuid, name, type, gpu, frame_buffer_bytes, arena, state, capability, restarts, last_failure, created_at_ms, enable_uvm";
 
 impl Store {
     /// All vGPUs, by GPU and age.
@@ -95,8 +97,8 @@ impl Store {
             .compute_capability
             .map(|capability| capability.to_string());
         transaction.execute(
-            "INSERT INTO vgpu (uuid, name, type, gpu, frame_buffer_bytes, arena, state, capability, created_at_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'starting', ?7, ?8)",
+            "INSERT INTO vgpu (uuid, name, type, gpu, frame_buffer_bytes, arena, state, capability, created_at_ms, enable_uvm)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'starting', ?7, ?8, ?9)",
             params![
                 new.uuid.to_string(),
                 new.request.name,
@@ -105,7 +107,8 @@ impl Store {
                 to_sql(vgpu_type.frame_buffer_bytes())?,
                 arena,
                 capability,
-                to_sql(new.now_ms)?
+                to_sql(new.now_ms)?,
+                new.request.enable_uvm
             ],
         )?;
         let message = format!(
@@ -204,7 +207,12 @@ fn choose_gpu(
                 continue;
             }
         };
-        match admission::admit(board, vgpu_type, &held_mib(held, &gpu.uuid)) {
+        let unified_memory = || match new.request.enable_uvm {
+            true => admission::admit_unified_memory(vgpu_type),
+            false => Ok(()),
+        };
+        let admitted = admission::admit(board, vgpu_type, &held_mib(held, &gpu.uuid));
+        match admitted.and_then(|()| unified_memory()) {
             Ok(()) => return Ok((gpu.clone(), vgpu_type)),
             Err(source) => {
                 refused.get_or_insert(Error::Refused {
@@ -330,6 +338,7 @@ fn raw(row: &Row<'_>) -> rusqlite::Result<RawRow> {
             restarts: unsigned(row.get(8)?, 8)?,
             last_failure: row.get(9)?,
             created_at_ms: unsigned(row.get(10)?, 10)?,
+            enable_uvm: row.get(11)?,
         },
     })
 }

@@ -34,6 +34,7 @@ pub(crate) fn config(directory: &Path, frame_buffer_bytes: u64) -> WorkerConfig 
         check: None,
         code: None,
         tier: None,
+        enable_uvm: false,
     }
 }
 
