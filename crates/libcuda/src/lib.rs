@@ -74,6 +74,7 @@ mod proc_address;
 mod ranges;
 mod reference;
 mod resource;
+mod sharing;
 mod state;
 mod stream;
 mod stream_attribute;

@@ -93,9 +93,10 @@ fn known(range: &Range, which: i32, ptr: u64) -> Answer<Value> {
         attribute::HOST_POINTER if range.is_in_host_arena() => Value::Word(ptr),
         attribute::HOST_POINTER => return Err(Code::INVALID_VALUE),
         attribute::IS_MANAGED => Value::Byte(u8::from(range.kind == RangeKind::Managed)),
-        attribute::SYNC_MEMOPS | attribute::IS_LEGACY_IPC_CAPABLE | attribute::IS_RDMA_CAPABLE => {
-            Value::Byte(0)
+        attribute::IS_LEGACY_IPC_CAPABLE => {
+            Value::Byte(u8::from(range.kind == (RangeKind::Device { pool: 0 })))
         }
+        attribute::SYNC_MEMOPS | attribute::IS_RDMA_CAPABLE => Value::Byte(0),
         attribute::BUFFER_ID | attribute::MEMORY_BLOCK_ID => Value::Word(range.identity),
         attribute::DEVICE_ORDINAL => Value::Half(0),
         attribute::RANGE_START | attribute::MAPPING_BASE => Value::Word(range.base),

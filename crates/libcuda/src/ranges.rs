@@ -30,6 +30,8 @@ pub(crate) enum RangeKind {
         /// `CUmemAccess_flags`
         access: i32,
     },
+    /// Memory of another process, by `cuIpcOpenMemHandle`.
+    Opened,
     /// `cuMemHostAlloc` with these flags.
     Host {
         /// As given.

@@ -28,6 +28,7 @@ use crate::pool::Pool;
 use crate::primary::Primary;
 use crate::ranges::Ranges;
 use crate::reference::Reference;
+use crate::sharing::Sharing;
 use crate::stream::Stream;
 use crate::texture::Images;
 use crate::types::CUuuid;
@@ -74,6 +75,7 @@ pub(crate) struct Driver {
     pub(crate) managed: Managed,
     pub(crate) ranges: Ranges,
     pub(crate) virtual_memory: VirtualMemory,
+    pub(crate) sharing: Sharing,
     pub(crate) pinned: Mutex<HashMap<u64, HostMapping>>,
     identity: AtomicU64,
 }
@@ -115,6 +117,7 @@ impl Driver {
             managed: Managed::default(),
             ranges: Ranges::default(),
             virtual_memory: VirtualMemory::default(),
+            sharing: Sharing::default(),
             pinned: Mutex::new(HashMap::new()),
             identity: AtomicU64::new(0),
         }

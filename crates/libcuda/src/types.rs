@@ -78,6 +78,13 @@ pub(crate) struct CUmemPoolProps {
     pub(crate) rest: [u8; 54],
 }
 
+/// `CUipcMemHandle`
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct CUipcMemHandle {
+    pub(crate) bytes: [u8; 64],
+}
+
 /// `CUmemAccessDesc`
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]

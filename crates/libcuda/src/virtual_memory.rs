@@ -29,15 +29,15 @@ use tessera_wire::messages::{
 /// Granularity of every board since Volta, least and recommended.
 pub(crate) const GRANULARITY: u64 = 2 << 20;
 /// `CU_MEM_ALLOCATION_TYPE_PINNED`
-const PINNED: i32 = 1;
+pub(crate) const PINNED: i32 = 1;
 /// `CU_MEM_LOCATION_TYPE_DEVICE`, `_HOST`, `_HOST_NUMA_CURRENT`
-const ON_DEVICE: i32 = 1;
+pub(crate) const ON_DEVICE: i32 = 1;
 const HOST: i32 = 2;
 const HOST_NUMA_CURRENT: i32 = 4;
 /// `CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR`
 pub(crate) const FILE_DESCRIPTOR: i32 = 1;
 /// Other `CU_MEM_HANDLE_TYPE_*`
-const OTHER_HANDLE_TYPES: i32 = 0xe;
+pub(crate) const OTHER_HANDLE_TYPES: i32 = 0xe;
 /// `CU_MEM_ACCESS_FLAGS_PROT_*`
 const ACCESS_NONE: i32 = 0;
 const ACCESS_READ: i32 = 1;

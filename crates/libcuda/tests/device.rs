@@ -118,6 +118,11 @@ fn memory_that_is_managed_has_one_address() {
 }
 
 #[test]
+fn memory_is_shared_between_processes() {
+    Device::start(9).passes("sharing.c");
+}
+
+#[test]
 fn contexts_streams_and_wrong_handles() {
     let log = Device::start(2).passes("contexts.c");
     // Logged once by name, however often it is called.

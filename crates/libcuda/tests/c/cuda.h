@@ -24,6 +24,9 @@ typedef struct {
     size_t dstPitch, WidthInBytes, Height;
 } CUDA_MEMCPY2D;
 
+typedef struct {
+    char reserved[64];
+} CUipcMemHandle;
 typedef unsigned long long CUmemGenericAllocationHandle;
 typedef struct {
     int type, id;
@@ -148,6 +151,11 @@ CUresult cuMemPrefetchAsync_v2(CUdeviceptr, size_t, CUmemLocation, unsigned, CUs
 CUresult cuMemRangeGetAttribute(void *, size_t, int, CUdeviceptr, size_t);
 CUresult cuMemRangeGetAttributes(void **, size_t *, int *, size_t, CUdeviceptr, size_t);
 CUresult cuStreamAttachMemAsync(CUstream, CUdeviceptr, size_t, unsigned);
+CUresult cuMemExportToShareableHandle(void *, CUmemGenericAllocationHandle, int, unsigned long long);
+CUresult cuMemImportFromShareableHandle(CUmemGenericAllocationHandle *, void *, int);
+CUresult cuIpcGetMemHandle(CUipcMemHandle *, CUdeviceptr);
+CUresult cuIpcOpenMemHandle_v2(CUdeviceptr *, CUipcMemHandle, unsigned);
+CUresult cuIpcCloseMemHandle(CUdeviceptr);
 CUresult cuMemRetainAllocationHandle(CUmemGenericAllocationHandle *, void *);
 
 static int failures;
