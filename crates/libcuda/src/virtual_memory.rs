@@ -298,7 +298,7 @@ pub(crate) fn mem_map(ptr: u64, size: usize, offset: usize, handle: Handle, flag
     let driver = state::driver()?;
     let bytes = size as u64;
     // The offset is documented to be 0 as yet.
-    if flags != 0 || offset != 0 || bytes == 0 || (bytes | ptr) % GRANULARITY != 0 {
+    if flags != 0 || offset != 0 || bytes == 0 || !(bytes | ptr).is_multiple_of(GRANULARITY) {
         return Err(Code::INVALID_VALUE);
     }
     let mut books = driver.virtual_memory.books();
