@@ -23,7 +23,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use tessera_channel::Completion;
-use tessera_wire::messages::{ContextCreate, ContextDestroy, ContextSetLimit, Ping};
+use tessera_wire::messages::{ContextCreate, ContextDestroy, ContextSetLimit, HostFree, Ping};
 
 /// `CU_CTX_*` flags that `cuCtxCreate` takes: scheduling, host mapping, local memory, core dumps, memory operations.
 const FLAGS_KNOWN: u32 = 0xff;
@@ -343,6 +343,9 @@ impl Context {
         let gone = driver.ranges.retain(|range| range.context != handle);
         for range in gone.iter().filter(|range| range.is_in_host_arena()) {
             crate::memory::unmap_pinned(driver, range);
+            driver.managed.forget(range);
+            // To the worker it is the session's, not the context's. A worker that is gone has given it back.
+            let _ = driver.session.post(&HostFree { address: range.base }, &[]);
         }
     }
 

@@ -114,6 +114,22 @@ static void advice(void) {
     OK(cuMemFree_v2(device));
 }
 
+/* So does what a context that is destroyed had: the same addresses are given out again. */
+static void with_its_context(void) {
+    CUcontext context;
+    CUdeviceptr memory = 0, again = 0;
+    void *pinned = NULL, *pinned_again = NULL;
+    for (int round = 0; round < 2; round++) {
+        OK(cuCtxCreate_v2(&context, 0, 0));
+        OK(cuMemAllocManaged(round ? &again : &memory, 8 * PAGE, GLOBAL));
+        OK(cuMemHostAlloc(round ? &pinned_again : &pinned, PAGE, 0));
+        TRUE(number_of(round ? again : memory, PAGE, 1) == 0);
+        OK(cuMemAdvise(round ? again : memory, 8 * PAGE, 1, 0));
+        OK(cuCtxDestroy_v2(context));
+    }
+    TRUE(memory == again && pinned == pinned_again);
+}
+
 int main(int count, char **arguments) {
     CUcontext context;
     int managed = 7, concurrent = 7;
@@ -131,5 +147,6 @@ int main(int count, char **arguments) {
     TRUE(managed == 1 && concurrent == 1);
     one_pointer();
     advice();
+    with_its_context();
     return failures != 0;
 }
