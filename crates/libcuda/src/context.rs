@@ -559,8 +559,7 @@ pub(crate) fn ctx_get_limit(pvalue: Caller<usize>, limit: i32) -> Answer {
         4 => limits.pending_launches,
         5 => limits.fetch_granularity,
         6 => limits.persisting_l2,
-        7..=10 => return Err(Code::UNSUPPORTED_LIMIT),
-        _ => return Err(Code::INVALID_VALUE),
+        _ => return Err(Code::UNSUPPORTED_LIMIT),
     };
     pvalue.put(value)
 }
@@ -577,8 +576,7 @@ pub(crate) fn ctx_set_limit(limit: i32, value: usize) -> Answer {
         4 => &mut limits.pending_launches,
         5 => &mut limits.fetch_granularity,
         6 => &mut limits.persisting_l2,
-        7..=10 => return Err(Code::UNSUPPORTED_LIMIT),
-        _ => return Err(Code::INVALID_VALUE),
+        _ => return Err(Code::UNSUPPORTED_LIMIT),
     };
     if limit > 2 {
         *slot = value;
