@@ -6,6 +6,7 @@ use crate::array;
 use crate::code::{Answer, Code};
 use crate::context::Core;
 use crate::current;
+use crate::device::attribute;
 use crate::state::{self, Driver};
 use crate::types::{CUDA_RESOURCE_DESC, CUDA_RESOURCE_VIEW_DESC, CUDA_TEXTURE_DESC, Caller, Handle};
 use std::collections::HashMap;
@@ -115,6 +116,20 @@ pub(crate) fn describe(
     Ok(image)
 }
 
+/// Linear memory of a texture object (a reference gives the offset back instead): aligned, of texels that there are, not more of them than the device can index.
+fn check_linear(driver: &Driver, resource: &CUDA_RESOURCE_DESC) -> Answer {
+    let channel = array::channel_bytes(resource.format)?;
+    if !matches!(resource.channels, 1 | 2 | 4) || resource.pointer == 0 {
+        return Err(Code::INVALID_VALUE);
+    }
+    let align = u64::from(driver.limit(attribute::TEXTURE_ALIGNMENT).max(1));
+    let texels = resource.width / (channel * resource.channels as usize);
+    if !resource.pointer.is_multiple_of(align) || texels > driver.limit(LINEAR_WIDTH) as usize {
+        return Err(Code::INVALID_VALUE);
+    }
+    Ok(())
+}
+
 fn sample(image: &mut ImageCreate, texture: &CUDA_TEXTURE_DESC, format: u32) -> Answer {
     if texture.flags & !flag::KNOWN != 0 || texture.filter > 1 || texture.level_filter > 1 {
         return Err(Code::INVALID_VALUE);
@@ -149,6 +164,9 @@ fn create(out: Caller<u64>, resource: &CUDA_RESOURCE_DESC, texture: Option<CUDA_
     out.required()?;
     let driver = state::driver()?;
     let context = current::current()?;
+    if resource.kind == resource::LINEAR && texture.is_some() {
+        check_linear(driver, resource)?;
+    }
     let message = ImageCreate {
         context: context.handle(),
         ..describe(driver, resource, texture.as_ref())?
