@@ -16,6 +16,8 @@ const PITCH_ALIGN: usize = 512;
 const VMM_GRANULARITY: usize = 2 << 20;
 /// `CU_MEMHOSTALLOC_PORTABLE | DEVICEMAP | WRITECOMBINED`
 const HOST_FLAGS_KNOWN: u32 = 7;
+/// `CU_MEMHOSTREGISTER_*`: portable, mapped, of input/output memory, read only.
+const REGISTER_FLAGS_KNOWN: u32 = 15;
 const HOST_PORTABLE: u32 = 1;
 /// `CU_MEMHOSTALLOC_DEVICEMAP`: with unified addressing every pinned page is mapped.
 const HOST_DEVICEMAP: u32 = 2;
@@ -136,6 +138,10 @@ pub(crate) fn mem_host_alloc(pp: Caller<Caller<c_void>>, bytesize: usize, flags:
 
 /// Allocates pinned host memory for a context.
 pub(crate) fn allocate_host(driver: &Driver, context: &Context, bytesize: usize, flags: u32) -> Answer<u64> {
+    // What cannot be rounded up to pages is more than there is.
+    if bytesize > isize::MAX.unsigned_abs() {
+        return Err(Code::OUT_OF_MEMORY);
+    }
     let message = HostAlloc {
         context: context.handle(),
         bytes: bytesize as u64,
@@ -242,10 +248,10 @@ fn host_range(p: Caller<c_void>) -> Answer<(Range, u32)> {
 }
 
 /// `cuMemHostRegister`: pages of the program's own cannot be shared with the worker after the fact.
-pub(crate) fn mem_host_register(p: Caller<c_void>, bytesize: usize, _flags: u32) -> Answer {
+pub(crate) fn mem_host_register(p: Caller<c_void>, bytesize: usize, flags: u32) -> Answer {
     static LOGGED: AtomicBool = AtomicBool::new(false);
     p.required()?;
-    if bytesize == 0 {
+    if bytesize == 0 || flags & !REGISTER_FLAGS_KNOWN != 0 {
         return Err(Code::INVALID_VALUE);
     }
     current::current()?;
