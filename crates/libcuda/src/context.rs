@@ -648,8 +648,10 @@ pub(crate) fn ctx_enable_peer_access(peer_context: Handle, flags: u32) -> Answer
     if flags != 0 {
         return Err(Code::INVALID_VALUE);
     }
-    current::alive()?;
-    context(peer_context)?;
+    let here = current::alive()?;
+    if context(peer_context)?.handle() == here.handle() {
+        return Err(Code::INVALID_CONTEXT);
+    }
     Err(Code::PEER_ACCESS_UNSUPPORTED)
 }
 
