@@ -116,18 +116,29 @@ pub(crate) fn describe(
     Ok(image)
 }
 
-/// Linear memory of a texture object (a reference gives the offset back instead): aligned, of texels that there are, not more of them than the device can index.
-fn check_linear(driver: &Driver, resource: &CUDA_RESOURCE_DESC) -> Answer {
+/// Memory of a texture object, a line or a plane (a reference gives its offset back instead): aligned, of texels that there are, not
+/// more of them than the device can index.
+fn check_memory(driver: &Driver, resource: &CUDA_RESOURCE_DESC) -> Answer {
     let channel = array::channel_bytes(resource.format)?;
     if !matches!(resource.channels, 1 | 2 | 4) || resource.pointer == 0 {
         return Err(Code::INVALID_VALUE);
     }
-    let align = u64::from(driver.limit(attribute::TEXTURE_ALIGNMENT).max(1));
-    let texels = resource.width / (channel * resource.channels as usize);
-    if !resource.pointer.is_multiple_of(align) || texels > driver.limit(LINEAR_WIDTH) as usize {
-        return Err(Code::INVALID_VALUE);
+    let limit = |number: i32| driver.limit(number).max(1) as usize;
+    let texel = channel * resource.channels as usize;
+    let fits = if resource.kind == resource::LINEAR {
+        resource.width / texel <= limit(LINEAR_WIDTH)
+    } else {
+        (1..=limit(PLANE_WIDTH)).contains(&resource.width)
+            && (1..=limit(PLANE_HEIGHT)).contains(&resource.height)
+            && (resource.width * texel..=limit(PLANE_PITCH)).contains(&resource.pitch)
+            && resource.pitch.is_multiple_of(limit(PITCH_ALIGNMENT))
+    };
+    let align = limit(attribute::TEXTURE_ALIGNMENT) as u64;
+    if fits && resource.pointer.is_multiple_of(align) {
+        Ok(())
+    } else {
+        Err(Code::INVALID_VALUE)
     }
-    Ok(())
 }
 
 fn sample(image: &mut ImageCreate, texture: &CUDA_TEXTURE_DESC, format: u32) -> Answer {
@@ -164,8 +175,8 @@ fn create(out: Caller<u64>, resource: &CUDA_RESOURCE_DESC, texture: Option<CUDA_
     out.required()?;
     let driver = state::driver()?;
     let context = current::current()?;
-    if resource.kind == resource::LINEAR && texture.is_some() {
-        check_linear(driver, resource)?;
+    if matches!(resource.kind, resource::LINEAR | resource::PITCH2D) && texture.is_some() {
+        check_memory(driver, resource)?;
     }
     let message = ImageCreate {
         context: context.handle(),
@@ -294,3 +305,9 @@ pub(crate) fn device_get_texture_1d_linear_max_width(
 
 /// `CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE1D_LINEAR_WIDTH`
 const LINEAR_WIDTH: i32 = 69;
+/// `CU_DEVICE_ATTRIBUTE_TEXTURE_PITCH_ALIGNMENT`
+const PITCH_ALIGNMENT: i32 = 51;
+/// `CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE2D_LINEAR_WIDTH`, `_HEIGHT`, `_PITCH`
+const PLANE_WIDTH: i32 = 70;
+const PLANE_HEIGHT: i32 = 71;
+const PLANE_PITCH: i32 = 72;
