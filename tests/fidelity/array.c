@@ -115,8 +115,41 @@ STATE(textures) {
     /* "The total number of elements ... cannot exceed CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE1D_LINEAR_WIDTH" */
     wrong = linear, wrong.res.linear.sizeInBytes = 8 * GIB;
     FAILS(INVALID_VALUE, DOC, cuTexObjectCreate(&texture, &wrong, &how, NULL));
+    bad = how, bad.filterMode = (CUfilter_mode)9;
+    FAILS(INVALID_VALUE, DOC, cuTexObjectCreate(&texture, &linear, &bad, NULL));
+    bad = how, bad.flags = 0x8000;
+    FAILS(INVALID_VALUE, DOC, cuTexObjectCreate(&texture, &linear, &bad, NULL));
     FAILS(INVALID_VALUE, DOC, cuSurfObjectCreate(NULL, &none));
     FAILS(INVALID_VALUE, DOC, cuSurfObjectCreate(&surface, NULL));
     /* "resType must be CU_RESOURCE_TYPE_ARRAY and hArray must be set to a valid CUDA array handle" */
     FAILS(INVALID_VALUE, DOC, cuSurfObjectCreate(&surface, &linear));
+}
+
+static CUDA_RESOURCE_DESC plane;
+#define PLANE(field, number) (__extension__({ CUDA_RESOURCE_DESC r = plane; r.res.pitch2D.field = number; cuTexObjectCreate(&texture, &r, &how, NULL); }))
+
+STATE(textures_of_planes) {
+    CUdeviceptr p;
+    CUtexObject texture;
+    CUDA_TEXTURE_DESC how = {0};
+    size_t pitch;
+    how.addressMode[0] = how.addressMode[1] = how.addressMode[2] = CU_TR_ADDRESS_MODE_CLAMP;
+    with_context();
+    SET(cuMemAllocPitch(&p, &pitch, 256, 64, 4));
+    plane = (CUDA_RESOURCE_DESC){.resType = CU_RESOURCE_TYPE_PITCH2D,
+                                 .res.pitch2D = {.devPtr = p, .format = CU_AD_FORMAT_FLOAT, .numChannels = 1, .width = 64, .height = 64,
+                                                 .pitchInBytes = pitch}};
+    WORKS(DOC, cuTexObjectCreate(&texture, &plane, &how, NULL));
+    /* "aligned to CU_DEVICE_ATTRIBUTE_TEXTURE_ALIGNMENT", "pitch ... has to be aligned to TEXTURE_PITCH_ALIGNMENT" */
+    FAILS(INVALID_VALUE, DOC, PLANE(devPtr, p + 4));
+    FAILS(INVALID_VALUE, DOC, PLANE(devPtr, 0));
+    FAILS(INVALID_VALUE, DOC, PLANE(pitchInBytes, pitch + 4));
+    FAILS(INVALID_VALUE, DOC, PLANE(pitchInBytes, 32));
+    FAILS(INVALID_VALUE, DOC, PLANE(pitchInBytes, (size_t)1 << 40));
+    FAILS(INVALID_VALUE, DOC, PLANE(height, 0));
+    FAILS(INVALID_VALUE, DOC, PLANE(width, 0));
+    FAILS(INVALID_VALUE, DOC, PLANE(width, 1 << 24));
+    FAILS(INVALID_VALUE, DOC, PLANE(height, 1 << 24));
+    FAILS(INVALID_VALUE, DOC, PLANE(numChannels, 3));
+    FAILS(INVALID_VALUE, DOC, PLANE(format, (CUarray_format)0x7777));
 }

@@ -112,8 +112,6 @@ STATE(no_context) {
     FAILS(INVALID_CONTEXT, DOC, cuCtxSynchronize());
     FAILS(INVALID_CONTEXT, DOC, cuCtxPopCurrent(&context));
     FAILS(INVALID_CONTEXT, DOC, cuCtxPopCurrent(NULL));
-    FAILS(INVALID_CONTEXT, DOC, cuCtxPushCurrent(NULL));
-    FAILS(INVALID_CONTEXT, DOC, cuCtxDestroy(NULL));
     FAILS(INVALID_CONTEXT, DOC, cuCtxGetLimit(&bytes, CU_LIMIT_STACK_SIZE));
     FAILS(INVALID_CONTEXT, DOC, cuCtxSetLimit(CU_LIMIT_STACK_SIZE, 1024));
     FAILS(INVALID_CONTEXT, DOC, cuCtxGetCacheConfig(&cache));
@@ -136,7 +134,6 @@ STATE(no_context) {
     FAILS(INVALID_CONTEXT, DOC, cuModuleLoadData(&module, PTX));
     FAILS(INVALID_CONTEXT, DOC, cuMemcpyDtoD(0x1000, 0x2000, 16));
     FAILS(INVALID_CONTEXT, DOC, cuMemsetD8(0x1000, 0, 16));
-    FAILS(INVALID_CONTEXT, DOC, cuPointerGetAttribute(&p, CU_POINTER_ATTRIBUTE_DEVICE_POINTER, 0x1000));
     FAILS(INVALID_CONTEXT, DOC, cuCtxEnablePeerAccess(NULL, 0));
     FAILS(INVALID_CONTEXT, DOC, cuProfilerStart());
     FAILS(INVALID_CONTEXT, DOC, cuProfilerStop());

@@ -55,13 +55,12 @@ void add_state(const char *name, void (*run)(void));
 CUcontext with_context(void);
 CUfunction kernel_of(const char *name);
 CUresult make_sticky(void);
-/* Two streams' worth of work that does not end before let_go: a host function waits in the stream. */
+/* Work that does not end before let_go: a host function that waits in the stream. */
 void hold(CUstream stream);
 void let_go(void);
 extern const char PTX[];
 /* Handles that are none. */
 #define WILD(type) ((type)(uintptr_t)0xdead0)
-/* A pinned block's size and what one vGPU never has. */
 #define KIB ((size_t)1 << 10)
 #define MIB ((size_t)1 << 20)
 #define GIB ((size_t)1 << 30)

@@ -121,11 +121,9 @@ STATE(occupancy) {
     FAILS(INVALID_VALUE, HIP(occupancy_common), cuOccupancyMaxActiveBlocksPerMultiprocessor(NULL, nothing, 64, 0));
     FAILS(INVALID_VALUE, HIP(occupancy_common), cuOccupancyMaxActiveBlocksPerMultiprocessor(&number, nothing, 0, 0));
     FAILS(INVALID_VALUE, DOC, cuOccupancyMaxActiveBlocksPerMultiprocessor(&number, nothing, -1, 0));
-    FAILS(INVALID_HANDLE, DOC, cuOccupancyMaxActiveBlocksPerMultiprocessor(&number, NULL, 64, 0));
     FAILS(INVALID_VALUE, DOC, cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(&number, nothing, 64, 0, 0xff));
     WORKS(DOC, cuOccupancyMaxActiveBlocksPerMultiprocessor(&number, nothing, 64, 0));
     HOLDS(DOC, number > 0);
-    FAILS(INVALID_HANDLE, DOC, cuOccupancyMaxPotentialBlockSize(&number, &other, NULL, NULL, 0, 0));
     WORKS(DOC, cuOccupancyMaxPotentialBlockSize(&number, &other, nothing, NULL, 0, 0));
     WORKS(DOC, cuOccupancyMaxPotentialBlockSize(&number, &other, nothing, NULL, 0, 64));
     HOLDS(DOC, other <= 64);
