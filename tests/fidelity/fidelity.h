@@ -12,7 +12,7 @@
  *
  * Sources. DOC: the reference of the driver API, which the comments of the vendor's cuda.h are (the codes that it lists for a function
  * with their general meaning, or a sentence about the case). HIP(file): a test of ROCm's hip-tests, which also runs on the vendor's
- * driver; the functions named there are thin names of those here. CP(test): cuda-python. NUMBA(test): numba-cuda. ORACLE: observed
+ * driver; the functions named there are thin names of those here. GUIDE: the programming guide. CP(test): cuda-python. NUMBA(test): numba-cuda. ORACLE: observed
  * on the vendor's library, which answers these without a device. No row has our own answer as its source. */
 #ifndef FIDELITY_H
 #define FIDELITY_H
@@ -28,6 +28,7 @@ CUresult cuProfilerStart(void);
 CUresult cuProfilerStop(void);
 
 #define DOC "documentation"
+#define GUIDE "programming guide"
 #define ORACLE "vendor's library without a device"
 #define HIP(file) "hip-tests " #file
 #define CP(test) "cuda-python " #test
