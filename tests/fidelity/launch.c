@@ -154,3 +154,65 @@ STATE(after_a_trap) {
     HOLDS(DOC, cuCtxSynchronize() == first);
     HOLDS(DOC, cuMemAlloc(&p, 64) == first);
 }
+
+/* The kernels of the states below. */
+static const char CALLS[] =
+    ".version 7.0\n.target sm_50\n.address_size 64\n"
+    ".extern .func __assertfail (.param .b64 a, .param .b64 b, .param .b32 c, .param .b64 d, .param .b64 e);\n"
+    ".extern .func (.param .b32 r) vprintf (.param .b64 f, .param .b64 a);\n"
+    ".global .align 1 .b8 empty[1] = {0};\n"
+    ".visible .entry claims()\n"
+    "{\n"
+    "  .reg .b64 %d<3>;\n  .reg .b32 %r<2>;\n"
+    "  mov.u64 %d1, empty;\n  cvta.global.u64 %d2, %d1;\n  mov.u32 %r1, 1;\n"
+    "  {\n  .param .b64 a;\n  .param .b64 b;\n  .param .b32 c;\n  .param .b64 d;\n  .param .b64 e;\n"
+    "  st.param.b64 [a], %d2;\n  st.param.b64 [b], %d2;\n  st.param.b32 [c], %r1;\n  st.param.b64 [d], %d2;\n  st.param.b64 [e], 1;\n"
+    "  call.uni __assertfail, (a, b, c, d, e);\n  }\n"
+    "  ret;\n}\n"
+    ".visible .entry prints()\n"
+    "{\n"
+    "  .reg .b64 %d<4>;\n  .reg .b32 %r<2>;\n"
+    "  mov.u64 %d1, empty;\n  cvta.global.u64 %d2, %d1;\n  mov.u64 %d3, 0;\n"
+    "  {\n  .param .b64 f;\n  .param .b64 a;\n  .param .b32 r;\n"
+    "  st.param.b64 [f], %d2;\n  st.param.b64 [a], %d3;\n"
+    "  call.uni (r), vprintf, (f, a);\n  ld.param.b32 %r1, [r];\n  }\n"
+    "  ret;\n}\n";
+
+static CUresult run(const char *name) {
+    CUmodule module;
+    CUfunction function;
+    SET(cuModuleLoadData(&module, CALLS));
+    SET(cuModuleGetFunction(&function, module, name));
+    SET(cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, NULL, NULL, NULL));
+    return cuCtxSynchronize();
+}
+
+STATE(after_an_assertion) {
+    CUdeviceptr p;
+    with_context();
+    FAILS(ASSERT, DOC, run("claims"));
+    FAILS(ASSERT, DOC, cuCtxSynchronize());
+    FAILS(ASSERT, DOC, cuMemAlloc(&p, 64));
+    FAILS(ASSERT, DOC, cuStreamQuery(NULL));
+}
+
+STATE(after_a_misaligned_address) {
+    CUdeviceptr p, odd;
+    unsigned value = 1;
+    with_context();
+    SET(cuMemAlloc(&p, 64));
+    odd = p + 1;
+    void *parameters[] = {&odd, &value};
+    WORKS(DOC, cuLaunchKernel(kernel_of("store"), 1, 1, 1, 1, 1, 1, 0, NULL, parameters, NULL));
+    FAILS(MISALIGNED_ADDRESS, DOC, cuCtxSynchronize());
+    FAILS(MISALIGNED_ADDRESS, DOC, cuStreamQuery(NULL));
+    FAILS(MISALIGNED_ADDRESS, DOC, cuMemFree(p));
+}
+
+/* "Setting CU_LIMIT_PRINTF_FIFO_SIZE must be performed before launching any kernel that uses the printf() device system call" */
+STATE(limit_of_printf_in_use) {
+    with_context();
+    WORKS(DOC, cuCtxSetLimit(CU_LIMIT_PRINTF_FIFO_SIZE, MIB));
+    SET(run("prints"));
+    DIFFERS(INVALID_VALUE, SUCCESS, HIP(hipDeviceSetGetLimit), cuCtxSetLimit(CU_LIMIT_PRINTF_FIFO_SIZE, 1024));
+}
