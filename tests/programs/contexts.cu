@@ -494,7 +494,7 @@ static void attributes() {
     DRIVER_EXPECT(d_cuStreamGetAttribute(b, CU_STREAM_ATTRIBUTE_PRIORITY, nullptr), CUDA_ERROR_INVALID_VALUE);
     OK(d_cuStreamDestroy(a));
     OK(d_cuStreamDestroy(b));
-    DRIVER_EXPECT(d_cuStreamGetAttribute(a, CU_STREAM_ATTRIBUTE_PRIORITY, &value), CUDA_ERROR_INVALID_HANDLE);
+    DRIVER_EXPECT(d_cuStreamGetAttribute(a, CU_STREAM_ATTRIBUTE_PRIORITY, &value), CUDA_ERROR_CONTEXT_IS_DESTROYED);
 #if CUDA_VERSION >= 13000
     CUatomicOperation operations[2] = {CU_ATOMIC_OPERATION_INTEGER_ADD, CU_ATOMIC_OPERATION_CAS};
     unsigned capabilities[2] = {7, 7};

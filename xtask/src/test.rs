@@ -59,6 +59,11 @@ const STAGES: &[Stage] = &[
         run: run_faults,
     },
     Stage {
+        name: "fidelity",
+        about: "codes of calls in a state, against the real driver's",
+        run: fidelity,
+    },
+    Stage {
         name: "programs",
         about: "our CUDA programs, compiled by the vendor's nvcc",
         run: programs,
@@ -204,6 +209,10 @@ fn layout(options: &Options) -> Result<dist::Layout> {
 
 fn run_faults(options: &Options) -> Result<()> {
     faults::run(&layout(options)?)
+}
+
+fn fidelity(options: &Options) -> Result<()> {
+    toolchain::fidelity(&layout(options)?)
 }
 
 fn programs(options: &Options) -> Result<()> {

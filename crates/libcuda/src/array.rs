@@ -23,6 +23,9 @@ pub(crate) mod flag {
     pub(crate) const SURFACE: u32 = 2;
     pub(crate) const CUBEMAP: u32 = 4;
     pub(crate) const GATHER: u32 = 8;
+    pub(crate) const SPARSE: u32 = 0x40;
+    /// Those and depth textures, colour attachments, deferred mapping, video.
+    pub(crate) const KNOWN: u32 = 0x1ff;
     /// Depth formats, colour attachments of graphics, sparse and deferred arrays are not served.
     pub(crate) const SERVED: u32 = LAYERED | SURFACE | CUBEMAP | GATHER;
 }
@@ -48,7 +51,9 @@ pub(crate) fn channel_bytes(format: u32) -> Answer<usize> {
         1 | 8 => Ok(1),
         2 | 9 | 16 => Ok(2),
         3 | 10 | 32 => Ok(4),
-        _ => Err(Code::NOT_SUPPORTED),
+        // Packed, normalised, compressed and planar formats.
+        0x50..=0x5e | 0x91..=0x9f | 0xa1..=0xa9 | 0xb0..=0xb5 | 0xc0..=0xcb => Err(Code::NOT_SUPPORTED),
+        _ => Err(Code::INVALID_VALUE),
     }
 }
 
@@ -68,10 +73,24 @@ impl Array {
     }
 }
 
+/// Flags that no driver knows, or that exclude one another or the shape. What is left of a shape the worker judges.
+fn check_flags(shape: &CUDA_ARRAY3D_DESCRIPTOR) -> Answer {
+    let has = |bits: u32| shape.flags & bits != 0;
+    let flat = shape.height != 0 && shape.depth == 0;
+    if shape.flags & !flag::KNOWN != 0
+        || has(flag::GATHER) && (!flat || has(flag::SURFACE | flag::CUBEMAP))
+        || has(flag::SPARSE) && (shape.height == 0 || has(flag::CUBEMAP))
+    {
+        return Err(Code::INVALID_VALUE);
+    }
+    Ok(())
+}
+
 fn create(out: Caller<Handle>, shape: CUDA_ARRAY3D_DESCRIPTOR, levels: u32, mipmapped: bool) -> Answer {
     out.required()?;
     let driver = state::driver()?;
     let context = current::current()?;
+    check_flags(&shape)?;
     if shape.flags & !flag::SERVED != 0 {
         tessera_guest::log(&format!(
             "arrays with the flags {:#x} are not supported",

@@ -562,8 +562,7 @@ pub(crate) fn ctx_get_limit(pvalue: Caller<usize>, limit: i32) -> Answer {
         4 => limits.pending_launches,
         5 => limits.fetch_granularity,
         6 => limits.persisting_l2,
-        7..=10 => return Err(Code::UNSUPPORTED_LIMIT),
-        _ => return Err(Code::INVALID_VALUE),
+        _ => return Err(Code::UNSUPPORTED_LIMIT),
     };
     pvalue.put(value)
 }
@@ -580,8 +579,7 @@ pub(crate) fn ctx_set_limit(limit: i32, value: usize) -> Answer {
         4 => &mut limits.pending_launches,
         5 => &mut limits.fetch_granularity,
         6 => &mut limits.persisting_l2,
-        7..=10 => return Err(Code::UNSUPPORTED_LIMIT),
-        _ => return Err(Code::INVALID_VALUE),
+        _ => return Err(Code::UNSUPPORTED_LIMIT),
     };
     if limit > 2 {
         *slot = value;
@@ -653,8 +651,10 @@ pub(crate) fn ctx_enable_peer_access(peer_context: Handle, flags: u32) -> Answer
     if flags != 0 {
         return Err(Code::INVALID_VALUE);
     }
-    current::alive()?;
-    context(peer_context)?;
+    let here = current::alive()?;
+    if context(peer_context)?.handle() == here.handle() {
+        return Err(Code::INVALID_CONTEXT);
+    }
     Err(Code::PEER_ACCESS_UNSUPPORTED)
 }
 

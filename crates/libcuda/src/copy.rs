@@ -12,6 +12,7 @@
 use crate::abi::DefaultStream;
 use crate::code::{Answer, Code};
 use crate::current;
+use crate::device::attribute;
 use crate::graph::capture;
 use crate::peer;
 use crate::state::{self, Driver};
@@ -623,6 +624,14 @@ pub(crate) mod memory_type {
     pub(crate) const UNIFIED: i32 = 4;
 }
 
+/// The pitch of one side: as given, up to the device's limit, or what rows without a gap have.
+pub(crate) fn row_pitch(driver: &Driver, pitch: usize, extent: Extent) -> Answer<usize> {
+    if pitch as u64 > u64::from(driver.limit(attribute::MAX_PITCH)) {
+        return Err(Code::INVALID_VALUE);
+    }
+    Ok(if pitch == 0 { extent.width } else { pitch })
+}
+
 /// One side of a 2D copy: its base, moved to the first byte that counts.
 pub(crate) fn side_2d(
     driver: &Driver,
@@ -637,7 +646,7 @@ pub(crate) fn side_2d(
         memory_type::DEVICE | memory_type::UNIFIED => device,
         _ => return Err(Code::INVALID_VALUE),
     };
-    let pitch = if pitch == 0 { extent.width } else { pitch };
+    let pitch = row_pitch(driver, pitch, extent)?;
     let offset = y
         .checked_mul(pitch)
         .and_then(|bytes| bytes.checked_add(x))

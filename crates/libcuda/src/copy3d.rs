@@ -13,7 +13,8 @@ use crate::abi::DefaultStream;
 use crate::array;
 use crate::code::{Answer, Code};
 use crate::copy::{
-    self, CHUNKS_AHEAD, Extent, INLINE_BYTES, Piece, Place, Return, Side, memory_type, pieces, stage,
+    self, CHUNKS_AHEAD, Extent, INLINE_BYTES, Piece, Place, Return, Side, memory_type, pieces, row_pitch,
+    stage,
 };
 use crate::current;
 use crate::graph::capture;
@@ -88,7 +89,7 @@ fn whole(driver: &Driver, side: &Memcpy3dSide, extent: Extent, depth: usize) -> 
         }
         _ => return Err(Code::INVALID_VALUE),
     };
-    let pitch = if side.pitch == 0 { extent.width } else { side.pitch };
+    let pitch = row_pitch(driver, side.pitch, extent)?;
     let rows = if side.height == 0 {
         extent.height
     } else {

@@ -110,11 +110,15 @@ pub(crate) fn check_shape(driver: &Driver, function: &Function, shape: &Shape) -
     check_cluster(driver, function, shape)?;
     // Three extents of at most 2^10 or so: no overflow in 64 bits.
     let threads: u64 = shape.block.iter().map(|&extent| u64::from(extent)).product();
-    if threads > u64::from(driver.limit(attribute::MAX_THREADS_PER_BLOCK)) {
+    // What a function was compiled for is as hard a bound as the board's.
+    if threads
+        > u64::from(
+            driver
+                .limit(attribute::MAX_THREADS_PER_BLOCK)
+                .min(function.max_threads()),
+        )
+    {
         return Err(Code::INVALID_VALUE);
-    }
-    if threads > u64::from(function.max_threads()) {
-        return Err(Code::LAUNCH_OUT_OF_RESOURCES);
     }
     if shape.shared_bytes > function.dynamic_limit() {
         return Err(Code::INVALID_VALUE);

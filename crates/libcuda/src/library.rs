@@ -17,6 +17,7 @@ use crate::primary;
 use crate::state::{self, Driver};
 use crate::types::{Caller, Handle, c_char, c_void};
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A library.
@@ -43,7 +44,10 @@ impl Library {
         })?;
         if let Ok(context) = current::current() {
             match Module::load(driver, &context, &library.images, &library.jit) {
-                Ok(module) => drop(library.modules().insert(context.handle(), module)),
+                Ok(module) => {
+                    module.of_library.store(true, Ordering::Relaxed);
+                    library.modules().insert(context.handle(), module);
+                }
                 Err(code) => {
                     let _ = driver.libraries.remove(library.handle);
                     return Err(code);
@@ -69,6 +73,7 @@ impl Library {
             return Ok(Arc::clone(module));
         }
         let module = Module::load(driver, context, &self.images, &self.jit.later())?;
+        module.of_library.store(true, Ordering::Relaxed);
         modules.insert(context.handle(), Arc::clone(&module));
         Ok(module)
     }

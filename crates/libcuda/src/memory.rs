@@ -14,6 +14,8 @@ use tessera_wire::messages::{HostAlloc, HostFree, MemAlloc, MemFree, MemInfo};
 const PITCH_ALIGN: usize = 512;
 /// `CU_MEMHOSTALLOC_PORTABLE | DEVICEMAP | WRITECOMBINED`
 const HOST_FLAGS_KNOWN: u32 = 7;
+/// `CU_MEMHOSTREGISTER_*`: portable, mapped, of input/output memory, read only.
+const REGISTER_FLAGS_KNOWN: u32 = 15;
 const HOST_PORTABLE: u32 = 1;
 /// `CU_MEMHOSTALLOC_DEVICEMAP`: with unified addressing every pinned page is mapped.
 const HOST_DEVICEMAP: u32 = 2;
@@ -159,6 +161,10 @@ pub(crate) fn allocate_in_host_arena(
     flags: u32,
     kind: RangeKind,
 ) -> Answer<u64> {
+    // What cannot be rounded up to pages is more than there is.
+    if bytes > isize::MAX.unsigned_abs() {
+        return Err(Code::OUT_OF_MEMORY);
+    }
     let message = HostAlloc {
         context: context.handle(),
         bytes: bytes as u64,
@@ -262,10 +268,10 @@ fn host_range(p: Caller<c_void>) -> Answer<(Range, u32)> {
 }
 
 /// `cuMemHostRegister`: pages of the program's own cannot be shared with the worker after the fact.
-pub(crate) fn mem_host_register(p: Caller<c_void>, bytesize: usize, _flags: u32) -> Answer {
+pub(crate) fn mem_host_register(p: Caller<c_void>, bytesize: usize, flags: u32) -> Answer {
     static LOGGED: AtomicBool = AtomicBool::new(false);
     p.required()?;
-    if bytesize == 0 {
+    if bytesize == 0 || flags & !REGISTER_FLAGS_KNOWN != 0 {
         return Err(Code::INVALID_VALUE);
     }
     current::current()?;

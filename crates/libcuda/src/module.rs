@@ -11,6 +11,7 @@ use crate::reference::Reference;
 use crate::state::{self, Driver};
 use crate::types::{Caller, Handle, c_char, c_void};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tessera_guest::Failure;
 use tessera_wire::messages::{FunctionGet, FunctionList, GlobalGet, LinkCheck, ModuleLoad, ModuleUnload};
@@ -27,6 +28,8 @@ pub(crate) struct Module {
     pub(crate) core: Arc<Core>,
     functions: Mutex<HashMap<String, Arc<Function>>>,
     references: Mutex<HashMap<String, Arc<Reference>>>,
+    /// A library's: it goes with that and not before.
+    pub(crate) of_library: AtomicBool,
 }
 
 /// Sends images in whichever way they fit; `send` gets the tail.
@@ -107,6 +110,7 @@ impl Module {
                 core: Arc::clone(&context.core),
                 functions: Mutex::new(HashMap::new()),
                 references: Mutex::new(HashMap::new()),
+                of_library: AtomicBool::new(false),
             })
         })?;
         context.children().modules.insert(module.handle);
@@ -226,7 +230,11 @@ fn load_current(out: Caller<Handle>, images: &[Image], jit: &Jit) -> Answer {
 /// `cuModuleLoad`
 pub(crate) fn module_load(module: Caller<Handle>, fname: Caller<c_char>) -> Answer {
     module.required()?;
-    let images = read_file(&fname.text()?)?;
+    let path = fname.text()?;
+    if path.is_empty() {
+        return Err(Code::INVALID_VALUE);
+    }
+    let images = read_file(&path)?;
     load_current(module, &images, &Jit::default())
 }
 
@@ -280,6 +288,9 @@ pub(crate) fn module_unload(hmod: Handle) -> Answer {
     let driver = state::driver()?;
     let module = driver.modules.get(hmod)?;
     module.core.check_alive()?;
+    if module.of_library.load(Ordering::Relaxed) {
+        return Err(Code::NOT_PERMITTED);
+    }
     unload(driver, &module)
 }
 
@@ -288,10 +299,19 @@ pub(crate) fn module_get_loading_mode(mode: Caller<i32>) -> Answer {
     mode.put(LOADING_LAZY)
 }
 
+/// The name of what is looked for in a module. An empty one is no name.
+fn symbol(name: Caller<c_char>) -> Answer<String> {
+    let name = name.text()?;
+    if name.is_empty() {
+        return Err(Code::INVALID_VALUE);
+    }
+    Ok(name)
+}
+
 /// `cuModuleGetFunction`
 pub(crate) fn module_get_function(hfunc: Caller<Handle>, hmod: Handle, name: Caller<c_char>) -> Answer {
     hfunc.required()?;
-    let name = name.text()?;
+    let name = symbol(name)?;
     let (driver, module) = module(hmod)?;
     hfunc.put(module.function(driver, &name)?.handle)
 }
@@ -329,8 +349,11 @@ pub(crate) fn module_get_global(
     hmod: Handle,
     name: Caller<c_char>,
 ) -> Answer {
-    let name = name.text()?;
+    let name = symbol(name)?;
     let (driver, module) = module(hmod)?;
+    if dptr.is_null() && bytes.is_null() {
+        return Err(Code::INVALID_VALUE);
+    }
     let (address, length) = module.global(driver, &name)?;
     dptr.put_if_wanted(address);
     bytes.put_if_wanted(usize::try_from(length).unwrap_or(usize::MAX));

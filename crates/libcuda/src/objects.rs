@@ -2,7 +2,7 @@
 //!
 //! A handle is a number that programs see as a pointer. It is never followed: it names a slot of a lock-free slab together with the
 //! slot's generation, so a handle of a destroyed object, of another kind or out of thin air is found out and answered with
-//! `CUDA_ERROR_INVALID_HANDLE`.
+//! `CUDA_ERROR_INVALID_HANDLE`; one of a stream that was destroyed a while ago, with `CUDA_ERROR_CONTEXT_IS_DESTROYED`.
 //!
 //! ```text
 //!   63                                     5 4    0
@@ -15,6 +15,7 @@ use crate::code::{Answer, Code};
 use crate::types::Handle;
 use sharded_slab::{Config, Slab};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// What a handle names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,10 +51,42 @@ impl Config for Sizes {
 pub(crate) const KIND_BITS: u32 = 5;
 const KIND_MASK: u64 = (1 << KIND_BITS) - 1;
 
+/// Handles that were destroyed last.
+const REMEMBERED: usize = 1024;
+
+/// A ring of handles, for the few that programs use once more after their object is gone.
+struct Recent {
+    handles: Box<[AtomicU64]>,
+    next: AtomicUsize,
+}
+
+impl Recent {
+    fn new() -> Self {
+        Self {
+            handles: (0..REMEMBERED).map(|_| AtomicU64::new(0)).collect(),
+            next: AtomicUsize::new(0),
+        }
+    }
+
+    fn add(&self, handle: Handle) {
+        let place = self.next.fetch_add(1, Ordering::Relaxed) % REMEMBERED;
+        if let Some(slot) = self.handles.get(place) {
+            slot.store(handle, Ordering::Relaxed);
+        }
+    }
+
+    fn has(&self, handle: Handle) -> bool {
+        self.handles
+            .iter()
+            .any(|slot| slot.load(Ordering::Relaxed) == handle)
+    }
+}
+
 /// Objects of one kind.
 pub(crate) struct Objects<T> {
     slab: Slab<Arc<T>, Sizes>,
     kind: Kind,
+    destroyed: Option<Recent>,
 }
 
 impl<T> Objects<T> {
@@ -61,6 +94,24 @@ impl<T> Objects<T> {
         Self {
             slab: Slab::new_with_config(),
             kind,
+            destroyed: None,
+        }
+    }
+
+    /// Of a kind whose handles, used after their object was destroyed, answer `CUDA_ERROR_CONTEXT_IS_DESTROYED`: the real driver
+    /// finds an object there that names no context any more. One that was destroyed long ago is an invalid handle again.
+    pub(crate) fn remembering(kind: Kind) -> Self {
+        Self {
+            destroyed: Some(Recent::new()),
+            ..Self::new(kind)
+        }
+    }
+
+    #[cold]
+    fn missing(&self, handle: Handle) -> Code {
+        match &self.destroyed {
+            Some(destroyed) if destroyed.has(handle) => Code::CONTEXT_IS_DESTROYED,
+            _ => Code::INVALID_HANDLE,
         }
     }
 
@@ -88,7 +139,7 @@ impl<T> Objects<T> {
     /// Looks at an object without counting a reference.
     pub(crate) fn with<R>(&self, handle: Handle, look: impl FnOnce(&Arc<T>) -> R) -> Answer<R> {
         let key = self.key(handle).ok_or(Code::INVALID_HANDLE)?;
-        let entry = self.slab.get(key).ok_or(Code::INVALID_HANDLE)?;
+        let entry = self.slab.get(key).ok_or_else(|| self.missing(handle))?;
         Ok(look(&entry))
     }
 
@@ -96,11 +147,13 @@ impl<T> Objects<T> {
     pub(crate) fn remove(&self, handle: Handle) -> Answer<Arc<T>> {
         let object = self.get(handle)?;
         let key = self.key(handle).ok_or(Code::INVALID_HANDLE)?;
-        if self.slab.remove(key) {
-            Ok(object)
-        } else {
-            Err(Code::INVALID_HANDLE)
+        if !self.slab.remove(key) {
+            return Err(self.missing(handle));
         }
+        if let Some(destroyed) = &self.destroyed {
+            destroyed.add(handle);
+        }
+        Ok(object)
     }
 }
 
@@ -138,6 +191,24 @@ mod tests {
         assert_eq!(streams.remove(handle), Err(Code::INVALID_HANDLE));
         let again = streams.insert(|given| Ok(u32::from(given == handle))).unwrap();
         assert_eq!(*again, 0, "a slot that is used again has another handle");
+        let remembering: Objects<u32> = Objects::remembering(Kind::Stream);
+        let mut given = Vec::new();
+        for _ in 0..=REMEMBERED {
+            let made = remembering.insert(|handle| {
+                given.push(handle);
+                Ok(1)
+            });
+            assert!(made.is_ok());
+        }
+        for &handle in &given {
+            assert!(remembering.remove(handle).is_ok());
+        }
+        assert_eq!(remembering.get(given[0]), Err(Code::INVALID_HANDLE), "forgotten");
+        assert_eq!(
+            remembering.get(given[REMEMBERED]),
+            Err(Code::CONTEXT_IS_DESTROYED)
+        );
+        assert_eq!(remembering.get(4), Err(Code::INVALID_HANDLE));
         for wild in [0, 1, 2, 4, 0xdead_beef, u64::MAX, i64::MAX as u64] {
             assert_eq!(streams.get(wild), Err(Code::INVALID_HANDLE));
         }

@@ -41,6 +41,8 @@ use tessera_guest::{ConnectError, Session};
 use tessera_wire::VgpuInfo;
 
 static READY: AtomicBool = AtomicBool::new(false);
+/// `cuInit` was called, whatever came of it.
+static ASKED: AtomicBool = AtomicBool::new(false);
 /// The worker was found gone; nothing of this process works any more.
 static LOST: AtomicBool = AtomicBool::new(false);
 static DRIVER: OnceLock<Driver> = OnceLock::new();
@@ -96,7 +98,7 @@ impl Driver {
             session,
             attributes,
             contexts: Objects::new(Kind::Context),
-            streams: Objects::new(Kind::Stream),
+            streams: Objects::remembering(Kind::Stream),
             events: Objects::new(Kind::Event),
             modules: Objects::new(Kind::Module),
             functions: Objects::new(Kind::Function),
@@ -160,6 +162,11 @@ pub(crate) fn ready() -> bool {
     READY.load(Ordering::Acquire)
 }
 
+/// Whether `cuInit` was called, with or without a device.
+pub(crate) fn asked() -> bool {
+    ASKED.load(Ordering::Relaxed)
+}
+
 /// The driver, once it is initialised.
 #[inline]
 pub(crate) fn driver() -> Answer<&'static Driver> {
@@ -172,6 +179,7 @@ pub(crate) fn driver() -> Answer<&'static Driver> {
 /// Connects to the worker, once.
 pub(crate) fn initialise() -> Answer {
     static GATE: Mutex<()> = Mutex::new(());
+    ASKED.store(true, Ordering::Relaxed);
     if ready() {
         return Ok(());
     }

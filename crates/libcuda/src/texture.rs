@@ -6,6 +6,7 @@ use crate::array;
 use crate::code::{Answer, Code};
 use crate::context::Core;
 use crate::current;
+use crate::device::attribute;
 use crate::state::{self, Driver};
 use crate::types::{CUDA_RESOURCE_DESC, CUDA_RESOURCE_VIEW_DESC, CUDA_TEXTURE_DESC, Caller, Handle};
 use std::collections::HashMap;
@@ -115,6 +116,31 @@ pub(crate) fn describe(
     Ok(image)
 }
 
+/// Memory of a texture object, a line or a plane (a reference gives its offset back instead): aligned, of texels that there are, not
+/// more of them than the device can index.
+fn check_memory(driver: &Driver, resource: &CUDA_RESOURCE_DESC) -> Answer {
+    let channel = array::channel_bytes(resource.format)?;
+    if !matches!(resource.channels, 1 | 2 | 4) || resource.pointer == 0 {
+        return Err(Code::INVALID_VALUE);
+    }
+    let limit = |number: i32| driver.limit(number).max(1) as usize;
+    let texel = channel * resource.channels as usize;
+    let fits = if resource.kind == resource::LINEAR {
+        resource.width / texel <= limit(LINEAR_WIDTH)
+    } else {
+        (1..=limit(PLANE_WIDTH)).contains(&resource.width)
+            && (1..=limit(PLANE_HEIGHT)).contains(&resource.height)
+            && (resource.width * texel..=limit(PLANE_PITCH)).contains(&resource.pitch)
+            && resource.pitch.is_multiple_of(limit(PITCH_ALIGNMENT))
+    };
+    let align = limit(attribute::TEXTURE_ALIGNMENT) as u64;
+    if fits && resource.pointer.is_multiple_of(align) {
+        Ok(())
+    } else {
+        Err(Code::INVALID_VALUE)
+    }
+}
+
 fn sample(image: &mut ImageCreate, texture: &CUDA_TEXTURE_DESC, format: u32) -> Answer {
     if texture.flags & !flag::KNOWN != 0 || texture.filter > 1 || texture.level_filter > 1 {
         return Err(Code::INVALID_VALUE);
@@ -149,6 +175,9 @@ fn create(out: Caller<u64>, resource: &CUDA_RESOURCE_DESC, texture: Option<CUDA_
     out.required()?;
     let driver = state::driver()?;
     let context = current::current()?;
+    if matches!(resource.kind, resource::LINEAR | resource::PITCH2D) && texture.is_some() {
+        check_memory(driver, resource)?;
+    }
     let message = ImageCreate {
         context: context.handle(),
         ..describe(driver, resource, texture.as_ref())?
@@ -276,3 +305,9 @@ pub(crate) fn device_get_texture_1d_linear_max_width(
 
 /// `CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE1D_LINEAR_WIDTH`
 const LINEAR_WIDTH: i32 = 69;
+/// `CU_DEVICE_ATTRIBUTE_TEXTURE_PITCH_ALIGNMENT`
+const PITCH_ALIGNMENT: i32 = 51;
+/// `CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE2D_LINEAR_WIDTH`, `_HEIGHT`, `_PITCH`
+const PLANE_WIDTH: i32 = 70;
+const PLANE_HEIGHT: i32 = 71;
+const PLANE_PITCH: i32 = 72;

@@ -659,6 +659,10 @@ pub(crate) fn stream_update_capture_dependencies(
 
 /// `cuThreadExchangeStreamCaptureMode`: swaps the thread's mode; needs no initialised driver.
 pub(crate) fn thread_exchange_stream_capture_mode(mode: Caller<i32>) -> Answer {
+    // A cuInit that found no device will do.
+    if !state::asked() {
+        return Err(Code::NOT_INITIALIZED);
+    }
     let wanted = mode.get()?;
     if !(mode::GLOBAL..=mode::RELAXED).contains(&wanted) {
         return Err(Code::INVALID_VALUE);

@@ -157,8 +157,8 @@ static void streams(void) {
     OK(cuEventDestroy_v2(plain));
     OK(cuStreamDestroy_v2(s));
     OK(cuStreamDestroy_v2(urgent));
-    WANT(cuStreamDestroy_v2(s), 400);
-    WANT(cuStreamQuery(s), 400);
+    WANT(cuStreamDestroy_v2(s), 709);
+    WANT(cuStreamQuery(s), 709);
     WANT(cuEventRecord(start, 0), 400);
     WANT(cuStreamDestroy_v2(NULL), 400);
 }

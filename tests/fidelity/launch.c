@@ -1,0 +1,218 @@
+/* Launches, and what a fault leaves behind. */
+#include "fidelity.h"
+
+#define GRID(x, y, z) cuLaunchKernel(nothing, x, y, z, 1, 1, 1, 0, NULL, NULL, NULL)
+#define BLOCK(x, y, z) cuLaunchKernel(nothing, 1, 1, 1, x, y, z, 0, NULL, NULL, NULL)
+#define LAUNCH HIP(hip_module_launch_kernel_common)
+
+STATE(launches) {
+    CUfunction nothing, store;
+    CUdeviceptr p;
+    unsigned value = 1;
+    with_context();
+    nothing = kernel_of("nothing"), store = kernel_of("store");
+    SET(cuMemAlloc(&p, 64));
+    void *parameters[] = {&p, &value};
+    size_t bytes = 12;
+    struct {
+        CUdeviceptr p;
+        unsigned value;
+    } block = {p, 1};
+    void *extra[] = {CU_LAUNCH_PARAM_BUFFER_POINTER, &block, CU_LAUNCH_PARAM_BUFFER_SIZE, &bytes, CU_LAUNCH_PARAM_END};
+    void *unknown[] = {(void *)77, &block, CU_LAUNCH_PARAM_END};
+    FAILS(INVALID_HANDLE, LAUNCH, cuLaunchKernel(NULL, 1, 1, 1, 1, 1, 1, 0, NULL, NULL, NULL));
+    FAILS(INVALID_VALUE, LAUNCH, GRID(0, 1, 1));
+    FAILS(INVALID_VALUE, LAUNCH, GRID(1, 0, 1));
+    FAILS(INVALID_VALUE, LAUNCH, GRID(1, 1, 0));
+    FAILS(INVALID_VALUE, LAUNCH, GRID(0x80000000u, 1, 1));
+    FAILS(INVALID_VALUE, LAUNCH, GRID(1, 65536, 1));
+    FAILS(INVALID_VALUE, LAUNCH, GRID(1, 1, 65536));
+    FAILS(INVALID_VALUE, LAUNCH, BLOCK(0, 1, 1));
+    FAILS(INVALID_VALUE, LAUNCH, BLOCK(1, 0, 1));
+    FAILS(INVALID_VALUE, LAUNCH, BLOCK(1, 1, 0));
+    FAILS(INVALID_VALUE, LAUNCH, BLOCK(1025, 1, 1));
+    FAILS(INVALID_VALUE, LAUNCH, BLOCK(1, 1025, 1));
+    FAILS(INVALID_VALUE, LAUNCH, BLOCK(1, 1, 65));
+    FAILS(INVALID_VALUE, LAUNCH, BLOCK(32, 33, 1));
+    WORKS(LAUNCH, BLOCK(1024, 1, 1));
+    WORKS(LAUNCH, BLOCK(1, 1024, 1));
+    WORKS(LAUNCH, BLOCK(1, 1, 64));
+    WORKS(LAUNCH, GRID(1, 65535, 1));
+    FAILS(INVALID_VALUE, LAUNCH, cuLaunchKernel(nothing, 1, 1, 1, 1, 1, 1, (48 << 10) + 1, NULL, NULL, NULL));
+    WORKS(DOC, cuLaunchKernel(nothing, 1, 1, 1, 1, 1, 1, 48 << 10, NULL, NULL, NULL));
+    FAILS(INVALID_VALUE, LAUNCH, cuLaunchKernel(store, 1, 1, 1, 1, 1, 1, 0, NULL, parameters, extra));
+    FAILS(INVALID_VALUE, DOC, cuLaunchKernel(store, 1, 1, 1, 1, 1, 1, 0, NULL, NULL, NULL));
+    FAILS(INVALID_VALUE, LAUNCH, cuLaunchKernel(store, 1, 1, 1, 1, 1, 1, 0, NULL, NULL, unknown));
+    WORKS(LAUNCH, cuLaunchKernel(store, 1, 1, 1, 1, 1, 1, 0, NULL, parameters, NULL));
+    WORKS(LAUNCH, cuLaunchKernel(store, 1, 1, 1, 1, 1, 1, 0, NULL, NULL, extra));
+    FAILS(INVALID_HANDLE, DOC, cuLaunchKernel(nothing, 1, 1, 1, 1, 1, 1, 0, (CUstream)-1, NULL, NULL));
+    /* More threads than the kernel was compiled for. */
+    FAILS(INVALID_VALUE, NUMBA(test_launch_bounds_scalar), cuLaunchKernel(kernel_of("narrow"), 1, 1, 1, 65, 1, 1, 0, NULL, NULL, NULL));
+    WORKS(NUMBA(test_launch_bounds_scalar), cuLaunchKernel(kernel_of("narrow"), 1, 1, 1, 64, 1, 1, 0, NULL, NULL, NULL));
+    WORKS(DOC, cuLaunchKernel(kernel_of("fixed_shape"), 1, 1, 1, 32, 1, 1, 0, NULL, NULL, NULL));
+    WORKS(DOC, cuCtxSynchronize());
+}
+
+STATE(launches_ex) {
+    CUfunction nothing;
+    with_context();
+    nothing = kernel_of("nothing");
+    CUlaunchAttribute attribute = {0};
+    CUlaunchConfig good = {.gridDimX = 1, .gridDimY = 1, .gridDimZ = 1, .blockDimX = 1, .blockDimY = 1, .blockDimZ = 1}, c;
+    WORKS(DOC, cuLaunchKernelEx(&good, nothing, NULL, NULL));
+    FAILS(INVALID_VALUE, DOC, cuLaunchKernelEx(NULL, nothing, NULL, NULL));
+    FAILS(INVALID_HANDLE, DOC, cuLaunchKernelEx(&good, NULL, NULL, NULL));
+    c = good, c.gridDimY = 0;
+    FAILS(INVALID_VALUE, DOC, cuLaunchKernelEx(&c, nothing, NULL, NULL));
+    c = good, c.numAttrs = 1;
+    FAILS(INVALID_VALUE, DOC, cuLaunchKernelEx(&c, nothing, NULL, NULL));
+    /* "CU_LAUNCH_ATTRIBUTE_IGNORE: Ignored entry, for convenient composition" */
+    c.attrs = &attribute, attribute.id = CU_LAUNCH_ATTRIBUTE_IGNORE;
+    WORKS(DOC, cuLaunchKernelEx(&c, nothing, NULL, NULL));
+    attribute.id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
+    attribute.value.clusterDim.x = 2, attribute.value.clusterDim.y = attribute.value.clusterDim.z = 1;
+    /* "a kernel launch error due to cluster misconfiguration": the grid is not a multiple of the cluster. */
+    c.gridDimX = 3;
+    FAILS(INVALID_CLUSTER_SIZE, DOC, cuLaunchKernelEx(&c, nothing, NULL, NULL));
+    FAILS(INVALID_HANDLE, HIP(hipModuleLaunchCooperativeKernel), cuLaunchCooperativeKernel(NULL, 1, 1, 1, 1, 1, 1, 0, NULL, NULL));
+    FAILS(INVALID_VALUE, HIP(hipModuleLaunchCooperativeKernel), cuLaunchCooperativeKernel(nothing, 0, 1, 1, 1, 1, 1, 0, NULL, NULL));
+    FAILS(INVALID_VALUE, HIP(hipModuleLaunchCooperativeKernel), cuLaunchCooperativeKernel(nothing, 1, 1, 0, 1, 1, 1, 0, NULL, NULL));
+    FAILS(INVALID_VALUE, HIP(hipModuleLaunchCooperativeKernel), cuLaunchCooperativeKernel(nothing, 1, 1, 1, 1, 0, 1, 0, NULL, NULL));
+    FAILS(INVALID_VALUE, HIP(hipModuleLaunchCooperativeKernel), cuLaunchCooperativeKernel(nothing, 1, 1, 1, 1025, 1, 1, 0, NULL, NULL));
+    FAILS(INVALID_VALUE, HIP(hipModuleLaunchCooperativeKernel), cuLaunchCooperativeKernel(nothing, 1, 1, 1, 1, 1, 65, 0, NULL, NULL));
+    FAILS(INVALID_VALUE, HIP(hipModuleLaunchCooperativeKernel), cuLaunchCooperativeKernel(nothing, 1, 1, 1, 32, 33, 1, 0, NULL, NULL));
+    /* "The total number of blocks launched cannot exceed the maximum number of blocks per multiprocessor ... times the number of
+     * multiprocessors" */
+    FAILS(COOPERATIVE_LAUNCH_TOO_LARGE, DOC, cuLaunchCooperativeKernel(nothing, 1 << 20, 1, 1, 1024, 1, 1, 0, NULL, NULL));
+    WORKS(DOC, cuCtxSynchronize());
+}
+
+/* "The context cannot be used, so it must be destroyed (and a new one should be created). All existing device memory allocations from this
+ * context are invalid and must be reconstructed": what needs the context answers the error, what does not goes on. */
+STATE(after_an_illegal_address) {
+    CUcontext context, current, fresh;
+    CUdeviceptr p, q;
+    CUstream stream, other;
+    CUevent event, second;
+    CUmodule module;
+    CUdevice device;
+    char host[16];
+    int number;
+    size_t bytes, total;
+    void *pinned;
+    context = with_context();
+    SET(cuMemAlloc(&p, 64));
+    SET(cuStreamCreate(&stream, 0));
+    SET(cuEventCreate(&event, 0));
+    CUfunction nothing = kernel_of("nothing");
+    FAILS(ILLEGAL_ADDRESS, DOC, make_sticky());
+    FAILS(ILLEGAL_ADDRESS, DOC, cuCtxSynchronize());
+    FAILS(ILLEGAL_ADDRESS, DOC, cuStreamSynchronize(NULL));
+    FAILS(ILLEGAL_ADDRESS, DOC, cuStreamSynchronize(stream));
+    FAILS(ILLEGAL_ADDRESS, DOC, cuStreamQuery(NULL));
+    FAILS(ILLEGAL_ADDRESS, DOC, cuStreamQuery(stream));
+    FAILS(ILLEGAL_ADDRESS, DOC, cuMemAlloc(&q, 64));
+    FAILS(ILLEGAL_ADDRESS, DOC, cuMemHostAlloc(&pinned, 64, 0));
+    FAILS(ILLEGAL_ADDRESS, DOC, cuMemAllocAsync(&q, 64, NULL));
+    FAILS(ILLEGAL_ADDRESS, DOC, cuMemFree(p));
+    FAILS(ILLEGAL_ADDRESS, DOC, cuMemGetInfo(&bytes, &total));
+    FAILS(ILLEGAL_ADDRESS, DOC, cuMemcpyDtoH(host, p, 16));
+    FAILS(ILLEGAL_ADDRESS, DOC, cuMemcpyHtoD(p, host, 16));
+    FAILS(ILLEGAL_ADDRESS, DOC, cuMemcpyDtoD(p, p, 16));
+    FAILS(ILLEGAL_ADDRESS, DOC, cuMemcpyDtoHAsync(host, p, 16, stream));
+    FAILS(ILLEGAL_ADDRESS, DOC, cuMemsetD8(p, 0, 16));
+    FAILS(ILLEGAL_ADDRESS, DOC, cuLaunchKernel(nothing, 1, 1, 1, 1, 1, 1, 0, NULL, NULL, NULL));
+    FAILS(ILLEGAL_ADDRESS, DOC, cuStreamCreate(&other, 0));
+    FAILS(ILLEGAL_ADDRESS, DOC, cuEventCreate(&second, 0));
+    FAILS(ILLEGAL_ADDRESS, DOC, cuEventRecord(event, NULL));
+    FAILS(ILLEGAL_ADDRESS, DOC, cuModuleLoadData(&module, PTX));
+    WORKS(DOC, cuCtxGetCurrent(&current));
+    HOLDS(DOC, current == context);
+    WORKS(DOC, cuCtxGetDevice(&device));
+    WORKS(DOC, cuDeviceGetCount(&number));
+    WORKS(DOC, cuDeviceGetAttribute(&number, CU_DEVICE_ATTRIBUTE_WARP_SIZE, 0));
+    WORKS(DOC, cuDeviceTotalMem(&bytes, 0));
+    WORKS(DOC, cuDriverGetVersion(&number));
+    WORKS(DOC, cuCtxPopCurrent(&current));
+    WORKS(DOC, cuCtxPushCurrent(current));
+    WORKS(DOC, cuCtxSetCurrent(NULL));
+    WORKS(DOC, cuDevicePrimaryCtxReset(0));
+    WORKS(DOC, cuDevicePrimaryCtxRetain(&fresh, 0));
+    WORKS(DOC, cuCtxSetCurrent(fresh));
+    WORKS(DOC, cuCtxSynchronize());
+    WORKS(DOC, cuMemAlloc(&p, 64));
+    WORKS(DOC, cuMemcpyDtoH(host, p, 16));
+}
+
+STATE(after_a_trap) {
+    CUdeviceptr p;
+    with_context();
+    WORKS(DOC, cuLaunchKernel(kernel_of("stop"), 1, 1, 1, 1, 1, 1, 0, NULL, NULL, NULL));
+    CUresult first = cuCtxSynchronize();
+    /* A trap is "an exception occurred on the device while executing a kernel" or a breakpoint without a debugger; it stays. */
+    HOLDS(DOC, first == CUDA_ERROR_LAUNCH_FAILED || first == CUDA_ERROR_ILLEGAL_INSTRUCTION);
+    HOLDS(DOC, cuCtxSynchronize() == first);
+    HOLDS(DOC, cuMemAlloc(&p, 64) == first);
+}
+
+/* The kernels of the states below. */
+static const char CALLS[] =
+    ".version 7.0\n.target sm_50\n.address_size 64\n"
+    ".extern .func __assertfail (.param .b64 a, .param .b64 b, .param .b32 c, .param .b64 d, .param .b64 e);\n"
+    ".extern .func (.param .b32 r) vprintf (.param .b64 f, .param .b64 a);\n"
+    ".global .align 1 .b8 empty[1] = {0};\n"
+    ".visible .entry claims()\n"
+    "{\n"
+    "  .reg .b64 %d<3>;\n  .reg .b32 %r<2>;\n"
+    "  mov.u64 %d1, empty;\n  cvta.global.u64 %d2, %d1;\n  mov.u32 %r1, 1;\n"
+    "  {\n  .param .b64 a;\n  .param .b64 b;\n  .param .b32 c;\n  .param .b64 d;\n  .param .b64 e;\n"
+    "  st.param.b64 [a], %d2;\n  st.param.b64 [b], %d2;\n  st.param.b32 [c], %r1;\n  st.param.b64 [d], %d2;\n  st.param.b64 [e], 1;\n"
+    "  call.uni __assertfail, (a, b, c, d, e);\n  }\n"
+    "  ret;\n}\n"
+    ".visible .entry prints()\n"
+    "{\n"
+    "  .reg .b64 %d<4>;\n  .reg .b32 %r<2>;\n"
+    "  mov.u64 %d1, empty;\n  cvta.global.u64 %d2, %d1;\n  mov.u64 %d3, 0;\n"
+    "  {\n  .param .b64 f;\n  .param .b64 a;\n  .param .b32 r;\n"
+    "  st.param.b64 [f], %d2;\n  st.param.b64 [a], %d3;\n"
+    "  call.uni (r), vprintf, (f, a);\n  ld.param.b32 %r1, [r];\n  }\n"
+    "  ret;\n}\n";
+
+static CUresult run(const char *name) {
+    CUmodule module;
+    CUfunction function;
+    SET(cuModuleLoadData(&module, CALLS));
+    SET(cuModuleGetFunction(&function, module, name));
+    SET(cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, NULL, NULL, NULL));
+    return cuCtxSynchronize();
+}
+
+STATE(after_an_assertion) {
+    CUdeviceptr p;
+    with_context();
+    FAILS(ASSERT, DOC, run("claims"));
+    FAILS(ASSERT, DOC, cuCtxSynchronize());
+    FAILS(ASSERT, DOC, cuMemAlloc(&p, 64));
+    FAILS(ASSERT, DOC, cuStreamQuery(NULL));
+}
+
+STATE(after_a_misaligned_address) {
+    CUdeviceptr p, odd;
+    unsigned value = 1;
+    with_context();
+    SET(cuMemAlloc(&p, 64));
+    odd = p + 1;
+    void *parameters[] = {&odd, &value};
+    WORKS(DOC, cuLaunchKernel(kernel_of("store"), 1, 1, 1, 1, 1, 1, 0, NULL, parameters, NULL));
+    FAILS(MISALIGNED_ADDRESS, DOC, cuCtxSynchronize());
+    FAILS(MISALIGNED_ADDRESS, DOC, cuStreamQuery(NULL));
+    FAILS(MISALIGNED_ADDRESS, DOC, cuMemFree(p));
+}
+
+/* "Setting CU_LIMIT_PRINTF_FIFO_SIZE must be performed before launching any kernel that uses the printf() device system call" */
+STATE(limit_of_printf_in_use) {
+    with_context();
+    WORKS(DOC, cuCtxSetLimit(CU_LIMIT_PRINTF_FIFO_SIZE, MIB));
+    SET(run("prints"));
+    DIFFERS(INVALID_VALUE, SUCCESS, HIP(hipDeviceSetGetLimit), cuCtxSetLimit(CU_LIMIT_PRINTF_FIFO_SIZE, 1024));
+}
