@@ -16,9 +16,13 @@ use crate::stream::{StreamCore, body};
 use crate::task::Task;
 use crate::values::Cell;
 use std::any::Any;
+use std::ops::Range;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use tessera_device::{ConditionKind, Conditional, DeviceError, Graph, GraphNode, Operation};
+
+/// Nodes that are made at a time.
+const PIECE: usize = 32;
 
 /// A graph of the software GPU.
 pub(crate) struct SoftGraph {
@@ -135,8 +139,22 @@ impl SoftGraph {
         &self.ends
     }
 
-    /// The tasks of one launch.
-    pub(crate) fn parts(&self, stream: &Arc<StreamCore>, seq: u64) -> Result<Vec<Part>, DeviceError> {
+    /// The nodes, a few at a time: as many as a launch makes before it lets executors have them.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let nodes = self.operations.len();
+        (0..nodes)
+            .step_by(PIECE)
+            .map(move |start| start..(start + PIECE).min(nodes))
+    }
+
+    /// Tasks of one launch.
+    pub(crate) fn parts(
+        &self,
+        stream: &Arc<StreamCore>,
+        seq: u64,
+        nodes: Range<usize>,
+    ) -> Result<Vec<Part>, DeviceError> {
+        let first = nodes.start;
         let part = |(index, operation): (usize, &Operation)| {
             let operation = match operation {
                 Operation::RecordEvent { event, .. } => Operation::RecordEvent {
@@ -145,11 +163,12 @@ impl SoftGraph {
                 },
                 other => other.clone(),
             };
-            let (body, wait) = body(&stream.context, operation).map_err(|error| refused(index, error))?;
+            let (body, wait) =
+                body(&stream.context, operation).map_err(|error| refused(first + index, error))?;
             let task = Arc::new(Task::part(Arc::clone(stream), seq, body));
             Ok(Part { task, wait })
         };
-        self.operations.iter().enumerate().map(part).collect()
+        self.operations[nodes].iter().enumerate().map(part).collect()
     }
 }
 

@@ -174,27 +174,31 @@ impl State {
         self.nodes.nodes[index as usize].waits == 0
     }
 
-    /// Takes in the parts of a graph, those without an edge after the node `begin`; keys of the parts that nobody waits for.
-    fn order_parts(&mut self, parts: &[Part], begin: Key, graph: &SoftGraph) -> Vec<Key> {
-        let mut keys = Vec::with_capacity(parts.len());
-        for (part, after) in parts.iter().zip(graph.edges()) {
-            let (index, key) = self.nodes.insert(Arc::clone(&part.task));
-            part.task.order.key.store(key, Ordering::Relaxed);
-            if after.is_empty() {
-                self.nodes.wait_for(index, begin);
-            }
-            for &before in after {
-                self.nodes.wait_for(index, keys[before as usize]);
-            }
-            if let Some(event) = &part.wait {
-                self.nodes.wait_for(index, event.newest.load(Ordering::Relaxed));
-            }
-            if let Body::Record { event, .. } = &part.task.body {
-                event.newest.store(key, Ordering::Relaxed);
-            }
-            keys.push(key);
+    /// Takes in one more part of a graph, after the node `begin` where it has no edge; `keys` has the parts before it. Gives the part back
+    /// where it waits for nothing.
+    fn order_part(
+        &mut self,
+        part: &Part,
+        after: &[u32],
+        begin: Key,
+        keys: &mut Vec<Key>,
+    ) -> Option<Arc<Task>> {
+        let (index, key) = self.nodes.insert(Arc::clone(&part.task));
+        part.task.order.key.store(key, Ordering::Relaxed);
+        if after.is_empty() {
+            self.nodes.wait_for(index, begin);
         }
-        graph.ends().iter().map(|&end| keys[end as usize]).collect()
+        for &before in after {
+            self.nodes.wait_for(index, keys[before as usize]);
+        }
+        if let Some(event) = &part.wait {
+            self.nodes.wait_for(index, event.newest.load(Ordering::Relaxed));
+        }
+        if let Body::Record { event, .. } = &part.task.body {
+            event.newest.store(key, Ordering::Relaxed);
+        }
+        keys.push(key);
+        (self.nodes.nodes[index as usize].waits == 0).then(|| Arc::clone(&part.task))
     }
 
     /// Makes the node `key` wait for others.
@@ -204,6 +208,23 @@ impl State {
                 self.nodes.wait_for(index, other);
             }
         }
+    }
+
+    /// The node `key` waits until [`State::let_go`].
+    fn hold(&mut self, key: Key) {
+        if let Some(index) = self.nodes.find(key) {
+            self.nodes.nodes[index as usize].waits += 1;
+        }
+    }
+
+    /// Takes [`State::hold`] back; whether the node waits for nothing now.
+    fn let_go(&mut self, key: Key) -> bool {
+        let Some(index) = self.nodes.find(key) else {
+            return false;
+        };
+        let node = &mut self.nodes.nodes[index as usize];
+        node.waits -= 1;
+        node.waits == 0
     }
 
     fn push(&mut self, task: Arc<Task>) {
@@ -298,33 +319,98 @@ impl Scheduler {
         }
     }
 
-    /// Takes the launch of a graph in: `begin` in its stream's order, the parts after it, `end` after them.
-    pub(crate) fn submit_graph(
-        &self,
-        shared: &Shared,
-        graph: &SoftGraph,
-        begin: Arc<Task>,
-        parts: &[Part],
-        end: &Arc<Task>,
-    ) {
-        let mut state = self.state();
-        state.order(&begin, None);
-        let key = begin.order.key.load(Ordering::Relaxed);
-        let Some(index) = state.nodes.find(key) else {
-            return;
+    /// Takes the launch of a graph in: `begin` and `end` in their stream's order, the parts between them. Parts are made and taken in a few
+    /// at a time, so that the first run while the last are made; `end` is held until all are there.
+    pub(crate) fn submit_graph(&self, shared: &Shared, graph: &SoftGraph, begin: Arc<Task>, end: &Arc<Task>) {
+        let (first, last) = {
+            let mut state = self.state();
+            state.order(&begin, None);
+            let first = begin.order.key.load(Ordering::Relaxed);
+            let before = graph.tail.load(Ordering::Relaxed);
+            state.wait_for_all(first, &[before]);
+            state.order(end, None);
+            let last = end.order.key.load(Ordering::Relaxed);
+            state.hold(last);
+            graph.tail.store(last, Ordering::Relaxed);
+            (first, last)
         };
-        state.nodes.wait_for(index, graph.tail.load(Ordering::Relaxed));
-        let ends = state.order_parts(parts, key, graph);
-        state.order(end, None);
-        let last = end.order.key.load(Ordering::Relaxed);
+        self.finish_if_free(shared, &begin, first);
+        let keys = self.take_in(shared, graph, &begin, first);
+        let mut state = self.state();
+        let ends = graph
+            .ends()
+            .iter()
+            .filter_map(|&end| keys.get(end as usize).copied());
+        let ends = ends.collect::<Vec<_>>();
         state.wait_for_all(last, &ends);
-        graph.tail.store(last, Ordering::Relaxed);
-        if state.nodes.nodes[index as usize].waits > 0 {
-            return;
-        }
+        let free = state.let_go(last);
         drop(state);
+        if free {
+            self.finish_here(shared, Arc::clone(end));
+        }
+    }
+
+    /// Concludes the begin of a graph, the node `key`, where it waits for nothing.
+    fn finish_if_free(&self, shared: &Shared, begin: &Arc<Task>, key: Key) {
+        let free = {
+            let state = self.state();
+            let index = state.nodes.find(key);
+            index.is_some_and(|index| state.nodes.nodes[index as usize].waits == 0)
+        };
+        if free {
+            self.finish_here(shared, Arc::clone(begin));
+        }
+    }
+
+    /// Makes the parts of a launch and takes them in after the node `begin`; their keys. Where one cannot be made the context is poisoned.
+    fn take_in(&self, shared: &Shared, graph: &SoftGraph, of: &Task, begin: Key) -> Vec<Key> {
+        let mut keys = Vec::with_capacity(graph.edges().len());
+        let mut ready = Vec::new();
+        for range in graph.pieces() {
+            let parts = match graph.parts(&of.stream, of.seq, range.clone()) {
+                Ok(parts) => parts,
+                Err(error) => {
+                    of.context().poison(Fault {
+                        kind: FaultKind::LaunchFailed,
+                        place: "launch of a graph".to_owned(),
+                        detail: error.to_string(),
+                    });
+                    break;
+                }
+            };
+            let mut state = self.state();
+            for (part, after) in parts.iter().zip(&graph.edges()[range]) {
+                ready.extend(state.order_part(part, after, begin, &mut keys));
+            }
+            let instant = ready
+                .extract_if(.., |task| task.is_instant(false))
+                .collect::<Vec<_>>();
+            for task in ready.drain(..) {
+                state.push(task);
+            }
+            self.announce(state);
+            for task in instant {
+                self.finish_here(shared, task);
+            }
+        }
+        keys
+    }
+
+    /// A conditional node whose body is over already: it is decided again, or over.
+    fn take_up(&self, mut state: MutexGuard<'_, State>, task: &Arc<Task>) {
+        if task.is_instant(false) {
+            drop(state);
+            self.finish(Arc::clone(task), None, false);
+        } else {
+            state.push(Arc::clone(task));
+            self.announce(state);
+        }
+    }
+
+    /// Concludes a task on the submitting thread.
+    fn finish_here(&self, shared: &Shared, task: Arc<Task>) {
         let slot = shared.submitter.try_lock();
-        self.finish(begin, slot.is_ok().then_some(shared.submitter_slot()), false);
+        self.finish(task, slot.is_ok().then_some(shared.submitter_slot()), false);
     }
 
     /// Tells the guest of a host function that its stream has come to; whether there was one.
@@ -354,27 +440,28 @@ impl Scheduler {
         if context.is_dead() {
             return false;
         }
-        let parts = match graph.parts(&task.stream, task.seq) {
-            Ok(parts) => parts,
-            Err(error) => {
-                context.poison(Fault {
-                    kind: FaultKind::LaunchFailed,
-                    place: "body of a conditional node".to_owned(),
-                    detail: error.to_string(),
-                });
-                return false;
-            }
-        };
         let begin = Arc::new(Task::part(Arc::clone(&task.stream), task.seq, Body::Nothing));
         let mut state = self.state();
         let (_, key) = state.nodes.insert(Arc::clone(&begin));
         begin.order.key.store(key, Ordering::Relaxed);
-        let mut ends = state.order_parts(&parts, key, &graph);
-        ends.push(key);
         task.order.finished.store(false, Ordering::Relaxed);
-        state.wait_for_all(task.order.key.load(Ordering::Relaxed), &ends);
+        state.wait_for_all(task.order.key.load(Ordering::Relaxed), &[key]);
+        state.hold(task.order.key.load(Ordering::Relaxed));
         drop(state);
-        self.finish(begin, None, false);
+        let shared = Arc::clone(&context.shared);
+        self.finish(Arc::clone(&begin), None, false);
+        let keys = self.take_in(&shared, &graph, &begin, key);
+        let mut state = self.state();
+        let ends = graph
+            .ends()
+            .iter()
+            .filter_map(|&end| keys.get(end as usize).copied());
+        let ends = ends.collect::<Vec<_>>();
+        let own = task.order.key.load(Ordering::Relaxed);
+        state.wait_for_all(own, &ends);
+        if state.let_go(own) {
+            self.take_up(state, task);
+        }
         true
     }
 

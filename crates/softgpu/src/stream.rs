@@ -56,12 +56,11 @@ impl SoftStream {
 
     fn submit_graph(&self, seq: u64, graph: Arc<dyn Graph>) -> Result<(), DeviceError> {
         let graph = own_graph(graph, &self.core.context)?;
-        let parts = graph.parts(&self.core, seq)?;
         self.rise(seq)?;
         let begin = Arc::new(Task::part(Arc::clone(&self.core), seq, Body::Nothing));
         let end = Arc::new(Task::new(Arc::clone(&self.core), seq, Body::Nothing));
         let shared = &self.core.context.shared;
-        shared.scheduler.submit_graph(shared, &graph, begin, &parts, &end);
+        shared.scheduler.submit_graph(shared, &graph, begin, &end);
         Ok(())
     }
 }

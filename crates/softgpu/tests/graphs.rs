@@ -130,6 +130,39 @@ fn what_is_before_and_behind_a_graph_stays_there() {
 }
 
 #[test]
+fn long_graphs_run_while_they_are_made() {
+    let bench = Bench::new();
+    let less = launch(&bench.less, 1, 1, &[bench.cell + 4]);
+    // A chain that a node free of it waits for now and then.
+    let mut nodes: Vec<GraphNode> = Vec::new();
+    for index in 0..600u32 {
+        let side = index % 10 == 9;
+        let after = match index {
+            0 => Vec::new(),
+            _ if side => Vec::new(),
+            _ if index % 10 == 0 => vec![index - 1, index - 2],
+            _ => vec![index - 1],
+        };
+        nodes.push(GraphNode {
+            operation: if side { bench.step(0) } else { less.clone() },
+            after,
+        });
+    }
+    let graph = bench.context.create_graph(nodes).expect("graph");
+    for round in 1..=20 {
+        bench.set(1, 1000);
+        for _ in 0..round % 3 {
+            bench.run(&graph);
+        }
+        bench.stream.synchronize().expect("graphs");
+        assert_eq!(
+            read_words(&bench.context, bench.cell + 4, 1),
+            [1000u32.wrapping_sub(540 * (round % 3))]
+        );
+    }
+}
+
+#[test]
 fn a_graph_inside_a_graph_is_one_node_of_it() {
     let bench = Bench::new();
     let inner = bench.graph(&[(bench.step(2), &[]), (bench.step(3), &[0])]);
