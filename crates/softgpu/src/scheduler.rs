@@ -321,10 +321,16 @@ impl Scheduler {
 
     /// Takes the launch of a graph in: `begin` and `end` in their stream's order, the parts between them. Parts are made and taken in a few
     /// at a time, so that the first run while the last are made; `end` is held until all are there.
-    pub(crate) fn submit_graph(&self, shared: &Shared, graph: &SoftGraph, begin: Arc<Task>, end: &Arc<Task>) {
+    pub(crate) fn submit_graph(
+        &self,
+        shared: &Shared,
+        graph: &SoftGraph,
+        begin: &Arc<Task>,
+        end: &Arc<Task>,
+    ) {
         let (first, last) = {
             let mut state = self.state();
-            state.order(&begin, None);
+            state.order(begin, None);
             let first = begin.order.key.load(Ordering::Relaxed);
             let before = graph.tail.load(Ordering::Relaxed);
             state.wait_for_all(first, &[before]);
@@ -334,8 +340,8 @@ impl Scheduler {
             graph.tail.store(last, Ordering::Relaxed);
             (first, last)
         };
-        self.finish_if_free(shared, &begin, first);
-        let keys = self.take_in(shared, graph, &begin, first);
+        self.finish_if_free(shared, begin, first);
+        let keys = self.take_in(shared, graph, begin, first);
         let mut state = self.state();
         let ends = graph
             .ends()

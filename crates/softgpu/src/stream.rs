@@ -60,7 +60,7 @@ impl SoftStream {
         let begin = Arc::new(Task::part(Arc::clone(&self.core), seq, Body::Nothing));
         let end = Arc::new(Task::new(Arc::clone(&self.core), seq, Body::Nothing));
         let shared = &self.core.context.shared;
-        shared.scheduler.submit_graph(shared, &graph, begin, &end);
+        shared.scheduler.submit_graph(shared, &graph, &begin, &end);
         Ok(())
     }
 }
