@@ -15,7 +15,7 @@ use std::process::Command;
 const PATIENCE: &str = "240";
 
 /// Programs of `tests/programs` with faults on purpose.
-const FAULTY: &[&str] = &["report"];
+const FAULTY: &[&str] = &["memory", "report", "streams"];
 
 /// What programs are looked at for; memory that is not given back has a run of its own. Whether a program gives back what it frees as
 /// it ends is a race with its end.
