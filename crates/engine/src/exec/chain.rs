@@ -33,6 +33,14 @@ pub(crate) mod step {
     pub(crate) const fn simple(word: Word) -> u32 {
         word as u32
     }
+    pub(super) const ADD: u32 = simple(Word::Add);
+    pub(super) const SUB: u32 = simple(Word::Sub);
+    pub(super) const MUL: u32 = simple(Word::Mul);
+    pub(super) const AND: u32 = simple(Word::And);
+    pub(super) const OR: u32 = simple(Word::Or);
+    pub(super) const XOR: u32 = simple(Word::Xor);
+    pub(super) const SHL: u32 = simple(Word::Shl);
+    pub(super) const SHR: u32 = simple(Word::Shr);
     /// `x ^ (x >> k)`
     pub(crate) const XOR_SHR: u32 = 8;
     /// `x ^ (x << k)`
@@ -104,14 +112,14 @@ unsafe fn block<I: Isa, const N: usize>(cx: &Cx, op: *const Op, first: usize) {
         for _ in 0..(*op).g {
             let k = I::get(cx.source((*at).site, 0).0.cast());
             match (*at).e {
-                0 => each!(x => I::add(x, k)),
-                1 => each!(x => I::sub(x, k)),
-                2 => each!(x => I::mul(x, k)),
-                3 => each!(x => I::both(x, k)),
-                4 => each!(x => I::either(x, k)),
-                5 => each!(x => I::xor(x, k)),
-                6 => each!(x => I::shl(x, k)),
-                7 => each!(x => I::shr(x, k)),
+                step::ADD => each!(x => I::add(x, k)),
+                step::SUB => each!(x => I::sub(x, k)),
+                step::MUL => each!(x => I::mul(x, k)),
+                step::AND => each!(x => I::both(x, k)),
+                step::OR => each!(x => I::either(x, k)),
+                step::XOR => each!(x => I::xor(x, k)),
+                step::SHL => each!(x => I::shl(x, k)),
+                step::SHR => each!(x => I::shr(x, k)),
                 step::XOR_SHR => each!(x => I::xor(x, I::shr(x, k))),
                 step::XOR_SHL => each!(x => I::xor(x, I::shl(x, k))),
                 _ => each!(x => I::add(x, I::shl(x, k))),
