@@ -25,7 +25,10 @@ fn main() {
     let (first, count) = (argument("--seed", 1), argument("--count", 1000));
     println!("kernels of seeds {first} to {}", first + count - 1);
     for seed in first..first + count {
-        if let Err(what) = common::differ::check(seed) {
+        // A check that a kernel trips inside the engine names its seed too.
+        let checked = std::panic::catch_unwind(|| common::differ::check(seed))
+            .unwrap_or_else(|_| Err(format!("seed {seed}: panicked, see above")));
+        if let Err(what) = checked {
             println!("{what}");
             std::process::exit(1);
         }

@@ -260,3 +260,49 @@ fn blocks_that_follow_one_another_change_too() {
         "{native} ends in machine code, {change} changes"
     );
 }
+
+/// Warp 0 comes to the barrier in two pieces, at two instructions; warp 1 whole; warp 2 counts for a while first.
+const PIECES: &str =
+    "ld.param.u64 %rd1, [out]; mov.u32 %r1, %tid.x; shr.u32 %r2, %r1, 5; and.b32 %r3, %r1, 16;
+    mov.u32 %r5, 0; setp.eq.u32 %p1, %r2, 2; @!%p1 bra COME;
+L:  mad.lo.u32 %r6, %r6, 1664525, %r5; add.u32 %r5, %r5, 1; setp.lt.u32 %p2, %r5, 200; @%p2 bra L;
+COME: setp.eq.u32 %p1, %r2, 0; setp.ne.and.u32 %p2, %r3, 0, %p1; @%p2 bra OTHER;
+    bar.sync 0; bra ON;
+OTHER: bar.sync 0;
+ON: mul.wide.u32 %rd3, %r1, 4; add.s64 %rd4, %rd1, %rd3; st.global.u32 [%rd4], 1; ret;";
+
+#[test]
+fn a_barrier_goes_on_counting_pieces_of_a_warp_while_others_run() {
+    for tier in [Tier::Interpreter, Tier::Native] {
+        if tier == Tier::Native && !Level::Avx512.available() && !Level::Avx2.available() {
+            continue;
+        }
+        let mut device = Device::default();
+        let p = program(&mut device, &kernel(".param .u64 out", PIECES), "k");
+        let out = device.alloc(96 * 4);
+        let options = Options {
+            tier,
+            warps: 1,
+            ..Options::default()
+        };
+        let geometry = Geometry::new([1, 1, 1], [96, 1, 1]);
+        let launch = Launch::with_options(&p, geometry, &params(&[out]), options).unwrap();
+        assert_eq!(launch.tier(), tier);
+        let (mut pool, mut worker) = (Pool::new(), Worker::new());
+        let mut cta = Cta::new(&launch, [0; 3], &mut pool);
+        let (stop, hooks) = (AtomicBool::new(false), Hooks::default());
+        let env = Env {
+            memory: &device,
+            runtime: &hooks,
+            stop: &stop,
+            fuel: 1,
+            sm: 0,
+            sms: 1,
+            next: None,
+        };
+        // It is left after every turn, and all warps are looked at anew.
+        let ended = (0..10_000).any(|_| matches!(cta.run(&mut worker, &env), Exit::Done));
+        assert!(ended, "{tier:?}: the block does not come to an end");
+        assert!(device.contents().iter().flatten().any(|&byte| byte == 1));
+    }
+}

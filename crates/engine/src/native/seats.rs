@@ -157,6 +157,8 @@ impl Seats {
                     }
                     Role::Arrived(pc) => {
                         self.arrived |= 1 << i;
+                        // Of others, which have no seat, some lanes may have arrived: the barrier goes on counting those.
+                        state.barriers[place].arrived[group.first_warp as usize % BLOCK_WARPS] = 0;
                         (pc, group.live)
                     }
                 }
@@ -185,7 +187,7 @@ impl Seats {
                 seat.live = 0;
             }
         }
-        if self.arrived != 0 {
+        if self.arrived != 0 && state.barriers[place].arrived.iter().all(|&lanes| lanes == 0) {
             state.barriers[place] = Barrier::default();
             state.active &= !(1 << place);
         }
