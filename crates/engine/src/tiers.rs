@@ -33,7 +33,7 @@ use crate::analysis::shape::Threads;
 use crate::cache::Stay;
 use crate::cluster::of_warp;
 use crate::cta::Block;
-use crate::decode::{Analysed, Code, Key, Variant};
+use crate::decode::{Analysed, Code, Halves, Key, Variant};
 use crate::exec::alu::Class;
 use crate::exec::isa::Level;
 use crate::exec::{FLAT, POOL, UNIT};
@@ -387,7 +387,11 @@ fn key(threads: u32, [x, y, z]: [u32; 3], options: Options, native: bool) -> Key
     } else {
         Level::best()
     };
-    let whole_rows = x.is_multiple_of(WARP);
+    let halves = match x {
+        _ if x.is_multiple_of(WARP) => Halves::Follow,
+        16 if y != 1 || z != 1 => Halves::Repeat,
+        _ => Halves::Apart,
+    };
     let threads = if y == 1 && z == 1 {
         Threads::Linear
     } else if x.is_multiple_of(16) {
@@ -398,7 +402,7 @@ fn key(threads: u32, [x, y, z]: [u32; 3], options: Options, native: bool) -> Key
     Key {
         warps,
         threads,
-        whole_rows,
+        halves,
         level,
         plain: options.plain || options.check,
         check: options.check,

@@ -511,3 +511,40 @@ fn a_tree_of_sums_of_64_bits_in_shared_memory() {
         }
     }
 }
+
+/// In blocks with rows of sixteen, both halves of a warp load the same row of `b`, and rows of their own of `a`.
+const ROWS_OF_SIXTEEN: &str = "ld.param.u64 %rd1, [out]; ld.param.u64 %rd2, [a]; ld.param.u64 %rd3, [b];
+    mov.u32 %r1, %tid.x; mov.u32 %r2, %tid.y; mov.u32 %r3, %ntid.x; mad.lo.u32 %r4, %r2, %r3, %r1;
+    mul.wide.u32 %rd4, %r1, 4; add.s64 %rd5, %rd3, %rd4; mul.wide.u32 %rd6, %r4, 4; add.s64 %rd7, %rd2, %rd6;
+    mov.u32 %r5, 0; mov.u32 %r6, 0;
+L:  ld.global.u32 %r7, [%rd5]; ld.global.u32 %r8, [%rd7]; mad.lo.u32 %r6, %r6, 31, %r7; xor.b32 %r6, %r6, %r8;
+    add.s64 %rd5, %rd5, 64; add.s64 %rd7, %rd7, 1024; add.u32 %r5, %r5, 1; setp.lt.u32 %p1, %r5, 8; @%p1 bra L;
+    add.s64 %rd8, %rd1, %rd6; st.global.u32 [%rd8], %r6; ret;";
+
+#[test]
+fn halves_of_a_warp_in_rows_of_sixteen_load_what_each_asks_for() {
+    for x in [16, 32, 48] {
+        let y = 240 / x;
+        let (a, b): (Vec<u32>, Vec<u32>) = (0..4096u32)
+            .map(|i| (i.wrapping_mul(2_654_435_761), i * i + 7))
+            .unzip();
+        let mut expected = vec![0u32; (x * y) as usize];
+        for (t, value) in expected.iter_mut().enumerate() {
+            for i in 0..8 {
+                *value = value.wrapping_mul(31).wrapping_add(b[t % x as usize + 16 * i]) ^ a[t + 256 * i];
+            }
+        }
+        let mut device = Device::default();
+        let text = kernel(".param .u64 out, .param .u64 a, .param .u64 b", ROWS_OF_SIXTEEN);
+        let p = program(&mut device, &text, "k");
+        let (a, b) = (device.upload(&a), device.upload(&b));
+        let out = device.alloc(expected.len() * 4);
+        let geometry = Geometry::new([1, 1, 1], [x, y, 1]);
+        run_all(&device, &p, geometry, &params(&[out, a, b]));
+        assert_eq!(
+            device.download::<u32>(out, expected.len()),
+            expected,
+            "rows of {x}"
+        );
+    }
+}

@@ -2,7 +2,7 @@
 
 mod matrix;
 
-use super::{Analysed, Code, Key, Role, select};
+use super::{Analysed, Code, Halves, Key, Role, select};
 use crate::analysis::cfg::NONE;
 use crate::analysis::shape::{Shape, compares_lines, widened};
 use crate::analysis::slots::Slots;
@@ -34,7 +34,7 @@ pub(super) struct Emit<'a> {
     /// See [`Key::joins`].
     joins: bool,
     shapes: Option<Vec<Shape>>,
-    whole_rows: bool,
+    halves: Halves,
     slots: Slots,
     pub(super) ops: Vec<Op>,
     roles: Vec<Role>,
@@ -76,7 +76,7 @@ impl<'a> Emit<'a> {
             a,
             level: key.level,
             joins: key.joins() && shapes.is_some(),
-            whole_rows: key.whole_rows,
+            halves: key.halves,
             shapes,
             slots,
             ops: Vec::new(),
@@ -132,7 +132,7 @@ impl<'a> Emit<'a> {
             op_of_inst,
             slots,
             shapes,
-            whole_rows,
+            halves,
             targets,
             ..
         } = self;
@@ -144,7 +144,7 @@ impl<'a> Emit<'a> {
             op_of_inst,
             slots,
             shapes,
-            whole_rows,
+            halves,
             targets,
         }
     }

@@ -176,10 +176,20 @@ pub(crate) struct Code {
     pub(crate) slots: Slots,
     /// Shapes of registers; none in the all-vector decoding.
     pub(crate) shapes: Option<Vec<Shape>>,
-    /// The upper half of each warp has the threads that follow those of the lower half in its row.
-    pub(crate) whole_rows: bool,
+    pub(crate) halves: Halves,
     /// Targets of switches, and operands of operations that have more than an [`Op`] holds.
     pub(crate) targets: Vec<u32>,
+}
+
+/// How the two halves of a warp lie in the block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Halves {
+    /// The upper one has the threads that follow those of the lower one in its row: rows are a multiple of a warp.
+    Follow,
+    /// Both have the same `%tid.x`, in two rows of sixteen.
+    Repeat,
+    /// Anything else.
+    Apart,
 }
 
 /// What a decoding is made for.
@@ -188,8 +198,7 @@ pub(crate) struct Key {
     /// Warps that a group's frame has room for: 1, 2, 4 or 8.
     pub(crate) warps: usize,
     pub(crate) threads: Threads,
-    /// Rows of threads are a multiple of a warp.
-    pub(crate) whole_rows: bool,
+    pub(crate) halves: Halves,
     pub(crate) level: Level,
     /// Only the all-vector decoding is wanted.
     pub(crate) plain: bool,

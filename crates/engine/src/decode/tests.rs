@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Key;
+use super::{Halves, Key};
 use crate::analysis::shape::Threads;
 use crate::exec::chain::Chain;
 use crate::exec::isa::Level;
@@ -35,7 +35,7 @@ fn key(threads: Threads) -> Key {
     Key {
         warps: 8,
         threads,
-        whole_rows: true,
+        halves: Halves::Follow,
         level: Level::best(),
         plain: false,
         check: false,

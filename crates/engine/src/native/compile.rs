@@ -215,6 +215,8 @@ pub(super) struct Gen<'a> {
     pub(super) folded: Vec<Folded>,
     /// How often each register is read.
     pub(super) uses: Vec<u32>,
+    /// Whether each register differs between rows of threads.
+    pub(super) apart: Vec<bool>,
     /// Where the current instruction stands in its block.
     pub(super) place_in_block: usize,
     /// Where the current access finds its address, and its distance from there.
@@ -355,6 +357,7 @@ impl<'a> Gen<'a> {
             leads: Vec::new(),
             folded: Vec::new(),
             uses: uses(analysed),
+            apart: super::halves::differ_by_row(analysed),
             place_in_block: 0,
             address: rax,
             distance: 0,

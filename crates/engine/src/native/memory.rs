@@ -15,6 +15,7 @@ use super::compile::{FRAME, Gen, MASKS, STATE, Stub, WINDOWS, disp, slot_disp};
 use super::compute::{base_of, masked, masked_memory};
 use super::context::{State, Window};
 use super::kept::Place;
+use crate::decode::Halves;
 use crate::exec::alu::Class;
 use crate::exec::memory::ORDERED;
 use crate::exec::{FLAT, LINE, Op, POOL, SCALAR, WIDE};
@@ -178,6 +179,7 @@ impl Gen<'_> {
         };
         let chunks = if op.flags & SCALAR != 0 { 1 } else { 2 };
         let joined = base.is_none() && form.pattern == Pattern::Row && self.joins(op);
+        let repeats = form.pattern == Pattern::Row && self.repeats(op, inst.s[0]);
         if joined && !form.shared {
             self.spans[op.site as usize].0 *= 2;
         }
@@ -195,6 +197,7 @@ impl Gen<'_> {
                     self.scattered(op, &form, c, slow, load)?;
                     continue;
                 }
+                (None, Some(slow)) if repeats && c == 1 => self.repeat(op, slow)?,
                 (None, Some(slow)) => {
                     self.line_address(op, op.imm, c)?;
                     if joined {
@@ -206,7 +209,13 @@ impl Gen<'_> {
                 (None, None) => {}
             }
             match (load, form.pattern) {
-                (true, Pattern::Row) => self.load_row(op, &form, c)?,
+                (true, Pattern::Row) => {
+                    // The same row needs no second one.
+                    if !form.shared && !(repeats && c == 1) {
+                        self.prefetch()?;
+                    }
+                    self.load_row(op, &form, c)?;
+                }
                 (true, _) => self.load_one(op, &form, c)?,
                 (false, _) => self.store_row(op, &form, c)?,
             }
@@ -254,7 +263,7 @@ impl Gen<'_> {
 
     /// Whether the upper half of a warp is expected to go on where the lower half's row ends, so that one check is for both.
     pub(super) fn joins(&self, op: &Op) -> bool {
-        self.code.whole_rows && op.flags & LINE != 0
+        self.code.halves == Halves::Follow && op.flags & LINE != 0
     }
 
     /// With the address of the lower half in `rax`, `imm` past what the operand says: to `slow` unless the upper half goes on where
@@ -330,9 +339,6 @@ impl Gen<'_> {
 
     /// Sixteen elements from the address.
     pub(super) fn load_row(&mut self, op: &Op, form: &Form, c: u8) -> Result<(), IcedError> {
-        if !form.shared {
-            self.prefetch()?;
-        }
         let mask = Self::mask(op.flags, c);
         let (d, store) = self.target(op.d, form.class, c);
         let k = if store { None } else { mask };

@@ -28,6 +28,7 @@ mod convert;
 mod divide;
 mod float;
 mod half;
+mod halves;
 mod int;
 mod kept;
 mod logic;
