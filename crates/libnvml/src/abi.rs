@@ -1,7 +1,8 @@
 //! Structures of the public NVML header, and careful writes to the caller's memory.
 
+use crate::state::Device;
 use crate::status::Status;
-use std::ffi::{c_char, c_uint, c_ulonglong};
+use std::ffi::{c_char, c_int, c_uint, c_ulonglong};
 
 /// `nvmlMemory_t`, bytes.
 #[repr(C)]
@@ -101,6 +102,127 @@ pub struct ProcessInfo {
     pub compute_instance_id: c_uint,
 }
 
+/// `nvmlUUID_t`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Uuid {
+    /// [`UUID_V1`].
+    pub version: c_uint,
+    /// 1: text that ends with NUL; 2: sixteen bytes.
+    pub kind: c_uint,
+    /// Either.
+    pub value: [u8; 41],
+}
+
+/// Version word of [`Uuid`].
+pub const UUID_V1: c_uint = 0x0100_0034;
+
+/// `nvmlEventData_t`.
+#[repr(C)]
+pub struct EventData {
+    /// Which device.
+    pub device: Device,
+    /// Which type.
+    pub event_type: c_ulonglong,
+    /// Of an Xid its number.
+    pub event_data: c_ulonglong,
+    /// `0xFFFFFFFF` without MIG.
+    pub gpu_instance_id: c_uint,
+    /// `0xFFFFFFFF` without MIG.
+    pub compute_instance_id: c_uint,
+}
+
+/// The same before there were instances.
+#[repr(C)]
+pub struct EventDataV1 {
+    /// Which device.
+    pub device: Device,
+    /// Which type.
+    pub event_type: c_ulonglong,
+    /// Of an Xid its number.
+    pub event_data: c_ulonglong,
+}
+
+/// `nvmlFieldValue_t`.
+#[repr(C)]
+pub struct FieldValue {
+    /// Which value is wanted.
+    pub field: c_uint,
+    /// Of which link, or the like.
+    pub scope: c_uint,
+    /// When it was read, microseconds since 1970.
+    pub timestamp: i64,
+    /// How long that took, microseconds.
+    pub latency: i64,
+    /// How `value` is to be read.
+    pub value_type: c_uint,
+    /// `nvmlReturn_t` of this value.
+    pub status: c_uint,
+    /// The value.
+    pub value: u64,
+}
+
+/// `nvmlFBCStats_t`.
+#[repr(C)]
+#[derive(Default)]
+pub struct FbcStats {
+    sessions: c_uint,
+    average_fps: c_uint,
+    average_latency: c_uint,
+}
+
+/// Bytes of the texts of licences.
+pub const LICENCE_TEXT: usize = 128;
+
+/// `nvmlGridLicenseExpiry_t`; status 0 says that nothing is known.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct LicenceExpiry {
+    year: u32,
+    month: u16,
+    day: u16,
+    hour: u16,
+    minute: u16,
+    second: u16,
+    status: u8,
+}
+
+/// `nvmlGridLicensableFeature_t`; later versions add what is `extra`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct LicensableFeature<E> {
+    /// Which feature.
+    pub code: c_uint,
+    /// 1 with a licence.
+    pub state: c_uint,
+    /// Text.
+    pub licence_info: [c_char; LICENCE_TEXT],
+    /// Of a later version.
+    pub extra: E,
+}
+
+impl<E: Default> Default for LicensableFeature<E> {
+    fn default() -> Self {
+        Self {
+            code: 0,
+            state: 0,
+            licence_info: [0; LICENCE_TEXT],
+            extra: E::default(),
+        }
+    }
+}
+
+/// `nvmlGridLicensableFeatures_t`.
+#[repr(C)]
+pub struct LicensableFeatures<E> {
+    /// Whether there are licences at all.
+    pub supported: c_int,
+    /// How many of the features mean something.
+    pub count: c_uint,
+    /// They.
+    pub features: [LicensableFeature<E>; 3],
+}
+
 /// Writes `value` where `place` points.
 ///
 /// # Safety
@@ -182,6 +304,11 @@ mod tests {
         assert_eq!(size_of::<PciInfo>(), 68);
         assert_eq!(size_of::<PciInfoV2>(), 52);
         assert_eq!(size_of::<ProcessInfo>(), 24);
+        assert_eq!(size_of::<EventData>(), 32);
+        assert_eq!(size_of::<Uuid>(), 52);
+        assert_eq!(size_of::<FieldValue>(), 40);
+        assert_eq!(size_of::<FbcStats>(), 12);
+        assert_eq!(size_of::<LicenceExpiry>(), 16);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Devices: handles and what they are.
 
-use crate::abi::{MEMORY_V2, Memory, MemoryV2, PciInfo, PciInfoV2, Utilization, field, put, put_text};
+use crate::abi::{
+    MEMORY_V2, Memory, MemoryV2, PciInfo, PciInfoV2, UUID_V1, Utilization, Uuid, field, put, put_text,
+};
 use crate::state::{self, Device};
 use crate::status::Status;
 use std::ffi::{CStr, c_char, c_int, c_uint};
@@ -13,6 +15,11 @@ const BRAND_VCS: c_uint = 9;
 
 /// The software GPU is no PCI function: it has an address for programs that want one, and no ids.
 const UNKNOWN_PCI_ID: c_uint = 0;
+
+/// Numbers of `CUdevice_attribute`: clocks in kHz, the bus in bits.
+const CLOCK_RATE: i32 = 13;
+const MEMORY_CLOCK_RATE: i32 = 36;
+const MEMORY_BUS_WIDTH: i32 = 37;
 
 /// Runs the body of an exported function: no panic crosses the ABI.
 pub(crate) fn export(name: &'static str, body: impl FnOnce() -> Result<(), Status>) -> u32 {
@@ -118,6 +125,42 @@ pub unsafe extern "C" fn nvmlDeviceGetHandleByUUID(uuid: *const c_char, device: 
     })
 }
 
+/// A device by its UUID in one of two forms: text (1) or sixteen bytes (2).
+///
+/// # Safety
+/// `uuid` is null or points to such a structure; `device` is null or valid for a write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlDeviceGetHandleByUUIDV(uuid: *const Uuid, device: *mut Device) -> u32 {
+    export("nvmlDeviceGetHandleByUUIDV", || {
+        if uuid.is_null() {
+            return Err(Status::InvalidArgument);
+        }
+        // SAFETY: not null, and the caller's promise.
+        let uuid = unsafe { uuid.read_unaligned() };
+        if uuid.version != UUID_V1 {
+            return Err(Status::ArgumentVersionMismatch);
+        }
+        let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        let wanted = match uuid.kind {
+            1 => {
+                let text = uuid.value.split(|b| *b == 0).next().unwrap_or_default();
+                String::from_utf8_lossy(text)
+                    .trim_start_matches("GPU-")
+                    .replace('-', "")
+            }
+            2 => hex(&uuid.value[..16]),
+            _ => return Err(Status::InvalidArgument),
+        };
+        let handle = state::handle(0).map_err(|_| Status::NotFound)?;
+        let own = state::snapshot(handle)?.uuid;
+        if wanted != own.trim_start_matches("GPU-").replace('-', "") {
+            return Err(Status::NotFound);
+        }
+        // SAFETY: the caller's promise.
+        unsafe { put(device, handle) }
+    })
+}
+
 /// A device by PCI address: `00000000:06:00.0`, `0000:06:00.0` or `06:00.0`, in either case.
 ///
 /// # Safety
@@ -191,16 +234,26 @@ getters! {
         rates,
         Utilization { gpu: s.utilization_percent, memory: s.memory_utilization_percent },
     );
-    /// The software GPU has no encoder: it is never in use.
-    nvmlDeviceGetEncoderUtilization(percent: *mut c_uint, period_us: *mut c_uint) = |_s| {
-        put(percent, 0)?;
-        put(period_us, 0)
+    /// CUDA cores: of all multiprocessors.
+    nvmlDeviceGetNumGpuCores(cores: *mut c_uint) = |s| {
+        put(cores, s.sm_count * cores_of(s.compute_capability).ok_or(Status::NotSupported)?)
     };
-    /// The software GPU has no decoder: it is never in use.
-    nvmlDeviceGetDecoderUtilization(percent: *mut c_uint, period_us: *mut c_uint) = |_s| {
-        put(percent, 0)?;
-        put(period_us, 0)
+    /// Width of the memory's bus, bits.
+    nvmlDeviceGetMemoryBusWidth(bits: *mut c_uint) = |s| {
+        put(bits, s.attribute(MEMORY_BUS_WIDTH).ok_or(Status::NotSupported)?)
     };
+    /// Highest clock of graphics (0), multiprocessors (1) or memory (2), MHz: of the board that is stood for.
+    nvmlDeviceGetMaxClockInfo(which: c_uint, mhz: *mut c_uint) = |s| {
+        let attribute = match which {
+            0 | 1 => CLOCK_RATE,
+            2 => MEMORY_CLOCK_RATE,
+            3 => return Err(Status::NotSupported),
+            _ => return Err(Status::InvalidArgument),
+        };
+        put(mhz, s.attribute(attribute).ok_or(Status::NotSupported)? / 1000)
+    };
+    /// Per-process accounting is off.
+    nvmlDeviceGetAccountingMode(mode: *mut c_uint) = |_s| put(mode, 0);
     /// The worker keeps the vGPU initialised without clients: enabled.
     nvmlDeviceGetPersistenceMode(mode: *mut c_uint) = |_s| put(mode, 1);
     /// `NVML_COMPUTEMODE_DEFAULT`: any number of processes.
@@ -256,6 +309,18 @@ getters! {
 pub unsafe extern "C" fn nvmlDeviceGetPciInfo(device: Device, info: *mut PciInfoV2) -> u32 {
     // SAFETY: the caller's promise.
     unsafe { nvmlDeviceGetPciInfo_v2(device, info) }
+}
+
+/// 32-bit arithmetic units of a multiprocessor.
+///
+/// Source: the table of arithmetic throughput in the CUDA programming guide, 32-bit floating-point additions per clock and
+/// multiprocessor.
+const fn cores_of((major, minor): (u32, u32)) -> Option<c_uint> {
+    match (major, minor) {
+        (7, _) | (8, 0) | (6, 0) => Some(64),
+        (5 | 6 | 8..=12, _) => Some(128),
+        _ => None,
+    }
 }
 
 /// `NVML_DEVICE_ARCH_*` of a compute capability.

@@ -25,11 +25,16 @@
 
 mod abi;
 mod device;
+mod events;
+mod fields;
+mod licence;
+mod media;
 mod process;
 mod source;
 mod state;
 mod status;
 mod system;
+mod topology;
 
 /// The functions that `functions.txt` calls refused.
 mod refused {
@@ -51,8 +56,13 @@ mod tests {
             .collect();
         let sources = [
             include_str!("device.rs"),
+            include_str!("events.rs"),
+            include_str!("fields.rs"),
+            include_str!("licence.rs"),
+            include_str!("media.rs"),
             include_str!("process.rs"),
             include_str!("system.rs"),
+            include_str!("topology.rs"),
         ];
         let written: BTreeSet<&str> = sources
             .iter()

@@ -1,10 +1,10 @@
-//! Processes on a vGPU, and event sets.
+//! Processes on a vGPU.
 
-use crate::abi::{ProcessInfo, ProcessInfoV1, put, put_array};
+use crate::abi::{ProcessInfo, ProcessInfoV1, put_array};
 use crate::device::export;
 use crate::state::{self, Device};
 use crate::status::Status;
-use std::ffi::{c_uint, c_void};
+use std::ffi::c_uint;
 
 /// `NVML_INVALID`-like marker: not in a MIG instance.
 const NO_INSTANCE: c_uint = c_uint::MAX;
@@ -73,33 +73,4 @@ lists! {
     nvmlDeviceGetMPSComputeRunningProcesses_v2: ProcessInfo = none;
     /// Clients of an MPS server: none.
     nvmlDeviceGetMPSComputeRunningProcesses_v3: ProcessInfo = none;
-}
-
-/// Its address is the handle of every event set: no event is ever delivered, so that sets need no state.
-static EVENT_SET: u8 = 0;
-
-/// Creates an event set. `nvidia-smi` insists on one; registering for events is refused.
-///
-/// # Safety
-/// `set` is null or valid for a write.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn nvmlEventSetCreate(set: *mut *mut c_void) -> u32 {
-    export("nvmlEventSetCreate", || {
-        state::require()?;
-        // SAFETY: the caller's promise.
-        unsafe { put(set, (&raw const EVENT_SET).cast_mut().cast::<c_void>()) }
-    })
-}
-
-/// Frees an event set.
-#[unsafe(no_mangle)]
-pub extern "C" fn nvmlEventSetFree(set: *mut c_void) -> u32 {
-    export("nvmlEventSetFree", || {
-        state::require()?;
-        if set == (&raw const EVENT_SET).cast_mut().cast::<c_void>() {
-            Ok(())
-        } else {
-            Err(Status::InvalidArgument)
-        }
-    })
 }

@@ -35,6 +35,14 @@ pub(crate) struct Process {
     pub(crate) memory_used: u64,
 }
 
+/// Faults of kernels since the worker started.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Faults {
+    pub(crate) count: u64,
+    /// Xids of the last eight, a byte each, the latest in the lowest.
+    pub(crate) xids: u64,
+}
+
 /// The vGPU at the time of the question.
 pub(crate) struct Snapshot {
     pub(crate) name: String,
@@ -47,6 +55,18 @@ pub(crate) struct Snapshot {
     pub(crate) utilization_percent: u32,
     pub(crate) memory_utilization_percent: u32,
     pub(crate) processes: Vec<Process>,
+    pub(crate) faults: Faults,
+    pub(crate) sm_count: u32,
+    /// Values of `CUdevice_attribute`, by number.
+    pub(crate) attributes: Vec<(i32, i32)>,
+}
+
+impl Snapshot {
+    /// A `CUdevice_attribute` that the device has, and that is not 0.
+    pub(crate) fn attribute(&self, number: i32) -> Option<u32> {
+        let (_, value) = self.attributes.iter().find(|(n, _)| *n == number)?;
+        u32::try_from(*value).ok().filter(|v| *v != 0)
+    }
 }
 
 /// A session for questions.
@@ -89,6 +109,12 @@ impl Source {
             driver_version: vgpu.driver_version.clone(),
             pci_bus_id: vgpu.pci_bus_id.clone(),
             compute_capability: vgpu.compute_capability,
+            sm_count: vgpu.sm_count,
+            attributes: vgpu.attributes.clone(),
+            faults: Faults {
+                count: reply.value.faults,
+                xids: reply.value.xids,
+            },
             memory_total: reply.value.memory_total,
             memory_used: reply.value.memory_used,
             utilization_percent: reply.value.gpu_utilisation.min(100),

@@ -4,7 +4,9 @@ use crate::abi::{put, put_text};
 use crate::device::export;
 use crate::source::{CUDA_DRIVER_VERSION, NVML_VERSION};
 use crate::state;
+use crate::status::Status;
 use std::ffi::{c_char, c_int, c_uint};
+use std::io::ErrorKind;
 
 /// `NVML_INIT_FLAG_NO_GPUS`
 const INIT_FLAG_NO_GPUS: c_uint = 1;
@@ -88,6 +90,30 @@ pub unsafe extern "C" fn nvmlSystemGetCudaDriverVersion_v2(version: *mut c_int) 
     // SAFETY: the caller's promise.
     export("nvmlSystemGetCudaDriverVersion_v2", || unsafe {
         put(version, CUDA_DRIVER_VERSION)
+    })
+}
+
+/// The name of a process: what it was started as, cut to `length`.
+///
+/// # Safety
+/// `name` is null or valid for `length` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlSystemGetProcessName(pid: c_uint, name: *mut c_char, length: c_uint) -> u32 {
+    export("nvmlSystemGetProcessName", || {
+        state::require()?;
+        if length == 0 {
+            return Err(Status::InvalidArgument);
+        }
+        let started = std::fs::read(format!("/proc/{pid}/cmdline")).map_err(|e| match e.kind() {
+            ErrorKind::PermissionDenied => Status::NoPermission,
+            _ => Status::NotFound,
+        })?;
+        let first = started.split(|b| *b == 0).next().unwrap_or_default();
+        let text = String::from_utf8_lossy(first);
+        let ends = text.char_indices().map(|(at, c)| at + c.len_utf8());
+        let cut = ends.take_while(|end| *end < length as usize).last().unwrap_or(0);
+        // SAFETY: the caller's promise.
+        unsafe { put_text(name, length, &text[..cut]) }
     })
 }
 

@@ -111,6 +111,18 @@ pub(crate) fn fault_code(kind: FaultKind) -> CudaCode {
     }
 }
 
+/// The number under which the vendor's driver reports such a fault to administrators.
+///
+/// Source: the vendor's catalogue of Xid errors: 8 "GPU stopped processing", 13 "Graphics Engine Exception", 31 "GPU memory page
+/// fault".
+pub(crate) const fn xid(kind: FaultKind) -> u8 {
+    match kind {
+        FaultKind::IllegalAddress => 31,
+        FaultKind::LaunchTimeout => 8,
+        _ => 13,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

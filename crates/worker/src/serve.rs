@@ -130,7 +130,7 @@ fn session(vgpu: &Arc<Vgpu>, stream: UnixStream) {
     );
     let pid = pending.peer().map_or(0, |peer| peer.pid);
     let Some((receiver, info, channel)) = enter(vgpu, pending, |id| {
-        SessionInfo::new(id, pid, claimed_pid, program, kind)
+        SessionInfo::new(id, [pid, claimed_pid], program, kind, Arc::clone(&vgpu.faults))
     }) else {
         return;
     };

@@ -9,7 +9,7 @@
 //! ```
 
 use crate::queue::Queue;
-use crate::refusal::fault_code;
+use crate::refusal::{fault_code, xid};
 use crate::vgpu::SessionInfo;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -67,7 +67,7 @@ impl ContextState {
         }
         let code = fault_code(fault.kind).number();
         tracing::warn!(session = self.session.id, %fault, code, "context is poisoned");
-        self.session.set_fault(fault.to_string());
+        self.session.set_fault(fault.to_string(), xid(fault.kind));
         self.record.fault(code);
         let dependents: Vec<_> = self
             .dependents

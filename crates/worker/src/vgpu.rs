@@ -37,6 +37,25 @@ pub(crate) struct SessionInfo {
     /// Of contexts that are gone.
     past_kernels: Mutex<u64>,
     last_fault: Mutex<Option<String>>,
+    /// Those of the vGPU.
+    faults: Arc<Faults>,
+}
+
+/// Faults of a vGPU since its worker started.
+#[derive(Debug, Default)]
+pub(crate) struct Faults(Mutex<(u64, u64)>);
+
+impl Faults {
+    /// How many, and the Xids of the last eight, a byte each, the latest in the lowest.
+    pub(crate) fn get(&self) -> (u64, u64) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, xid: u8) {
+        let (count, xids) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *count += 1;
+        *xids = *xids << 8 | u64::from(xid);
+    }
 }
 
 impl std::fmt::Debug for SessionInfo {
@@ -46,18 +65,26 @@ impl std::fmt::Debug for SessionInfo {
 }
 
 impl SessionInfo {
-    pub(crate) fn new(id: u64, pid: u32, claimed_pid: u32, name: String, kind: u32) -> Self {
+    pub(crate) fn new(
+        id: u64,
+        [pid, claimed_pid]: [u32; 2],
+        name: String,
+        kind: u32,
+        faults: Arc<Faults>,
+    ) -> Self {
         Self {
             id,
             pid,
             claimed_pid,
             name,
             kind,
+            faults,
             ..Self::default()
         }
     }
 
-    pub(crate) fn set_fault(&self, text: String) {
+    pub(crate) fn set_fault(&self, text: String, xid: u8) {
+        self.faults.add(xid);
         *self.last_fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
     }
 
@@ -148,6 +175,7 @@ pub(crate) struct Vgpu {
     pub(crate) limits: Limits,
     pub(crate) arena: Arena,
     pub(crate) started: Instant,
+    pub(crate) faults: Arc<Faults>,
     tokens: Tokens,
     sessions: Mutex<Sessions>,
     meter: Mutex<Meter>,
@@ -174,6 +202,7 @@ impl Vgpu {
             limits,
             arena,
             started: now,
+            faults: Arc::default(),
             tokens: Tokens::default(),
             sessions: Mutex::default(),
             meter,

@@ -287,6 +287,7 @@ fn nvml_sees_processes_and_use() {
     assert_eq!(processes.len(), 1);
     assert_eq!(processes[0].pid, std::process::id());
     assert!(processes[0].bytes >= 8 << 20);
+    assert_eq!((reply.value.faults, reply.value.xids), (0, 0));
     // It can only ask.
     let alloc = MemAlloc {
         context: guest.context,

@@ -211,7 +211,8 @@ impl Gen<'_> {
             match (load, form.pattern) {
                 (true, Pattern::Row) => {
                     // The same row needs no second one.
-                    if !form.shared && !(repeats && c == 1) {
+                    let again = repeats && c == 1;
+                    if !form.shared && !again {
                         self.prefetch()?;
                     }
                     self.load_row(op, &form, c)?;

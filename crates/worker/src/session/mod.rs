@@ -260,7 +260,10 @@ impl Guest {
     fn query_vgpu(&self) -> (QueryVgpuReply, Vec<u8>) {
         let memory = self.vgpu.device.memory();
         let utilisation = self.vgpu.utilisation();
+        let (faults, xids) = self.vgpu.faults.get();
         let reply = QueryVgpuReply {
+            faults,
+            xids,
             memory_total: memory.total,
             memory_used: memory.used,
             gpu_utilisation: utilisation.kernels,
