@@ -31,6 +31,10 @@ const BLOCKS: u32 = 256;
 const BATCH: u32 = 8;
 const ROUNDS: usize = 5;
 
+/// All kernels in turn, so often: a program of 100 ms and more.
+const PROGRAM_ROUNDS: u32 = 32;
+const PROGRAM: &str = "a program of 320 launches (the ten kernels in turn)";
+
 /// Nodes of the graph, one after the other, and blocks of each.
 const NODES: u32 = 1000;
 const NODE_BLOCKS: u32 = 16;
@@ -64,28 +68,31 @@ pub(crate) fn in_guest(ptx: &str) -> Result<()> {
         (&raw mut out).cast(),
         (&raw mut count).cast(),
     ];
+    let mut post = |function| {
+        // SAFETY: the signature of the public header; four parameters as the kernel declares them.
+        unsafe {
+            launch(
+                function,
+                BLOCKS,
+                1,
+                1,
+                THREADS,
+                1,
+                1,
+                0,
+                std::ptr::null_mut(),
+                parameters.as_mut_ptr(),
+                std::ptr::null_mut(),
+            )
+        }
+    };
+    let (mut functions, mut failed) = (Vec::new(), 0);
     for name in KERNELS {
         let function = driver.kernel(&text, name)?;
-        let mut failed = 0;
         let mut batch = || {
             let start = Instant::now();
             for _ in 0..BATCH {
-                // SAFETY: the signature of the public header; four parameters as the kernel declares them.
-                failed |= unsafe {
-                    launch(
-                        function,
-                        BLOCKS,
-                        1,
-                        1,
-                        THREADS,
-                        1,
-                        1,
-                        0,
-                        std::ptr::null_mut(),
-                        parameters.as_mut_ptr(),
-                        std::ptr::null_mut(),
-                    )
-                };
+                failed |= post(function);
             }
             driver.synchronize().map_or(f64::INFINITY, |()| ns(start))
         };
@@ -93,7 +100,19 @@ pub(crate) fn in_guest(ptx: &str) -> Result<()> {
         let time = median(ROUNDS, batch);
         ensure!(failed == 0 && time.is_finite(), "{name} fails");
         print(name, time / f64::from(BATCH));
+        functions.push(function);
     }
+    let time = median(ROUNDS, || {
+        let start = Instant::now();
+        for _ in 0..PROGRAM_ROUNDS {
+            for &function in &functions {
+                failed |= post(function);
+            }
+        }
+        driver.synchronize().map_or(f64::INFINITY, |()| ns(start))
+    });
+    ensure!(failed == 0 && time.is_finite(), "the program fails");
+    print(PROGRAM, time);
     graph(&driver, &text, launch, &mut parameters)
 }
 
@@ -152,14 +171,17 @@ pub(crate) fn in_process(ptx: &str) -> Result<()> {
     }
     parameters.extend_from_slice(&u32::try_from(WORDS)?.to_le_bytes());
     let module = local.module(&text)?;
+    let mut launches = Vec::new();
     for name in KERNELS {
         let launch = device_launch(&module, name, &parameters)?;
-        let time = median_batch(&mut local, &launch, BATCH, ROUNDS).context(name)?;
+        let time = median_of(&mut local, std::slice::from_ref(&launch), BATCH, ROUNDS).context(name)?;
         print(name, time / f64::from(BATCH));
+        launches.push(launch);
     }
+    print(PROGRAM, median_of(&mut local, &launches, PROGRAM_ROUNDS, ROUNDS)?);
     let mut launch = device_launch(&module, KERNELS[0], &parameters)?;
     launch.grid.x = NODE_BLOCKS;
-    let time = median_batch(&mut local, &launch, NODES, 4 * ROUNDS)?;
+    let time = median_of(&mut local, std::slice::from_ref(&launch), NODES, 4 * ROUNDS)?;
     print(GRAPH, time);
     Ok(())
 }
@@ -184,11 +206,11 @@ fn device_launch(module: &Arc<dyn Module>, name: &str, parameters: &[u8]) -> Res
     })
 }
 
-fn median_batch(local: &mut Local, launch: &DeviceLaunch, count: u32, rounds: usize) -> Result<f64> {
-    local.batch(launch, count)?;
+fn median_of(local: &mut Local, launches: &[DeviceLaunch], count: u32, rounds: usize) -> Result<f64> {
+    local.program(launches, count)?;
     let mut failure = None;
     let time = median(rounds, || {
-        local.batch(launch, count).unwrap_or_else(|error| {
+        local.program(launches, count).unwrap_or_else(|error| {
             failure = Some(error);
             f64::INFINITY
         })

@@ -165,9 +165,16 @@ impl Local {
 
     /// Launches `count` times and waits for the end; nanoseconds.
     pub(crate) fn batch(&mut self, launch: &Launch, count: u32) -> Result<f64> {
+        self.program(std::slice::from_ref(launch), count)
+    }
+
+    /// Launches all of them in turn, `rounds` times over, and waits for the end; nanoseconds.
+    pub(crate) fn program(&mut self, launches: &[Launch], rounds: u32) -> Result<f64> {
         let start = Instant::now();
-        for _ in 0..count {
-            self.submit(Operation::Launch(launch.clone()))?;
+        for _ in 0..rounds {
+            for launch in launches {
+                self.submit(Operation::Launch(launch.clone()))?;
+            }
         }
         self.progress.wait(self.seq)?;
         Ok(ns(start))
