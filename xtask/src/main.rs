@@ -9,6 +9,7 @@ mod dist;
 mod faults;
 mod host;
 mod sh;
+mod stress;
 mod test;
 mod toolchain;
 
@@ -33,6 +34,8 @@ enum Command {
     Test(test::Options),
     /// Measures what SPECIFICATION.md promises and writes docs/benchmarks.md
     Bench(bench::Options),
+    /// Runs random legal driver calls from many processes and threads, and compares what they leave with a model
+    Stress(stress::Options),
     /// Builds the release layout in target/tessera: bin/tessera and the guest libraries
     Dist,
 }
@@ -42,6 +45,7 @@ fn main() -> anyhow::Result<()> {
         Command::Demo(options) => demo::run(&options),
         Command::Test(options) => test::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Stress(options) => stress::run(&options),
         Command::Dist => {
             let layout = dist::build()?;
             println!("built {}", layout.root.display());

@@ -64,6 +64,11 @@ const STAGES: &[Stage] = &[
         run: fidelity,
     },
     Stage {
+        name: "stress",
+        about: "random legal calls from many threads, against a model",
+        run: stress,
+    },
+    Stage {
         name: "programs",
         about: "our CUDA programs, compiled by the vendor's nvcc",
         run: programs,
@@ -209,6 +214,10 @@ fn layout(options: &Options) -> Result<dist::Layout> {
 
 fn run_faults(options: &Options) -> Result<()> {
     faults::run(&layout(options)?)
+}
+
+fn stress(options: &Options) -> Result<()> {
+    crate::stress::short(&layout(options)?)
 }
 
 fn fidelity(options: &Options) -> Result<()> {

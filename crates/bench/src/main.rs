@@ -5,6 +5,7 @@
 //! * `tessera-bench engine THREADS UNIT PTX NATIVE OPENCL [FILTER]` runs the kernels of `tests/bench/engine` on the device in-process, as
 //!   native code and through OpenCL.
 //! * `tessera-bench start` measures how long kernels take to start, to stop and to be saved.
+//! * `tessera-bench stress SEED SECONDS THREADS` runs inside `tessera run`: random calls, whose results a model knows.
 //! * `tessera-bench kernels guest|device PTX` runs the same ten kernels through the guest driver, or on the device in-process.
 #![deny(clippy::cast_possible_wrap, clippy::cast_sign_loss, clippy::ptr_as_ptr)]
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
@@ -20,6 +21,7 @@ mod guest;
 mod kernels;
 mod local;
 mod stats;
+mod stress;
 
 use anyhow::{Result, bail};
 
@@ -37,13 +39,14 @@ fn main() -> Result<()> {
         ["guest"] => guest::run(),
         ["kernels", "guest", ptx] => kernels::in_guest(ptx),
         ["kernels", "device", ptx] => kernels::in_process(ptx),
+        ["stress", seed, seconds, threads] => stress::run(seed.parse()?, seconds.parse()?, threads.parse()?),
         ["start"] => engine::start(),
         ["engine", threads, unit, ptx, native, opencl] => engine(threads, unit, [ptx, native, opencl], ""),
         ["engine", threads, unit, ptx, native, opencl, filter] => {
             engine(threads, unit, [ptx, native, opencl], filter)
         }
         _ => bail!(
-            "usage: tessera-bench guest | kernels guest PTX | kernels device PTX | start | engine THREADS best|avx2 PTX NATIVE OPENCL [FILTER]"
+            "usage: tessera-bench guest | kernels guest PTX | kernels device PTX | stress SEED SECONDS THREADS | start | engine THREADS best|avx2 PTX NATIVE OPENCL [FILTER]"
         ),
     }
 }
