@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "these are commands for a terminal")]
 
 mod bench;
+mod conformance;
 mod demo;
 mod dist;
 mod faults;
@@ -33,6 +34,8 @@ enum Command {
     Test(test::Options),
     /// Measures what SPECIFICATION.md promises and writes docs/benchmarks.md
     Bench(bench::Options),
+    /// Runs the clients' own test suites and writes docs/conformance.md
+    Conformance(conformance::Options),
     /// Builds the release layout in target/tessera: bin/tessera and the guest libraries
     Dist,
 }
@@ -42,6 +45,7 @@ fn main() -> anyhow::Result<()> {
         Command::Demo(options) => demo::run(&options),
         Command::Test(options) => test::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Conformance(options) => conformance::run(&options),
         Command::Dist => {
             let layout = dist::build()?;
             println!("built {}", layout.root.display());
