@@ -15,11 +15,21 @@ pub(crate) struct Host<'a> {
     directory: TempDir,
     manager: Option<Child>,
     boards: Vec<String>,
+    variables: Vec<(String, String)>,
 }
 
 impl<'a> Host<'a> {
     /// Starts a manager with these boards as software GPUs.
     pub(crate) fn start(layout: &'a Layout, boards: &[&str]) -> Result<Self> {
+        Self::start_with(layout, boards, &[])
+    }
+
+    /// As [`start`](Self::start), with these variables in the environment of the manager and so of its workers.
+    pub(crate) fn start_with(
+        layout: &'a Layout,
+        boards: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("tessera-").tempdir()?;
         let boards = boards.iter().map(|&b| b.to_owned()).collect();
         let mut host = Self {
@@ -27,6 +37,10 @@ impl<'a> Host<'a> {
             directory,
             manager: None,
             boards,
+            variables: variables
+                .iter()
+                .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
         };
         host.start_manager()?;
         Ok(host)
@@ -44,6 +58,7 @@ impl<'a> Host<'a> {
             command.args(["--gpu", board]);
         }
         let child = command
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "these are commands for a terminal")]
 
 mod bench;
+mod conformance;
 mod demo;
 mod dist;
 mod faults;
@@ -36,6 +37,8 @@ enum Command {
     Bench(bench::Options),
     /// Runs random legal driver calls from many processes and threads, and compares what they leave with a model
     Stress(stress::Options),
+    /// Runs the clients' own test suites and writes docs/conformance.md
+    Conformance(conformance::Options),
     /// Builds the release layout in target/tessera: bin/tessera and the guest libraries
     Dist,
 }
@@ -46,6 +49,7 @@ fn main() -> anyhow::Result<()> {
         Command::Test(options) => test::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Stress(options) => stress::run(&options),
+        Command::Conformance(options) => conformance::run(&options),
         Command::Dist => {
             let layout = dist::build()?;
             println!("built {}", layout.root.display());

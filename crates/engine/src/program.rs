@@ -34,7 +34,7 @@ pub trait Symbols {
 /// What a kernel takes and uses: `cuFuncGetAttribute`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resources {
-    /// 32-bit registers per thread, as a GPU would allocate them (an estimate: the peak of live registers).
+    /// 32-bit registers per thread, as a GPU would allocate them (an estimate: the peak of live registers, or what the kernel allows).
     pub registers: u32,
     /// Static shared memory in bytes.
     pub static_shared: u32,
@@ -193,7 +193,10 @@ pub fn compile_with(
     let stack = kernel.stack;
     let analysed = Analysed::new(kernel);
     let resources = Resources {
-        registers: analysed.registers(),
+        registers: func
+            .tuning
+            .max_regs
+            .map_or(analysed.registers(), |most| analysed.registers().min(most)),
         static_shared,
         local,
         stack,

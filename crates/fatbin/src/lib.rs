@@ -35,4 +35,4 @@ pub use choice::{NoImage, best_ptx};
 pub use container::{Compression, Entry, Fatbin, Kind, MAGIC, Target};
 pub use detect::Image;
 pub use error::FatbinError;
-pub use linked::{LINKED_MAGIC, pack_linked, unpack_linked};
+pub use linked::{LINKED_MAGIC, linked_registers, pack_linked, unpack_linked};

@@ -4,7 +4,7 @@
 //!   0  magic    8 bytes "TESSLNK1"
 //!   8  bytes    u64   of the whole container
 //!  16  count    u32   texts
-//!  20  zero     u32
+//!  20  registers u32  of a thread at most, as the linker was told; 0: no limit
 //!  24  count times:  name bytes u32 │ text bytes u32 │ name (UTF-8) │ text │ zero padding to a multiple of 8
 //! ```
 //! Little endian. The last digit of the magic is the version; a reader refuses others.
@@ -19,11 +19,11 @@ const HEADER: usize = 24;
 /// Texts in one container, at most.
 const MAX_TEXTS: u32 = 4096;
 
-/// Packs texts with their names.
+/// Packs texts with their names; their kernels are to have `max_registers` registers at most, where that is not 0.
 ///
 /// # Errors
 /// [`FatbinError::TooLarge`] for a name or text of 4 GiB or more, [`FatbinError::TooManyEntries`].
-pub fn pack_linked(texts: &[(&str, &[u8])]) -> Result<Vec<u8>, FatbinError> {
+pub fn pack_linked(texts: &[(&str, &[u8])], max_registers: u32) -> Result<Vec<u8>, FatbinError> {
     let count = u32::try_from(texts.len()).ok().filter(|&c| c <= MAX_TEXTS);
     let count = count.ok_or(FatbinError::TooManyEntries(MAX_TEXTS as usize))?;
     let length = |bytes: usize| {
@@ -36,7 +36,7 @@ pub fn pack_linked(texts: &[(&str, &[u8])]) -> Result<Vec<u8>, FatbinError> {
     out.extend_from_slice(&LINKED_MAGIC);
     out.extend_from_slice(&[0; 8]);
     out.extend_from_slice(&count.to_le_bytes());
-    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&max_registers.to_le_bytes());
     for (name, text) in texts {
         out.extend_from_slice(&length(name.len())?.to_le_bytes());
         out.extend_from_slice(&length(text.len())?.to_le_bytes());
@@ -49,6 +49,17 @@ pub fn pack_linked(texts: &[(&str, &[u8])]) -> Result<Vec<u8>, FatbinError> {
         field.copy_from_slice(&total);
     }
     Ok(out)
+}
+
+/// The registers that kernels of a container have at most; 0 where it sets no limit, or is none.
+#[must_use]
+pub fn linked_registers(bytes: &[u8]) -> u32 {
+    match bytes.get(..HEADER) {
+        Some(header) if header.starts_with(&LINKED_MAGIC) => {
+            Reader { bytes, base: 0 }.u32(20, "registers").unwrap_or(0)
+        }
+        _ => 0,
+    }
 }
 
 /// The texts of a container with their names.

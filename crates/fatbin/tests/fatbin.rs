@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 use tessera_fatbin::builder::{NewEntry, fatbin};
 use tessera_fatbin::{
-    Compression, Fatbin, FatbinError, Image, Kind, Target, best_ptx, pack_linked, unpack_linked,
+    Compression, Fatbin, FatbinError, Image, Kind, Target, best_ptx, linked_registers, pack_linked,
+    unpack_linked,
 };
 
 const LIMIT: usize = 1 << 20;
@@ -87,7 +88,7 @@ fn machine_code_alone_is_named_in_the_error() {
 
 #[test]
 fn images_are_told_apart() {
-    let linked = pack_linked(&[("a", text())]).unwrap();
+    let linked = pack_linked(&[("a", text())], 0).unwrap();
     let bytes = fatbin(&[]);
     for (image, kind) in [
         (&bytes[..], Image::Fatbin),
@@ -108,7 +109,9 @@ fn images_are_told_apart() {
 #[test]
 fn a_linked_image_gives_back_its_texts() {
     let texts: [(&str, &[u8]); 3] = [("one", b".version 8.0"), ("", b""), ("drei", b"x")];
-    let packed = pack_linked(&texts).unwrap();
+    let packed = pack_linked(&texts, 38).unwrap();
+    assert_eq!(linked_registers(&packed), 38);
+    assert_eq!(linked_registers(b".version 8.0 .target sm_90"), 0);
     assert_eq!(unpack_linked(&packed).unwrap(), texts);
     for cut in 0..packed.len() {
         assert!(unpack_linked(&packed[..cut]).is_err(), "cut at {cut}");

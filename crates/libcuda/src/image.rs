@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_linked_image_is_one_image() {
-        let all = tessera_fatbin::pack_linked(&[("a", b".version 7.0"), ("b", b"")]).unwrap();
+        let all = tessera_fatbin::pack_linked(&[("a", b".version 7.0"), ("b", b"")], 0).unwrap();
         assert_eq!(read_bytes(&all).unwrap()[0].bytes, all);
         let mut cut = all.clone();
         cut.truncate(all.len() - 1);

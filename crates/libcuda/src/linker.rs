@@ -212,8 +212,8 @@ pub(crate) fn link_complete(
         .iter()
         .map(|input| (input.name.as_str(), input.bytes.as_slice()))
         .collect();
-    let output =
-        pack_linked(&texts).map_err(|error| linker.refuse(&error.to_string(), Code::OUT_OF_MEMORY))?;
+    let output = pack_linked(&texts, linker.jit.max_registers)
+        .map_err(|error| linker.refuse(&error.to_string(), Code::OUT_OF_MEMORY))?;
     size_out.put_if_wanted(output.len());
     let output = state.output.insert(output);
     cubin_out.put(Caller::from_raw(output.as_mut_ptr().cast()))

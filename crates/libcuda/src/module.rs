@@ -13,6 +13,7 @@ use crate::types::{Caller, Handle, c_char, c_void};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tessera_fatbin::linked_registers;
 use tessera_guest::Failure;
 use tessera_wire::messages::{FunctionGet, FunctionList, GlobalGet, LinkCheck, ModuleLoad, ModuleUnload};
 use tessera_wire::{ImageList, NameList, PLACE_STAGING, PLACE_TAIL, ParameterList};
@@ -92,6 +93,15 @@ pub(crate) fn check_link(driver: &Driver, context: &Context, images: &[Image], j
     Ok(String::from_utf8_lossy(&log).into_owned())
 }
 
+/// The limit of registers: what this load asks for, else what the linker was told that made an image.
+fn most_registers(images: &[Image], jit: &Jit) -> u32 {
+    if jit.max_registers > 0 {
+        return jit.max_registers;
+    }
+    let told = images.iter().map(|image| linked_registers(&image.bytes));
+    told.filter(|&registers| registers > 0).min().unwrap_or(0)
+}
+
 impl Module {
     /// Loads images into a context and links them.
     pub(crate) fn load(driver: &Driver, context: &Context, images: &[Image], jit: &Jit) -> Answer<Arc<Self>> {
@@ -99,7 +109,7 @@ impl Module {
             let message = ModuleLoad {
                 context: context.handle(),
                 module: handle,
-                max_registers: jit.max_registers,
+                max_registers: most_registers(images, jit),
                 flags: 0,
             };
             let (_, log) = with_images(driver, images, |tail| driver.session.call(&message, tail))

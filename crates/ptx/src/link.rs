@@ -268,7 +268,7 @@ impl Linker {
     }
 
     /// Adds a function: its id, and whether the given one is now behind it.
-    fn add_function(&mut self, func: Function, place: Place) -> Result<(FuncId, bool), LinkError> {
+    fn add_function(&mut self, mut func: Function, place: Place) -> Result<(FuncId, bool), LinkError> {
         let exists = func.defined || func.alias_of.is_some();
         // A declaration without linkage and without a body means a function of elsewhere.
         let private = func.linkage == Linkage::Static && exists;
@@ -290,6 +290,7 @@ impl Linker {
             return Err(self.mismatch(&func.name, "kind", known, place));
         };
         let present = &mut self.out.funcs[id];
+        agree_on_results(present, &mut func);
         if present.kind != func.kind || !same_signature(present, &func) {
             return Err(self.mismatch(&func.name, "parameters", known, place));
         }
@@ -402,5 +403,15 @@ impl Module {
     pub fn forget_bodies(&mut self) {
         let fresh: IdVec<FuncId, _> = self.funcs.ids().map(|_| OnceLock::new()).collect();
         self.bodies = fresh;
+    }
+}
+/// A caller may declare a result that the function does not give: C's calling convention allows it as long as nobody looks at the
+/// result, and a linker of machine code does not see it. The function then gives that result, and leaves it unwritten.
+fn agree_on_results(present: &mut Function, added: &mut Function) {
+    let exists = |func: &Function| func.defined || func.alias_of.is_some();
+    if !exists(present) && exists(added) && added.rets.is_empty() {
+        added.rets.clone_from(&present.rets);
+    } else if exists(present) && !exists(added) && present.rets.is_empty() {
+        present.rets.clone_from(&added.rets);
     }
 }

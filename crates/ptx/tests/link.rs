@@ -124,6 +124,25 @@ fn clashes_name_both_places() {
 }
 
 #[test]
+fn a_result_that_is_not_given_is_not_looked_for() {
+    let caller = ".extern .func (.param .b64 r) f(.param .b32 a);
+.visible .entry k() {
+    .param .b32 arg; .param .b64 ret;
+    st.param.b32 [arg], 1;
+    call (ret), f, (arg);
+    ret;
+}";
+    let callee = ".visible .func f(.param .b32 a) { ret; }";
+    for texts in [[caller, callee], [callee, caller]] {
+        let module = linked(&texts).expect("links");
+        verify::verify_all(&module).expect("verifies");
+    }
+    // A result of another size is no agreement.
+    let other = ".visible .func (.param .b32 r) f(.param .b32 a) { ret; }";
+    assert!(linked(&[caller, other]).is_err());
+}
+
+#[test]
 fn undefined_names_matter_when_they_are_used() {
     assert!(linked(&[".extern .func missing(); .extern .global .u32 gone;"]).is_ok());
     let error =

@@ -42,6 +42,20 @@ fn tier_of_environment() -> Result<Tier, DeviceError> {
     }
 }
 
+/// The variable that leaves kernels out: with `skip`, launches are checked and completed, and nothing is executed. For the scoring of
+/// test suites, which want to know how many of their tests need kernels.
+pub const KERNELS_VARIABLE: &str = "TESSERA_KERNELS";
+
+fn skips_kernels() -> Result<bool, DeviceError> {
+    match std::env::var(KERNELS_VARIABLE).as_deref() {
+        Ok("skip") => Ok(true),
+        Ok("run") | Err(_) => Ok(false),
+        Ok(other) => Err(DeviceError::InvalidValue(format!(
+            "{KERNELS_VARIABLE}: {other:?} is neither run nor skip"
+        ))),
+    }
+}
+
 /// What contexts, streams and executors share.
 pub(crate) struct Shared {
     pub(crate) scheduler: Scheduler,
@@ -54,6 +68,8 @@ pub(crate) struct Shared {
     pub(crate) counters: CounterCell,
     pub(crate) executors: u32,
     pub(crate) execution: tessera_engine::Options,
+    /// Launches are completed without being executed ([`KERNELS_VARIABLE`]).
+    pub(crate) skip_kernels: bool,
     /// Machine code by content, for all contexts.
     pub(crate) code: Arc<CodeCache>,
     pub(crate) sms: u32,
@@ -161,6 +177,7 @@ impl SoftGpu {
                 tier,
                 ..options.execution
             },
+            skip_kernels: skips_kernels()?,
             code: Arc::new(match &options.code {
                 Some(file) => CodeCache::with_store(Box::new(Arc::clone(file))),
                 None => CodeCache::default(),

@@ -56,6 +56,6 @@ mod values;
 
 pub use checking::{CHECK_VARIABLE, Checking, FindingSink};
 pub use code_file::{CODE_CACHE_VARIABLE, CODE_FILE, CodeFigures, CodeFile, user_code_file};
-pub use device::{SoftGpu, TIER_VARIABLE};
+pub use device::{KERNELS_VARIABLE, SoftGpu, TIER_VARIABLE};
 pub use options::{Options, PciAddress};
 pub use tessera_engine::{Level, Options as Execution, Tier, check};

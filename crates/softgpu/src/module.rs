@@ -93,6 +93,8 @@ pub(crate) struct SoftModule {
     module: tessera_ptx::Module,
     layout: Layout,
     log_name: String,
+    /// Registers of a thread at most, where the program said so.
+    max_registers: Option<u32>,
     /// Kernels compiled so far.
     compiled: Mutex<BTreeMap<String, Arc<Compiled>>>,
     this: std::sync::Weak<Self>,
@@ -136,7 +138,7 @@ fn add_device_runtime(modules: &mut Vec<tessera_ptx::Module>) -> Result<(), Devi
 pub(crate) fn load(
     context: &Arc<ContextCore>,
     texts: &[PtxText<'_>],
-    _options: &ModuleOptions,
+    options: &ModuleOptions,
 ) -> Result<ModuleLoaded, DeviceError> {
     if texts.is_empty() {
         return Err(DeviceError::InvalidValue("a module without a text".to_owned()));
@@ -168,6 +170,7 @@ pub(crate) fn load(
         module,
         layout,
         log_name,
+        max_registers: options.max_registers,
         compiled: Mutex::default(),
         this: this.clone(),
     });
@@ -340,7 +343,9 @@ impl SoftModule {
             shared_bytes: resources.static_shared,
             const_bytes: u32::try_from(const_bytes).unwrap_or(u32::MAX),
             local_bytes: resources.local,
-            registers: resources.registers,
+            registers: self
+                .max_registers
+                .map_or(resources.registers, |most| resources.registers.min(most)),
             ptx_version: self.module.target.sm,
             binary_version: self.context.shared.compute_capability.0 * 10
                 + self.context.shared.compute_capability.1,

@@ -72,7 +72,14 @@ pub(crate) fn body(
 ) -> Result<(Body, Option<Arc<SoftEvent>>), DeviceError> {
     let transfer = |made: Option<Transfer>| made.map_or(Body::Nothing, Body::Transfer);
     let body = match operation {
-        Operation::Launch(launch) => Body::Kernel(Box::new(Kernel::new(context, &launch)?)),
+        Operation::Launch(launch) => {
+            let kernel = Kernel::new(context, &launch)?;
+            if context.shared.skip_kernels {
+                Body::Nothing
+            } else {
+                Body::Kernel(Box::new(kernel))
+            }
+        }
         Operation::BindImage { reference, view } => {
             transfer(images::binding(context, reference, view.as_ref())?)
         }

@@ -168,7 +168,7 @@ mod tests {
             let packed = fatbin(&entries.map(|entry| entry.packed(compression)));
             assert_eq!(run(packed, 1000).unwrap()[0].text, NEW, "{compression:?}");
         }
-        let linked = pack_linked(&[("one", OLD), ("two", NEW)]).unwrap();
+        let linked = pack_linked(&[("one", OLD), ("two", NEW)], 0).unwrap();
         let linked = run(linked, 1000).unwrap();
         assert_eq!((linked.len(), linked[1].name.as_str()), (2, "two"));
     }

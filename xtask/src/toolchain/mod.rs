@@ -8,6 +8,7 @@
 //!  .cache/toolchain/python/    Python environment: nvcc 13, numba-cuda, tinygrad, ...   290 MB to download
 //!  .cache/toolchain/cuda12/    nvcc 12 from the distribution, headers from packages     115 MB, where it can be had
 //!  .cache/toolchain/triton/    Python environment for Triton, whose package is large    305 MB
+//!  .cache/toolchain/suites/    what the clients' own test suites need                    8 MB
 //!  .cache/toolchain/pip/       pip in the version that fetches sources                   2 MB
 //!  .cache/apps/                sources of applications that others wrote               20 MB
 //!  .cache/toolchain/modules/   Python environment with libraries that are looked at      80 MB
@@ -26,6 +27,7 @@ mod modules;
 mod nvcc;
 mod programs;
 mod sources;
+pub(crate) mod suites;
 
 pub(crate) use apps::apps;
 pub(crate) use checks::checks;

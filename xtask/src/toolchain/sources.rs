@@ -3,6 +3,7 @@
 //! ```text
 //!  tests/apps/Cargo.toml, Cargo.lock    crates; cargo keeps them in its own cache
 //!  tests/apps/packages.txt              packages of the Python index; they are unpacked to .cache/apps/NAME-VERSION/
+//!  tests/conformance/packages.txt       likewise, for the test suites in them
 //! ```
 
 use super::environment::{PIP, done, is_done, remove, shown};
@@ -54,7 +55,7 @@ pub(super) fn crates(directory: &Path) -> Result<HashMap<String, Package>> {
 }
 
 /// Source archives of the Python index.
-fn archives(directory: &Path) -> Result<HashMap<String, Package>> {
+pub(super) fn archives(directory: &Path) -> Result<HashMap<String, Package>> {
     let list = directory.join("packages.txt");
     let text = fs::read_to_string(&list).with_context(|| format!("cannot read {}", shown(&list)))?;
     let mut packages = HashMap::new();
@@ -68,7 +69,7 @@ fn archives(directory: &Path) -> Result<HashMap<String, Package>> {
             let python = PIP.ensure()?;
             let mut fetch = Command::new(python);
             fetch
-                .arg(directory.join("fetch.py"))
+                .arg(sh::root().join("tests/apps/fetch.py"))
                 .args([name, version, hash])
                 .arg(&root);
             sh::text(&mut fetch)?;
