@@ -74,10 +74,10 @@ STATE(capture_and_waiting) {
     in_every_mode(CU_STREAM_CAPTURE_MODE_THREAD_LOCAL);
     in_every_mode(CU_STREAM_CAPTURE_MODE_RELAXED);
     /* The mode is looked at before the event. */
-    DIFFERS(CAPTURED_EVENT, STREAM_CAPTURE_UNSUPPORTED, CAPTURE, of_captured_event(CU_STREAM_CAPTURE_MODE_GLOBAL, cuEventSynchronize));
-    DIFFERS(CAPTURED_EVENT, STREAM_CAPTURE_UNSUPPORTED, CAPTURE, of_captured_event(CU_STREAM_CAPTURE_MODE_GLOBAL, cuEventQuery));
-    DIFFERS(CAPTURED_EVENT, STREAM_CAPTURE_UNSUPPORTED, CAPTURE, of_captured_event(CU_STREAM_CAPTURE_MODE_THREAD_LOCAL, cuEventSynchronize));
-    DIFFERS(CAPTURED_EVENT, STREAM_CAPTURE_UNSUPPORTED, CAPTURE, of_captured_event(CU_STREAM_CAPTURE_MODE_THREAD_LOCAL, cuEventQuery));
+    FAILS(CAPTURED_EVENT, CAPTURE, of_captured_event(CU_STREAM_CAPTURE_MODE_GLOBAL, cuEventSynchronize));
+    FAILS(CAPTURED_EVENT, CAPTURE, of_captured_event(CU_STREAM_CAPTURE_MODE_GLOBAL, cuEventQuery));
+    FAILS(CAPTURED_EVENT, CAPTURE, of_captured_event(CU_STREAM_CAPTURE_MODE_THREAD_LOCAL, cuEventSynchronize));
+    FAILS(CAPTURED_EVENT, CAPTURE, of_captured_event(CU_STREAM_CAPTURE_MODE_THREAD_LOCAL, cuEventQuery));
     FAILS(CAPTURED_EVENT, CAPTURE, of_captured_event(CU_STREAM_CAPTURE_MODE_RELAXED, cuEventSynchronize));
     FAILS(CAPTURED_EVENT, CAPTURE, of_captured_event(CU_STREAM_CAPTURE_MODE_RELAXED, cuEventQuery));
 }
@@ -92,11 +92,10 @@ STATE(capture_and_unsafe_calls) {
         FAILS(STREAM_CAPTURE_UNSUPPORTED, CAPTURE, cuMemAlloc(&q, 4));
         end();
         begin(modes[i]);
-        /* The mode is looked at before the legacy stream. */
-        DIFFERS(STREAM_CAPTURE_IMPLICIT, STREAM_CAPTURE_UNSUPPORTED, CAPTURE, cuMemcpyHtoD(p, &host, 4));
+        FAILS(STREAM_CAPTURE_IMPLICIT, CAPTURE, cuMemcpyHtoD(p, &host, 4));
         end();
         begin(modes[i]);
-        DIFFERS(STREAM_CAPTURE_IMPLICIT, STREAM_CAPTURE_UNSUPPORTED, CAPTURE, cuMemsetD8(p, 0, 4));
+        FAILS(STREAM_CAPTURE_IMPLICIT, CAPTURE, cuMemsetD8(p, 0, 4));
         end();
     }
     /* "no API calls are prohibited" */

@@ -4,7 +4,7 @@
 //!   functions.toml ─▶ exports() ─┬─ one `extern "C"` function per symbol
 //!                                │    handler present: crate::abi::entry(name, || crate::module::handler([default stream,] ...));
 //!                                │                     entry_local where the class is local;
-//!                                │                     crate::graph::capture::unsafe_call() first where captures forbid it
+//!                                │                     crate::graph::capture::unsafe_call(), or ordered_call(), first where captures forbid it
 //!                                │    otherwise:       crate::abi::unsupported(index)
 //!                                ├─ UNSUPPORTED: names of the functions by index
 //!                                └─ LOOKUP: rows of cuGetProcAddress, sorted by name
@@ -82,10 +82,10 @@ fn emit(source: &mut String, function: &Function, entry: &Entry, unsupported: &m
     } else {
         "entry"
     };
-    let safe = if function.capture == Capture::Forbidden {
-        "crate::graph::capture::unsafe_call().and_then(|()| "
-    } else {
-        "("
+    let safe = match function.capture {
+        Capture::Ordered if !entry.per_thread => "crate::graph::capture::ordered_call().and_then(|()| ",
+        Capture::Forbidden | Capture::Ordered => "crate::graph::capture::unsafe_call().and_then(|()| ",
+        Capture::Allowed | Capture::Node | Capture::Checked => "(",
     };
     let _ = writeln!(
         source,

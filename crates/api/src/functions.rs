@@ -65,6 +65,11 @@ pub enum Capture {
     Node,
     /// Refused: it would wait, or touch the whole device.
     Forbidden,
+    /// Refused, and works in the default stream: where that is the legacy one and would be ordered behind a stream that is captured,
+    /// it is refused for that.
+    Ordered,
+    /// Refused, by the handler itself: it has an answer that comes first.
+    Checked,
 }
 
 /// What the worker charges for a call.

@@ -69,6 +69,13 @@ impl Event {
         }
     }
 
+    /// Fails where nobody may wait for it: it stands for work that was captured, or captures forbid to wait for any.
+    fn check_wait(&self) -> Answer {
+        // The question harms a capture in either case.
+        let allowed = capture::unsafe_call();
+        self.check_captured().and(allowed)
+    }
+
     /// Fails where it stands for work that was captured and does not run.
     fn check_captured(&self) -> Answer {
         if self.is_captured.load(Ordering::Acquire) {
@@ -221,7 +228,7 @@ pub(crate) fn record_in(driver: &Driver, stream: &Stream, event: &Event) -> Answ
 /// `cuEventQuery`
 pub(crate) fn event_query(h_event: Handle) -> Answer {
     let (driver, done) = with_event(h_event, |driver, event| {
-        event.check_captured()?;
+        event.check_wait()?;
         Ok((driver, event.is_done(driver)))
     })?;
     if done {
@@ -233,7 +240,7 @@ pub(crate) fn event_query(h_event: Handle) -> Answer {
 /// `cuEventSynchronize`
 pub(crate) fn event_synchronize(h_event: Handle) -> Answer {
     let (driver, event) = event(h_event)?;
-    event.check_captured()?;
+    event.check_wait()?;
     let result = event.wait(driver);
     printf::drain(driver, &event.core);
     result

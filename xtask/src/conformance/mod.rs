@@ -12,6 +12,7 @@
 //!
 //! A new suite is an entry of [`SUITES`] and a list.
 
+mod crates;
 mod listed;
 mod outcome;
 mod page;

@@ -1,5 +1,6 @@
 //! The suites: where each one's tests lie and how it is started.
 
+use super::crates::{self, Crate};
 use super::outcome::Outcome;
 use super::pytest::{self, Pytest};
 use super::{Session, Suite};
@@ -7,7 +8,7 @@ use crate::toolchain;
 use anyhow::Result;
 
 /// All suites, in the order in which they run.
-pub(crate) const SUITES: &[Suite] = &[NUMBA_CUDA, NVIDIA_ML_PY];
+pub(crate) const SUITES: &[Suite] = &[NUMBA_CUDA, NVIDIA_ML_PY, CUDARC];
 
 const NUMBA_CUDA: Suite = Suite {
     name: "numba-cuda",
@@ -30,6 +31,27 @@ const NVIDIA_ML_PY: Suite = Suite {
     kernels: false,
     run: nvidia_ml_py,
 };
+
+const CUDARC: Suite = Suite {
+    name: "cudarc",
+    about: "cudarc, the tests of its driver, runtime and NVRTC parts",
+    gpu: ("H100 80GB", "H100-80C"),
+    options: &["--enable-uvm"],
+    goal: 100.0,
+    version: || toolchain::suites::crate_of("cudarc").map(|(version, _)| version),
+    kernels: true,
+    run: cudarc,
+};
+
+fn cudarc(session: &Session<'_>) -> Result<Vec<Outcome>> {
+    let (_, root) = toolchain::suites::crate_of("cudarc")?;
+    let suite = Crate {
+        root,
+        features: "std,driver,runtime,nvrtc,f16,dynamic-loading,cuda-13000",
+        libraries: vec![toolchain::suites::nvrtc()?],
+    };
+    crates::run(session, &suite)
+}
 
 fn numba_cuda(session: &Session<'_>) -> Result<Vec<Outcome>> {
     let python = toolchain::suites::python()?;

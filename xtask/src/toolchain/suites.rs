@@ -54,6 +54,20 @@ pub(crate) fn sources_of(package: &str) -> Result<PathBuf> {
         .with_context(|| format!("no sources of {package} are pinned"))
 }
 
+/// Version and sources of a crate that the Rust client is written for.
+pub(crate) fn crate_of(name: &str) -> Result<(String, PathBuf)> {
+    sources::crates(&sh::root().join("tests/clients/cudarc"))?
+        .remove(name)
+        .map(|found| (found.version, found.root))
+        .with_context(|| format!("the Rust client does not use {name}"))
+}
+
+/// Where the NVRTC of the clients lies.
+pub(crate) fn nvrtc() -> Result<PathBuf> {
+    PYTHON.ensure()?;
+    Ok(PYTHON.libraries()?.join("nvidia/cu13/lib"))
+}
+
 /// The pinned version of a client.
 pub(crate) fn version(package: &str) -> Result<String> {
     PYTHON

@@ -191,6 +191,26 @@ pub(crate) fn unsafe_call() -> Answer {
     unsafe_call_captured()
 }
 
+/// The same of functions that work in the legacy default stream: first whether that may be used.
+#[inline]
+pub(crate) fn ordered_call() -> Answer {
+    if ACTIVE.load(Ordering::Relaxed) == 0 {
+        return Ok(());
+    }
+    ordered_call_captured()
+}
+
+#[cold]
+fn ordered_call_captured() -> Answer {
+    let allowed = unsafe_call_captured();
+    let ordered = match stream::stream(DefaultStream::Legacy, 0) {
+        Ok(legacy) => enter_captured(&legacy).map(|_| ()),
+        // Without a context the handler says so.
+        Err(_) => Ok(()),
+    };
+    ordered.and(allowed)
+}
+
 #[cold]
 fn unsafe_call_captured() -> Answer {
     let mine = std::thread::current().id();

@@ -316,7 +316,9 @@ pub(crate) fn exec(driver: &Driver, handle: Handle) -> Answer<Arc<Exec>> {
 }
 
 fn checked_flags(flags: u64) -> Answer {
-    if flags & !(AUTO_FREE_ON_LAUNCH | UPLOAD | DEVICE_LAUNCH | USE_NODE_PRIORITY) != 0 {
+    let all = AUTO_FREE_ON_LAUNCH | UPLOAD | DEVICE_LAUNCH | USE_NODE_PRIORITY;
+    let contradiction = AUTO_FREE_ON_LAUNCH | DEVICE_LAUNCH;
+    if flags & !all != 0 || flags & contradiction == contradiction {
         return Err(Code::INVALID_VALUE);
     }
     if flags & DEVICE_LAUNCH != 0 {
