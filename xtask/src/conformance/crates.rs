@@ -121,7 +121,9 @@ fn said(log: &Path) -> Result<String> {
     let panicked = text.lines().skip_while(|line| !line.contains("panicked at"));
     let lines: Vec<&str> = panicked.take(LINES).take_while(|line| !line.is_empty()).collect();
     Ok(if lines.is_empty() {
-        text.lines().last().unwrap_or("no output").to_owned()
+        let error = text.lines().find(|line| line.starts_with("Error: "));
+        let last = text.lines().rfind(|line| !line.trim().is_empty());
+        error.or(last).unwrap_or("no output").to_owned()
     } else {
         lines.join("\n")
     })
