@@ -15,6 +15,7 @@ def things_around(handle):
     same = pynvml.nvmlDeviceGetHandleByUUIDV(uuid.encode(), pynvml.NVML_UUID_TYPE_ASCII)
     assert pynvml.nvmlDeviceGetUUID(same) == uuid
     assert pynvml.nvmlDeviceGetNumGpuCores(handle) > 0
+    assert pynvml.nvmlDeviceGetPerformanceState(handle) == pynvml.nvmlDeviceGetPowerState(handle) == 0
     assert pynvml.nvmlDeviceGetEncoderSessions(handle) == []
     features = pynvml.nvmlDeviceGetGridLicensableFeatures_v4(handle)
     assert features.isGridLicenseSupported == 1 and features.licensableFeaturesCount == 1

@@ -256,6 +256,10 @@ getters! {
     nvmlDeviceGetAccountingMode(mode: *mut c_uint) = |_s| put(mode, 0);
     /// The worker keeps the vGPU initialised without clients: enabled.
     nvmlDeviceGetPersistenceMode(mode: *mut c_uint) = |_s| put(mode, 1);
+    /// The software GPU always runs at its best: P0.
+    nvmlDeviceGetPerformanceState(state: *mut c_uint) = |_s| put(state, 0);
+    /// As [`nvmlDeviceGetPerformanceState`].
+    nvmlDeviceGetPowerState(state: *mut c_uint) = |_s| put(state, 0);
     /// `NVML_COMPUTEMODE_DEFAULT`: any number of processes.
     nvmlDeviceGetComputeMode(mode: *mut c_uint) = |_s| put(mode, 0);
     /// No display is attached.
