@@ -233,7 +233,10 @@ fn apps(options: &Options) -> Result<()> {
 }
 
 fn clients(options: &Options) -> Result<()> {
-    toolchain::clients(&layout(options)?)
+    let layout = layout(options)?;
+    // What one says does not hide what the other says.
+    let scripts = toolchain::clients(&layout);
+    toolchain::ggml(&layout).and(scripts)
 }
 
 fn checks(options: &Options) -> Result<()> {

@@ -30,7 +30,7 @@ pub struct Geometry {
     pub dynamic_shared: u32,
     /// `%gridid`.
     pub grid_id: u64,
-    /// Address of the workspace of a cooperative launch (`%envreg1` and `%envreg2` hold its low and high half); 0 for others.
+    /// Address of the workspace of a cooperative launch (`%envreg1` and `%envreg2` hold its high and low half); 0 for others.
     pub grid_workspace: u64,
     /// Blocks of a cluster in x, y, z; all 0 where the launch does not say: the kernel does then, or every block is one.
     pub cluster: [u32; 3],

@@ -34,7 +34,7 @@ pub(crate) enum Konst {
     Nctaid(u8),
     /// `%gridid`
     GridId,
-    /// `%envreg1` (low half) and `%envreg2` (high half).
+    /// `%envreg1` (high half) and `%envreg2` (low half).
     GridWorkspace { high: bool },
     /// `%nwarpid`
     Warps,

@@ -541,7 +541,7 @@ fn blocks_of_a_cooperative_launch_are_all_resident() {
     ld.param.u64 %rd1, [p];
     mov.u32 %r1, %envreg1;
     mov.u32 %r2, %envreg2;
-    mov.b64 %rd2, {%r1, %r2};
+    mov.b64 %rd2, {%r2, %r1};
     mov.u32 %r3, %nctaid.x;
     atom.global.add.u32 %r4, [%rd2+4], 1;
 $wait:

@@ -1,23 +1,23 @@
 //! The compiler of CUDA 12. No Python package has it; Debian has it in its `non-free` component, as a package that is unpacked here and
 //! not installed. Headers and libraries are those of the vendor's Python packages.
 //!
-//! The package comes from where the machine's `apt-get` gets its packages: the same address with another suite and component. Where
-//! that is not possible, the tests of CUDA 12 are left out, and the run says so.
+//! Where the machine's package sources do not have it, the tests of CUDA 12 are left out, and the run says so.
 
+use super::debian::{self, Suite};
 use super::environment::{done, is_done, remove, shown};
 use crate::sh;
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Suite of the distribution that has the compiler, and the version it has.
-const SUITE: &str = "trixie";
+const SUITE: &Suite = &Suite {
+    name: "trixie",
+    component: "non-free",
+};
 const COMPILER: &str = "nvidia-cuda-toolkit=12.4.131~12.4.1-2";
-
-/// Key of the distribution's archive.
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Headers and the shared runtime; the static device runtime, which `-rdc=true` links, is in the later package only.
 const PACKAGES: &[&str] = &[
@@ -40,7 +40,7 @@ pub(super) fn ensure() -> Result<Option<PathBuf>> {
     );
     remove(&root)?;
     fs::create_dir_all(&root)?;
-    let package = match compiler(&root) {
+    let package = match debian::unpack(&root, SUITE, &[COMPILER]) {
         Ok(package) => package,
         Err(error) => {
             println!("  SKIPPED: no CUDA 12 compiler on this machine, its tests are left out: {error:#}");
@@ -50,66 +50,6 @@ pub(super) fn ensure() -> Result<Option<PathBuf>> {
     build(&root, &package)?;
     done(&root, &wanted)?;
     Ok(Some(root))
-}
-
-/// Gets and unpacks the compiler's package.
-fn compiler(root: &Path) -> Result<PathBuf> {
-    let targets = sh::text(Command::new("apt-get").args([
-        "indextargets",
-        "--format",
-        "$(REPO_URI)",
-        "Created-By: Packages",
-        "Origin: Debian",
-    ]))?;
-    let archive = targets
-        .lines()
-        .next()
-        .context("apt-get has no package source of Debian")?;
-    if !Path::new(KEYRING).exists() {
-        bail!("the key of Debian's archive is not installed");
-    }
-    let apt = root.join("apt");
-    for directory in ["lists/partial", "cache/archives/partial"] {
-        fs::create_dir_all(apt.join(directory))?;
-    }
-    let list = apt.join("sources.list");
-    fs::write(
-        &list,
-        format!("deb [arch=amd64 signed-by={KEYRING}] {archive} {SUITE} non-free\n"),
-    )?;
-    let apt_get = |arguments: &[&str]| {
-        let mut command = Command::new("apt-get");
-        for (option, path) in [
-            ("Dir::Etc::sourcelist", list.clone()),
-            ("Dir::State::lists", apt.join("lists")),
-            ("Dir::Cache", apt.join("cache")),
-        ] {
-            command.arg("-o").arg(format!("{option}={}", path.display()));
-        }
-        let fixed = [
-            "Dir::Etc::sourceparts=-",
-            "APT::Architecture=amd64",
-            "Debug::NoLocking=1",
-            "APT::Sandbox::User=root",
-        ];
-        for option in fixed {
-            command.args(["-o", option]);
-        }
-        command.arg("-qq").args(arguments).current_dir(&apt);
-        command
-    };
-    sh::text(&mut apt_get(&["update"]))?;
-    sh::text(&mut apt_get(&["download", COMPILER]))?;
-    let unpacked = root.join("package");
-    for entry in fs::read_dir(&apt)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "deb") {
-            sh::text(Command::new("dpkg-deb").arg("-x").arg(&path).arg(&unpacked))?;
-            fs::remove_file(&path)?;
-            return Ok(unpacked);
-        }
-    }
-    bail!("apt-get fetched no package");
 }
 
 /// Lays compiler, headers and libraries out as the compiler expects them.

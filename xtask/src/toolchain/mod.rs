@@ -9,6 +9,7 @@
 //!  .cache/toolchain/cuda12/    nvcc 12 from the distribution, headers from packages     115 MB, where it can be had
 //!  .cache/toolchain/triton/    Python environment for Triton, whose package is large    305 MB
 //!  .cache/toolchain/suites/    what the clients' own test suites need                    8 MB
+//!  .cache/toolchain/ggml/      ggml's CUDA back end from the distribution               98 MB, where it can be had
 //!  .cache/toolchain/pip/       pip in the version that fetches sources                   2 MB
 //!  .cache/apps/                sources of applications that others wrote               20 MB
 //!  .cache/toolchain/modules/   Python environment with libraries that are looked at      80 MB
@@ -21,8 +22,10 @@ mod checks;
 mod clients;
 mod cuda12;
 mod cudart;
+mod debian;
 mod environment;
 mod fidelity;
+mod ggml;
 mod modules;
 mod nvcc;
 mod programs;
@@ -34,6 +37,7 @@ pub(crate) use checks::checks;
 pub(crate) use clients::clients;
 pub(crate) use cudart::link_cudart;
 pub(crate) use fidelity::fidelity;
+pub(crate) use ggml::ggml;
 pub(crate) use modules::modules;
 pub(crate) use nvcc::ptx;
 pub(crate) use programs::{demo_programs, programs};

@@ -342,10 +342,10 @@ impl Lower<'_> {
             S::DynamicSmemSize => return Ok(self.konst(Class::W32, Konst::DynamicShared)),
             S::TotalSmemSize | S::AggrSmemSize => return Ok(self.konst(Class::W32, Konst::TotalShared)),
             S::Envreg if reg.index == 1 => {
-                return Ok(self.konst(Class::W32, Konst::GridWorkspace { high: false }));
+                return Ok(self.konst(Class::W32, Konst::GridWorkspace { high: true }));
             }
             S::Envreg if reg.index == 2 => {
-                return Ok(self.konst(Class::W32, Konst::GridWorkspace { high: true }));
+                return Ok(self.konst(Class::W32, Konst::GridWorkspace { high: false }));
             }
             S::Envreg => return Ok(self.imm32(0)),
             S::ReservedSmemOffset
