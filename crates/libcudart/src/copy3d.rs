@@ -10,7 +10,7 @@ use std::ffi::c_void;
 /// `cudaMemcpy3DParms`.
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct Parameters {
+pub(crate) struct Parameters {
     source_array: Handle,
     source_at: [usize; 3],
     source: PitchedPtr,
@@ -38,8 +38,9 @@ struct Side {
     height: usize,
 }
 
-/// `CUDA_MEMCPY3D` of the driver API.
+/// `CUDA_MEMCPY3D` of the driver API; as `CUDA_MEMCPY3D_PEER` it has a context where a side has a reserved field.
 #[repr(C)]
+#[derive(Clone, Copy)]
 pub(crate) struct Memcpy3d {
     source: Side,
     destination: Side,
@@ -94,7 +95,7 @@ impl Side {
 
 fn run(default: DefaultStream, copy: &Memcpy3d, stream: Option<Handle>) -> Result<(), Error> {
     let driver = context()?;
-    if copy.width == 0 || copy.height == 0 || copy.depth == 0 {
+    if copy.is_empty() {
         return Ok(());
     }
     match stream {
@@ -109,7 +110,7 @@ fn run(default: DefaultStream, copy: &Memcpy3d, stream: Option<Handle>) -> Resul
 }
 
 /// The driver's description of a copy: texels of arrays become bytes.
-fn describe(parameters: &Parameters) -> Result<Memcpy3d, Error> {
+pub(crate) fn describe(parameters: &Parameters) -> Result<Memcpy3d, Error> {
     let (source_type, destination_type) = types(Kind::new(parameters.kind)?);
     let side = |array: Handle, at: [usize; 3], plain: PitchedPtr, kind: u32| {
         if array.is_null() {
@@ -154,6 +155,118 @@ fn describe(parameters: &Parameters) -> Result<Memcpy3d, Error> {
         depth,
     })
 }
+
+/// The program's description of a copy that the driver has: bytes of arrays become texels.
+pub(crate) fn parameters_of(copy: &Memcpy3d) -> Result<Parameters, Error> {
+    let nowhere = PitchedPtr {
+        address: std::ptr::null_mut(),
+        pitch: 0,
+        width: 0,
+        height: 0,
+    };
+    let side = |side: &Side| -> Result<_, Error> {
+        if side.kind == ARRAY {
+            let texel = array::shape(side.array)?.texel_bytes();
+            return Ok((side.array, [side.x / texel, side.y, side.z], nowhere, Some(texel)));
+        }
+        let address = if side.kind == HOST {
+            side.host
+        } else {
+            crate::abi::pointer(side.device)?
+        };
+        // The driver keeps no width of an allocation; its rows are as wide as their pitch.
+        let plain = PitchedPtr {
+            address,
+            pitch: side.pitch,
+            width: side.pitch,
+            height: side.height,
+        };
+        Ok((std::ptr::null_mut(), [side.x, side.y, side.z], plain, None))
+    };
+    let (source_array, source_at, source, from) = side(&copy.source)?;
+    let (destination_array, destination_at, destination, to) = side(&copy.destination)?;
+    let host = |kind: u32| kind == HOST;
+    let kind = match (copy.source.kind, copy.destination.kind) {
+        (UNIFIED, _) | (_, UNIFIED) => 4,
+        (from, to) => i32::from(!host(from)) * 2 + i32::from(!host(to)),
+    };
+    Ok(Parameters {
+        source_array,
+        source_at,
+        source,
+        destination_array,
+        destination_at,
+        destination,
+        extent: Extent {
+            width: copy.width / from.or(to).unwrap_or(1),
+            height: copy.height,
+            depth: copy.depth,
+        },
+        kind,
+    })
+}
+
+/// A run of bytes as a copy of one row.
+pub(crate) fn run_of_bytes(
+    destination: *mut c_void,
+    source: *const c_void,
+    bytes: usize,
+    kind: i32,
+) -> Result<Memcpy3d, Error> {
+    let (source_type, destination_type) = types(Kind::new(kind)?);
+    Ok(rows(
+        Side::plain(source.cast_mut(), source_type, bytes, 1, [0; 3]),
+        Side::plain(destination, destination_type, bytes, 1, [0; 3]),
+        bytes,
+        1,
+    ))
+}
+
+/// `cudaMemcpy3DPeerParms`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct PeerParameters {
+    source_array: Handle,
+    source_at: [usize; 3],
+    source: PitchedPtr,
+    source_device: i32,
+    destination_array: Handle,
+    destination_at: [usize; 3],
+    destination: PitchedPtr,
+    destination_device: i32,
+    extent: Extent,
+}
+
+const _: () = assert!(size_of::<PeerParameters>() == 168);
+
+impl PeerParameters {
+    /// The driver's description: that of a copy between devices, with the primary context of each.
+    pub(crate) fn driver(&self, context: impl Fn(i32) -> Result<Handle, Error>) -> Result<Memcpy3d, Error> {
+        let mut copy = describe(&Parameters {
+            source_array: self.source_array,
+            source_at: self.source_at,
+            source: self.source,
+            destination_array: self.destination_array,
+            destination_at: self.destination_at,
+            destination: self.destination,
+            extent: self.extent,
+            kind: DEVICE_TO_DEVICE,
+        })?;
+        copy.source.reserved = context(self.source_device)?;
+        copy.destination.reserved = context(self.destination_device)?;
+        Ok(copy)
+    }
+}
+
+impl Memcpy3d {
+    /// Whether it copies nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.width == 0 || self.height == 0 || self.depth == 0
+    }
+}
+
+/// `cudaMemcpyDeviceToDevice`.
+const DEVICE_TO_DEVICE: i32 = 3;
 
 /// Rows between an array and plain memory.
 fn rows(source: Side, destination: Side, width: usize, height: usize) -> Memcpy3d {
