@@ -1,6 +1,6 @@
 //! libcudart: the CUDA runtime API, from its public documentation, on top of the driver API.
 //!
-//! Programs that `nvcc -cudart shared` built load `libcudart.so.12` or `.13`; both are this crate, linked with the SONAME and the ELF
+//! Programs that `nvcc -cudart shared` built load `libcudart.so.11.0`, `.12` or `.13`; all are this crate, linked with the SONAME and the ELF
 //! version node that such a program asks for. Everything below the runtime API is reached through `libcuda.so.1`: the one that lies
 //! beside this library, so that the two are always of the same build.
 //!

@@ -15,6 +15,7 @@ struct Row {
     implemented: bool,
     per_thread: Option<String>,
     reason: Option<String>,
+    last: Option<u32>,
 }
 
 impl Row {
@@ -95,7 +96,7 @@ fn what_start_up_code_calls_is_implemented() -> Result<(), Failure> {
     for row in table()?
         .function
         .iter()
-        .filter(|row| row.name.starts_with("__cuda"))
+        .filter(|row| row.name.starts_with("__cuda") && row.last.is_none())
     {
         assert!(row.implemented, "{}", row.name);
     }

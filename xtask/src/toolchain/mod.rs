@@ -26,6 +26,7 @@ mod fidelity;
 mod modules;
 mod nvcc;
 mod programs;
+mod runtimes;
 mod sources;
 pub(crate) mod suites;
 
