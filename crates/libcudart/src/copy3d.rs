@@ -340,7 +340,46 @@ fn line(
     Ok(())
 }
 
+/// The parts of a run of bytes between two arrays, each in one row of both: places, bytes.
+fn common_rows(
+    rows: [usize; 2],
+    mut at: [[usize; 2]; 2],
+    mut bytes: usize,
+) -> Result<Vec<([[usize; 2]; 2], usize)>, Error> {
+    if rows.iter().zip(&at).any(|(row, at)| at[0] >= *row) {
+        return Err(Error::INVALID_VALUE);
+    }
+    let mut parts = Vec::new();
+    while bytes > 0 {
+        let part = bytes.min(rows[0] - at[0][0]).min(rows[1] - at[1][0]);
+        parts.push((at, part));
+        bytes -= part;
+        for (row, at) in rows.iter().zip(&mut at) {
+            at[0] += part;
+            if at[0] == *row {
+                *at = [0, at[1] + 1];
+            }
+        }
+    }
+    Ok(parts)
+}
+
 per_thread_api! {
+    /// Copies a run of bytes from one array to another.
+    fn cudaMemcpyArrayToArray/cudaMemcpyArrayToArray_ptds[default](
+        to: Handle, to_x: usize, to_y: usize, from: Handle, from_x: usize, from_y: usize, bytes: usize, kind: i32,
+    ) {
+        if !matches!(Kind::new(kind)?, Kind::DeviceToDevice | Kind::Addresses) {
+            return Err(Error::INVALID_MEMCPY_DIRECTION);
+        }
+        let (source, destination) = (array::shape(from)?, array::shape(to)?);
+        let rows_of = [&source, &destination].map(|shape| shape.extent.width * shape.texel_bytes());
+        for ([[x, y], [into_x, into_y]], part) in common_rows(rows_of, [[from_x, from_y], [to_x, to_y]], bytes)? {
+            run(default, &rows(Side::array(from, [x, y, 0]), Side::array(to, [into_x, into_y, 0]), part, 1), None)?;
+        }
+        Ok(())
+    }
+
     /// Copies a box, done when the call returns.
     fn cudaMemcpy3D/cudaMemcpy3D_ptds[default](parameters: In<Parameters>) {
         run(default, &describe(&parameters.get()?)?, None)
@@ -424,6 +463,38 @@ per_thread_api! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_between_arrays_is_cut_where_either_row_ends() {
+        assert_eq!(
+            common_rows([8, 12], [[4, 0], [0, 2]], 16),
+            Ok(vec![
+                ([[4, 0], [0, 2]], 4),
+                ([[0, 1], [4, 2]], 8),
+                ([[0, 2], [0, 3]], 4)
+            ])
+        );
+        assert_eq!(
+            common_rows([8, 8], [[8, 0], [0, 0]], 1),
+            Err(Error::INVALID_VALUE)
+        );
+    }
+
+    #[test]
+    fn a_run_of_bytes_comes_back_as_it_was_given() {
+        let (mut to, from) = ([0_u8; 16], [0_u8; 16]);
+        let copy = run_of_bytes(to.as_mut_ptr().cast(), from.as_ptr().cast(), 16, 1);
+        let back = copy.and_then(|copy| parameters_of(&copy));
+        let seen = back.map(|back| {
+            (
+                back.source.address.addr(),
+                back.destination.address.addr(),
+                back.extent.width,
+                back.kind,
+            )
+        });
+        assert_eq!(seen, Ok((from.as_ptr().addr(), to.as_ptr().addr(), 16, 1)));
+    }
 
     #[test]
     fn a_run_of_bytes_is_up_to_three_rectangles() {

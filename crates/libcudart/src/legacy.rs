@@ -4,7 +4,7 @@ use crate::abi::{Handle, In, Out};
 use crate::error::Error;
 use crate::function::function_of;
 use crate::texture::DriverView;
-use crate::thread::{context, device};
+use crate::thread::{check_device, context, device, set_first};
 use std::ffi::{c_char, c_void};
 
 runtime_api! {
@@ -61,6 +61,22 @@ runtime_api! {
     fn cudaLibraryGetUnifiedFunction(function: Out<*mut c_void>, library: Handle, name: In<c_char>) {
         let name = name.text().ok_or(Error::INVALID_VALUE)?;
         context()?.cuLibraryGetUnifiedFunction(function, library, name.as_ptr())
+    }
+
+    /// Which devices are tried for a thread that chooses none, in order: the first of them is always to be had. None stands for all.
+    fn cudaSetValidDevices(list: In<i32>, count: i32) {
+        let driver = crate::driver::driver()?;
+        let count = usize::try_from(count).map_err(|_| Error::INVALID_VALUE)?;
+        if count == 0 {
+            set_first(0);
+            return Ok(());
+        }
+        let first = list.get()?;
+        for index in 0..count {
+            check_device(driver, list.member::<i32>(index * size_of::<i32>()).get()?)?;
+        }
+        set_first(first);
+        Ok(())
     }
 
     /// The device that suits best. All devices of a vGPU are of one board, so that it is the thread's.
