@@ -340,12 +340,11 @@ fn line(
     Ok(())
 }
 
-/// The parts of a run of bytes between two arrays, each in one row of both: places, bytes.
-fn common_rows(
-    rows: [usize; 2],
-    mut at: [[usize; 2]; 2],
-    mut bytes: usize,
-) -> Result<Vec<([[usize; 2]; 2], usize)>, Error> {
+/// Part of a run of bytes between two arrays, in one row of both: places, bytes.
+type Part = ([[usize; 2]; 2], usize);
+
+/// The parts of a run of bytes between two arrays.
+fn common_rows(rows: [usize; 2], mut at: [[usize; 2]; 2], mut bytes: usize) -> Result<Vec<Part>, Error> {
     if rows.iter().zip(&at).any(|(row, at)| at[0] >= *row) {
         return Err(Error::INVALID_VALUE);
     }
