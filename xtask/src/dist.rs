@@ -4,7 +4,8 @@
 //!  target/tessera/bin/tessera
 //!  target/tessera/lib/tessera/libcuda.so.1        libcuda.so -> libcuda.so.1
 //!                             libnvidia-ml.so.1   libnvidia-ml.so -> libnvidia-ml.so.1
-//!                             libcudart.so.12 .13 (our runtime API, one ELF version node each)
+//!                             libcudart.so.11.0 .12 .13 (our runtime API, one ELF version node each)
+//!                             static/11.0 /12 /13, each libcudart_static.a (the same to link into a program)
 //!  target/tessera/bin/probe                       (the tests' own program)
 //! ```
 

@@ -72,6 +72,21 @@ impl<T> Out<T> {
         Out(self.0.cast())
     }
 
+    /// The address in an argument whose type depends on the version.
+    pub(crate) fn at(word: Word) -> Self {
+        Out(address(word))
+    }
+
+    /// The same address for reading what the program wrote there.
+    pub(crate) fn input(self) -> In<T> {
+        In(self.0)
+    }
+
+    /// The place of a member of what is written there.
+    pub(crate) fn member<U>(self, offset: usize) -> Out<U> {
+        Out(self.0.wrapping_byte_add(offset).cast())
+    }
+
     /// `cudaErrorInvalidValue` where the address is null.
     pub(crate) fn required(self) -> Result<Self, Error> {
         if self.0.is_null() {
@@ -117,6 +132,13 @@ impl<T: Copy> In<T> {
         }
         // SAFETY: not null, and then valid for reads by the invariant of this type.
         Ok(unsafe { self.0.read_unaligned() })
+    }
+}
+
+impl<T> In<T> {
+    /// A member of what is read there; the address itself was found not to be null.
+    pub(crate) fn member<U>(self, offset: usize) -> In<U> {
+        In(self.0.wrapping_byte_add(offset).cast())
     }
 }
 
@@ -176,6 +198,61 @@ pub(crate) struct Memcpy2d {
     pub(crate) height: usize,
 }
 
+/// `cudaMemLocation`, laid out and numbered as the driver's.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Location {
+    pub(crate) kind: i32,
+    pub(crate) id: i32,
+}
+
+/// `cudaGraphEdgeData`, laid out as the driver's.
+pub(crate) type EdgeData = [u8; 8];
+
+/// `cudaLaunchAttributeValue`.
+pub(crate) type AttributeValue = [u64; 8];
+
+/// `CUDA_KERNEL_NODE_PARAMS` of the driver API; what comes before `kernel` is `cudaKernelNodeParams`, with the stub as its function.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct DriverKernelNode {
+    pub(crate) first: KernelNode,
+    pub(crate) kernel: Handle,
+    pub(crate) context: Handle,
+}
+
+/// `cudaKernelNodeParams`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct KernelNode {
+    pub(crate) function: Handle,
+    pub(crate) grid: Dim3,
+    pub(crate) block: Dim3,
+    pub(crate) shared_bytes: u32,
+    pub(crate) arguments: *mut *mut c_void,
+    pub(crate) extra: *mut *mut c_void,
+}
+
+impl Default for DriverKernelNode {
+    fn default() -> Self {
+        let zero = Dim3 { x: 0, y: 0, z: 0 };
+        Self {
+            first: KernelNode {
+                function: std::ptr::null_mut(),
+                grid: zero,
+                block: zero,
+                shared_bytes: 0,
+                arguments: std::ptr::null_mut(),
+                extra: std::ptr::null_mut(),
+            },
+            kernel: std::ptr::null_mut(),
+            context: std::ptr::null_mut(),
+        }
+    }
+}
+
+const _: () = assert!(size_of::<KernelNode>() == 56 && size_of::<DriverKernelNode>() == 72);
+
 /// `cudaFuncAttributes`; 12 and 13 differ only in what they call reserved.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -207,6 +284,20 @@ const _: () = assert!(size_of::<Memcpy2d>() == 128);
 /// The address of a device allocation from the pointer that a program holds.
 pub(crate) fn device_address(pointer: *const c_void) -> DevicePtr {
     pointer.addr() as u64
+}
+
+/// An argument whose type depends on the version of the runtime API: what the register holds.
+pub(crate) type Word = usize;
+
+/// Such an argument as an address.
+pub(crate) fn address<T>(word: Word) -> *mut T {
+    std::ptr::with_exposed_provenance_mut(word)
+}
+
+/// Such an argument as a number of 32 bits; what lies above it in the register means nothing.
+pub(crate) fn low(word: Word) -> i32 {
+    let [a, b, c, d, ..] = word.to_le_bytes();
+    i32::from_le_bytes([a, b, c, d])
 }
 
 /// The pointer that programs hold for a device address.

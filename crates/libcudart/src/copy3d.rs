@@ -10,7 +10,7 @@ use std::ffi::c_void;
 /// `cudaMemcpy3DParms`.
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct Parameters {
+pub(crate) struct Parameters {
     source_array: Handle,
     source_at: [usize; 3],
     source: PitchedPtr,
@@ -38,8 +38,9 @@ struct Side {
     height: usize,
 }
 
-/// `CUDA_MEMCPY3D` of the driver API.
+/// `CUDA_MEMCPY3D` of the driver API; as `CUDA_MEMCPY3D_PEER` it has a context where a side has a reserved field.
 #[repr(C)]
+#[derive(Clone, Copy)]
 pub(crate) struct Memcpy3d {
     source: Side,
     destination: Side,
@@ -94,7 +95,7 @@ impl Side {
 
 fn run(default: DefaultStream, copy: &Memcpy3d, stream: Option<Handle>) -> Result<(), Error> {
     let driver = context()?;
-    if copy.width == 0 || copy.height == 0 || copy.depth == 0 {
+    if copy.is_empty() {
         return Ok(());
     }
     match stream {
@@ -109,7 +110,7 @@ fn run(default: DefaultStream, copy: &Memcpy3d, stream: Option<Handle>) -> Resul
 }
 
 /// The driver's description of a copy: texels of arrays become bytes.
-fn describe(parameters: &Parameters) -> Result<Memcpy3d, Error> {
+pub(crate) fn describe(parameters: &Parameters) -> Result<Memcpy3d, Error> {
     let (source_type, destination_type) = types(Kind::new(parameters.kind)?);
     let side = |array: Handle, at: [usize; 3], plain: PitchedPtr, kind: u32| {
         if array.is_null() {
@@ -154,6 +155,118 @@ fn describe(parameters: &Parameters) -> Result<Memcpy3d, Error> {
         depth,
     })
 }
+
+/// The program's description of a copy that the driver has: bytes of arrays become texels.
+pub(crate) fn parameters_of(copy: &Memcpy3d) -> Result<Parameters, Error> {
+    let nowhere = PitchedPtr {
+        address: std::ptr::null_mut(),
+        pitch: 0,
+        width: 0,
+        height: 0,
+    };
+    let side = |side: &Side| -> Result<_, Error> {
+        if side.kind == ARRAY {
+            let texel = array::shape(side.array)?.texel_bytes();
+            return Ok((side.array, [side.x / texel, side.y, side.z], nowhere, Some(texel)));
+        }
+        let address = if side.kind == HOST {
+            side.host
+        } else {
+            crate::abi::pointer(side.device)?
+        };
+        // The driver keeps no width of an allocation; its rows are as wide as their pitch.
+        let plain = PitchedPtr {
+            address,
+            pitch: side.pitch,
+            width: side.pitch,
+            height: side.height,
+        };
+        Ok((std::ptr::null_mut(), [side.x, side.y, side.z], plain, None))
+    };
+    let (source_array, source_at, source, from) = side(&copy.source)?;
+    let (destination_array, destination_at, destination, to) = side(&copy.destination)?;
+    let host = |kind: u32| kind == HOST;
+    let kind = match (copy.source.kind, copy.destination.kind) {
+        (UNIFIED, _) | (_, UNIFIED) => 4,
+        (from, to) => i32::from(!host(from)) * 2 + i32::from(!host(to)),
+    };
+    Ok(Parameters {
+        source_array,
+        source_at,
+        source,
+        destination_array,
+        destination_at,
+        destination,
+        extent: Extent {
+            width: copy.width / from.or(to).unwrap_or(1),
+            height: copy.height,
+            depth: copy.depth,
+        },
+        kind,
+    })
+}
+
+/// A run of bytes as a copy of one row.
+pub(crate) fn run_of_bytes(
+    destination: *mut c_void,
+    source: *const c_void,
+    bytes: usize,
+    kind: i32,
+) -> Result<Memcpy3d, Error> {
+    let (source_type, destination_type) = types(Kind::new(kind)?);
+    Ok(rows(
+        Side::plain(source.cast_mut(), source_type, bytes, 1, [0; 3]),
+        Side::plain(destination, destination_type, bytes, 1, [0; 3]),
+        bytes,
+        1,
+    ))
+}
+
+/// `cudaMemcpy3DPeerParms`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct PeerParameters {
+    source_array: Handle,
+    source_at: [usize; 3],
+    source: PitchedPtr,
+    source_device: i32,
+    destination_array: Handle,
+    destination_at: [usize; 3],
+    destination: PitchedPtr,
+    destination_device: i32,
+    extent: Extent,
+}
+
+const _: () = assert!(size_of::<PeerParameters>() == 168);
+
+impl PeerParameters {
+    /// The driver's description: that of a copy between devices, with the primary context of each.
+    pub(crate) fn driver(&self, context: impl Fn(i32) -> Result<Handle, Error>) -> Result<Memcpy3d, Error> {
+        let mut copy = describe(&Parameters {
+            source_array: self.source_array,
+            source_at: self.source_at,
+            source: self.source,
+            destination_array: self.destination_array,
+            destination_at: self.destination_at,
+            destination: self.destination,
+            extent: self.extent,
+            kind: DEVICE_TO_DEVICE,
+        })?;
+        copy.source.reserved = context(self.source_device)?;
+        copy.destination.reserved = context(self.destination_device)?;
+        Ok(copy)
+    }
+}
+
+impl Memcpy3d {
+    /// Whether it copies nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.width == 0 || self.height == 0 || self.depth == 0
+    }
+}
+
+/// `cudaMemcpyDeviceToDevice`.
+const DEVICE_TO_DEVICE: i32 = 3;
 
 /// Rows between an array and plain memory.
 fn rows(source: Side, destination: Side, width: usize, height: usize) -> Memcpy3d {
@@ -227,7 +340,45 @@ fn line(
     Ok(())
 }
 
+/// Part of a run of bytes between two arrays, in one row of both: places, bytes.
+type Part = ([[usize; 2]; 2], usize);
+
+/// The parts of a run of bytes between two arrays.
+fn common_rows(rows: [usize; 2], mut at: [[usize; 2]; 2], mut bytes: usize) -> Result<Vec<Part>, Error> {
+    if rows.iter().zip(&at).any(|(row, at)| at[0] >= *row) {
+        return Err(Error::INVALID_VALUE);
+    }
+    let mut parts = Vec::new();
+    while bytes > 0 {
+        let part = bytes.min(rows[0] - at[0][0]).min(rows[1] - at[1][0]);
+        parts.push((at, part));
+        bytes -= part;
+        for (row, at) in rows.iter().zip(&mut at) {
+            at[0] += part;
+            if at[0] == *row {
+                *at = [0, at[1] + 1];
+            }
+        }
+    }
+    Ok(parts)
+}
+
 per_thread_api! {
+    /// Copies a run of bytes from one array to another.
+    fn cudaMemcpyArrayToArray/cudaMemcpyArrayToArray_ptds[default](
+        to: Handle, to_x: usize, to_y: usize, from: Handle, from_x: usize, from_y: usize, bytes: usize, kind: i32,
+    ) {
+        if !matches!(Kind::new(kind)?, Kind::DeviceToDevice | Kind::Addresses) {
+            return Err(Error::INVALID_MEMCPY_DIRECTION);
+        }
+        let (source, destination) = (array::shape(from)?, array::shape(to)?);
+        let rows_of = [&source, &destination].map(|shape| shape.extent.width * shape.texel_bytes());
+        for ([[x, y], [into_x, into_y]], part) in common_rows(rows_of, [[from_x, from_y], [to_x, to_y]], bytes)? {
+            run(default, &rows(Side::array(from, [x, y, 0]), Side::array(to, [into_x, into_y, 0]), part, 1), None)?;
+        }
+        Ok(())
+    }
+
     /// Copies a box, done when the call returns.
     fn cudaMemcpy3D/cudaMemcpy3D_ptds[default](parameters: In<Parameters>) {
         run(default, &describe(&parameters.get()?)?, None)
@@ -311,6 +462,38 @@ per_thread_api! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_between_arrays_is_cut_where_either_row_ends() {
+        assert_eq!(
+            common_rows([8, 12], [[4, 0], [0, 2]], 16),
+            Ok(vec![
+                ([[4, 0], [0, 2]], 4),
+                ([[0, 1], [4, 2]], 8),
+                ([[0, 2], [0, 3]], 4)
+            ])
+        );
+        assert_eq!(
+            common_rows([8, 8], [[8, 0], [0, 0]], 1),
+            Err(Error::INVALID_VALUE)
+        );
+    }
+
+    #[test]
+    fn a_run_of_bytes_comes_back_as_it_was_given() {
+        let (mut to, from) = ([0_u8; 16], [0_u8; 16]);
+        let copy = run_of_bytes(to.as_mut_ptr().cast(), from.as_ptr().cast(), 16, 1);
+        let back = copy.and_then(|copy| parameters_of(&copy));
+        let seen = back.map(|back| {
+            (
+                back.source.address.addr(),
+                back.destination.address.addr(),
+                back.extent.width,
+                back.kind,
+            )
+        });
+        assert_eq!(seen, Ok((from.as_ptr().addr(), to.as_ptr().addr(), 16, 1)));
+    }
 
     #[test]
     fn a_run_of_bytes_is_up_to_three_rectangles() {

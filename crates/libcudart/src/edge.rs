@@ -1,4 +1,4 @@
-//! How an exported function is written: [`runtime_api!`] and [`per_thread_api!`].
+//! How an exported function is written: [`runtime_api!`], [`per_thread_api!`], and [`forward_api!`] where the driver does it all.
 
 /// Writes exported functions. The body is a `Result<(), Error>`; an error becomes the return value and the thread's last error.
 macro_rules! runtime_api {
@@ -32,4 +32,16 @@ macro_rules! per_thread_api {
             $crate::thread::finish(body($crate::abi::DefaultStream::PerThread, $($argument),*))
         }
     )*};
+}
+
+/// Writes exported functions that hand their arguments to a function of the driver as they are, with a context current.
+macro_rules! forward_api {
+    ($($(#[$meta:meta])* fn $name:ident($($argument:ident: $type:ty),* $(,)?) => $driver:ident;)*) => {
+        runtime_api! {$(
+            $(#[$meta])*
+            fn $name($($argument: $type),*) {
+                $crate::thread::context()?.$driver($($argument),*)
+            }
+        )*}
+    };
 }

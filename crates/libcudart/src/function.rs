@@ -9,7 +9,7 @@ use crate::thread::{context, device};
 use std::ffi::{c_char, c_void};
 
 /// The driver with the kernel of a stub. What is no stub is taken for the handle of a kernel, which is allowed too.
-fn kernel_of(stub: *const c_void) -> Result<(&'static Driver, Handle), Error> {
+pub(crate) fn kernel_of(stub: *const c_void) -> Result<(&'static Driver, Handle), Error> {
     let driver = context()?;
     match kernel(stub) {
         Ok(kernel) => Ok((driver, kernel.handle(driver)?)),
@@ -19,7 +19,7 @@ fn kernel_of(stub: *const c_void) -> Result<(&'static Driver, Handle), Error> {
 }
 
 /// The same as a function of the current context.
-fn function_of(stub: *const c_void) -> Result<(&'static Driver, Handle), Error> {
+pub(crate) fn function_of(stub: *const c_void) -> Result<(&'static Driver, Handle), Error> {
     let (driver, kernel) = kernel_of(stub)?;
     let mut function: Handle = std::ptr::null_mut();
     driver.cuKernelGetFunction(Out::local(&mut function), kernel)?;

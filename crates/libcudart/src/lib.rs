@@ -1,6 +1,6 @@
 //! libcudart: the CUDA runtime API, from its public documentation, on top of the driver API.
 //!
-//! Programs that `nvcc -cudart shared` built load `libcudart.so.12` or `.13`; both are this crate, linked with the SONAME and the ELF
+//! Programs that `nvcc -cudart shared` built load `libcudart.so.11.0`, `.12` or `.13`; all are this crate, linked with the SONAME and the ELF
 //! version node that such a program asks for. Everything below the runtime API is reached through `libcuda.so.1`: the one that lies
 //! beside this library, so that the two are always of the same build.
 //!
@@ -29,15 +29,24 @@ mod edge;
 
 mod abi;
 mod array;
+mod batch;
+mod capture;
 mod copy;
 mod copy3d;
 mod device;
 mod driver;
 mod error;
 mod event;
+mod execution;
 mod function;
+mod graph;
+mod graph_exec;
+mod graph_node;
+mod ipc;
 mod launch;
+mod legacy;
 mod library;
+mod managed;
 mod memory;
 mod pointer;
 mod pool;

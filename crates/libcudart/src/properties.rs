@@ -1,7 +1,7 @@
 //! `cudaDeviceProp`: which attribute of the driver stands at which offset, in the layout of version 12 and in that of version 13.
 //!
 //! Offsets and attribute numbers are those of the public headers. The layout of version 11 is the beginning of that of version 12;
-//! programs built against 11 reach it as plain `cudaGetDeviceProperties` of `libcudart.so.12`.
+//! programs built against 11 reach it as plain `cudaGetDeviceProperties` of `libcudart.so.11.0`, and of `libcudart.so.12`.
 
 use crate::abi::Out;
 use crate::driver::Driver;

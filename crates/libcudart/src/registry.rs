@@ -67,6 +67,12 @@ impl Kernel {
         found.map(std::ptr::with_exposed_provenance_mut)
     }
 
+    /// The driver's kernel, if it was asked for.
+    fn known(&self) -> Option<Handle> {
+        let found = self.handle.get()?.ok()?;
+        Some(std::ptr::with_exposed_provenance_mut(found))
+    }
+
     /// Its name in the module; lives as long as the registration.
     pub(crate) fn name(&self) -> &CStr {
         &self.name
@@ -156,7 +162,9 @@ pub(crate) fn add_kernel(binary: Address, stub: *const c_void, name: &CStr) {
         name: name.to_owned(),
         handle: OnceLock::new(),
     };
-    registry.kernels.insert(stub.addr(), Arc::new(kernel));
+    registry
+        .kernels
+        .insert(stub.expose_provenance(), Arc::new(kernel));
 }
 
 /// Registers a variable under the address of its host stand-in.
@@ -181,6 +189,23 @@ pub(crate) fn kernel(stub: *const c_void) -> Result<Arc<Kernel>, Error> {
         .get(&stub.addr())
         .cloned()
         .ok_or(Error::INVALID_DEVICE_FUNCTION)
+}
+
+/// The stub of a kernel that the driver names: as a kernel, or as its function in the current context.
+pub(crate) fn stub(driver: &Driver, handle: Handle) -> Option<Handle> {
+    let registry = REGISTRY.read().unwrap_or_else(PoisonError::into_inner);
+    let is_it = |kernel: Handle| {
+        let mut function: Handle = std::ptr::null_mut();
+        kernel == handle
+            || driver
+                .cuKernelGetFunction(Out::local(&mut function), kernel)
+                .is_ok_and(|()| function == handle)
+    };
+    let (stub, _) = registry
+        .kernels
+        .iter()
+        .find(|(_, kernel)| kernel.known().is_some_and(is_it))?;
+    Some(std::ptr::with_exposed_provenance_mut(*stub))
 }
 
 /// The variable of a host stand-in.

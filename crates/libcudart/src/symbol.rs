@@ -8,7 +8,7 @@ use crate::thread::context;
 use std::ffi::c_void;
 
 /// The part of a variable that a copy means.
-fn part(symbol: *const c_void, offset: usize, bytes: usize) -> Result<*mut c_void, Error> {
+pub(crate) fn part(symbol: *const c_void, offset: usize, bytes: usize) -> Result<*mut c_void, Error> {
     let (address, size) = variable(symbol)?.range(context()?)?;
     let end = offset.checked_add(bytes).ok_or(Error::INVALID_VALUE)?;
     if end > size {
@@ -22,7 +22,7 @@ fn part(symbol: *const c_void, offset: usize, bytes: usize) -> Result<*mut c_voi
 }
 
 /// Directions into a variable.
-fn into(kind: i32) -> Result<Kind, Error> {
+pub(crate) fn into(kind: i32) -> Result<Kind, Error> {
     match Kind::new(kind)? {
         kind @ (Kind::HostToDevice | Kind::DeviceToDevice | Kind::Addresses) => Ok(kind),
         Kind::HostToHost | Kind::DeviceToHost => Err(Error::INVALID_MEMCPY_DIRECTION),
@@ -30,7 +30,7 @@ fn into(kind: i32) -> Result<Kind, Error> {
 }
 
 /// Directions out of a variable.
-fn out_of(kind: i32) -> Result<Kind, Error> {
+pub(crate) fn out_of(kind: i32) -> Result<Kind, Error> {
     match Kind::new(kind)? {
         kind @ (Kind::DeviceToHost | Kind::DeviceToDevice | Kind::Addresses) => Ok(kind),
         Kind::HostToHost | Kind::HostToDevice => Err(Error::INVALID_MEMCPY_DIRECTION),

@@ -73,7 +73,26 @@ pub(crate) struct DriverTexture {
     reserved: [i32; 12],
 }
 
+/// `cudaResourceViewDesc` as version 12 lays it out.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub(crate) struct View {
+    format: u32,
+    extent: [usize; 3],
+    levels: [u32; 2],
+    layers: [u32; 2],
+}
+
+/// `CUDA_RESOURCE_VIEW_DESC` of the driver API, and `cudaResourceViewDesc` of version 13.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub(crate) struct DriverView {
+    pub(crate) first: View,
+    reserved: [u32; 16],
+}
+
 const _: () = {
+    assert!(size_of::<View>() == 48 && size_of::<DriverView>() == 112);
     assert!(size_of::<Resource>() == 64 && size_of::<Texture>() == 72);
     assert!(size_of::<DriverResource>() == 144 && size_of::<DriverTexture>() == 104);
 };
@@ -190,7 +209,7 @@ impl Texture {
 
 runtime_api! {
     /// Creates a texture.
-    fn cudaCreateTextureObject(object: Out<u64>, resource: In<Resource>, texture: In<Texture>, view: *const c_void) {
+    fn cudaCreateTextureObject(object: Out<u64>, resource: In<Resource>, texture: In<Texture>, view: In<View>) {
         let object = object.required()?;
         let (resource, texture) = (resource.get()?, texture.get()?);
         if texture.read > 1 {
@@ -199,7 +218,10 @@ runtime_api! {
         if texture.read == 1 && resource.has_wide_integers()? {
             return Err(Error::INVALID_NORM_SETTING);
         }
-        context()?.cuTexObjectCreate(object, &resource.driver()?, &texture.driver(), view)
+        // Programs of version 12 give a view without the reserved fields at its end.
+        let view = view.get().ok().map(|first| DriverView { first, reserved: [0; 16] });
+        let view = view.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+        context()?.cuTexObjectCreate(object, &resource.driver()?, &texture.driver(), view.cast())
     }
 
     /// Destroys it; nothing to do for 0.

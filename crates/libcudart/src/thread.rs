@@ -6,6 +6,7 @@ use crate::driver::{Driver, driver};
 use crate::error::Error;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// What `<<<grid, block, shared, stream>>>` says.
@@ -19,12 +20,25 @@ pub(crate) struct CallConfiguration {
 
 thread_local! {
     static LAST_ERROR: Cell<i32> = const { Cell::new(0) };
-    static DEVICE: Cell<i32> = const { Cell::new(0) };
+    /// What `cudaSetDevice` chose.
+    static DEVICE: Cell<Option<i32>> = const { Cell::new(None) };
     static CONFIGURATIONS: RefCell<Vec<CallConfiguration>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Primary contexts that this library retained, by device. The address of a handle, since handles are not `Send`.
 static PRIMARY: Mutex<Option<HashMap<i32, usize>>> = Mutex::new(None);
+
+/// The device of threads that choose none: the first that `cudaSetValidDevices` named.
+static FIRST: AtomicI32 = AtomicI32::new(0);
+
+fn chosen() -> i32 {
+    DEVICE.get().unwrap_or_else(|| FIRST.load(Ordering::Relaxed))
+}
+
+/// `cudaSetValidDevices`.
+pub(crate) fn set_first(device: i32) {
+    FIRST.store(device, Ordering::Relaxed);
+}
 
 /// Ends an exported function: the code to return, which an error leaves behind as the thread's last error.
 pub(crate) fn finish(result: Result<(), Error>) -> i32 {
@@ -68,7 +82,7 @@ pub(crate) fn context() -> Result<&'static Driver, Error> {
     let mut current: Handle = std::ptr::null_mut();
     driver.cuCtxGetCurrent(Out::local(&mut current))?;
     if current.is_null() {
-        make_primary_current(driver, DEVICE.get())?;
+        make_primary_current(driver, chosen())?;
     }
     Ok(driver)
 }
@@ -79,7 +93,7 @@ pub(crate) fn device() -> Result<i32, Error> {
     let mut current: Handle = std::ptr::null_mut();
     driver.cuCtxGetCurrent(Out::local(&mut current))?;
     if current.is_null() {
-        return Ok(DEVICE.get());
+        return Ok(chosen());
     }
     let mut device = 0;
     driver.cuCtxGetDevice(Out::local(&mut device))?;
@@ -90,7 +104,7 @@ pub(crate) fn device() -> Result<i32, Error> {
 pub(crate) fn set_device(device: i32) -> Result<(), Error> {
     let driver = driver()?;
     check_device(driver, device)?;
-    DEVICE.set(device);
+    DEVICE.set(Some(device));
     make_primary_current(driver, device)
 }
 

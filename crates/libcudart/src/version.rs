@@ -25,6 +25,7 @@ pub(crate) fn major() -> i32 {
 /// The version as `CUDART_VERSION` writes it: the newest release of the major version whose header this library was written from.
 fn version() -> i32 {
     match major() {
+        11 => 11_080,
         12 => 12_090,
         13 => 13_050,
         other => other * 1000,
@@ -45,6 +46,11 @@ fn entry_point(
     // Both sides number the outcome alike: 0 found, 1 no such symbol, 2 version not sufficient.
     result.set_if_wanted(status);
     Ok(())
+}
+
+/// Where the outcome of a search goes. Programs of version 11 give no such place.
+fn outcome_place(given: Out<i32>) -> Out<i32> {
+    if major() == 11 { Out::at(0) } else { given }
 }
 
 /// `cudaEnablePerThreadDefaultStream`.
@@ -68,13 +74,13 @@ runtime_api! {
 
     /// A function of the driver in the version that fits this runtime.
     fn cudaGetDriverEntryPoint(symbol: In<c_char>, function: Out<*mut c_void>, flags: u64, result: Out<i32>) {
-        entry_point(symbol, function, version(), flags, result)
+        entry_point(symbol, function, version(), flags, outcome_place(result))
     }
 
     /// The same for a program that asks for threads' default streams.
     fn cudaGetDriverEntryPoint_ptsz(symbol: In<c_char>, function: Out<*mut c_void>, flags: u64, result: Out<i32>) {
         let flags = if flags == 0 { PER_THREAD_DEFAULT_STREAM } else { flags };
-        entry_point(symbol, function, version(), flags, result)
+        entry_point(symbol, function, version(), flags, outcome_place(result))
     }
 
     /// A function of the driver in a given version.

@@ -29,6 +29,7 @@ mod ggml;
 mod modules;
 mod nvcc;
 mod programs;
+mod runtimes;
 mod sources;
 pub(crate) mod suites;
 

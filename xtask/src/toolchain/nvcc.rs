@@ -79,6 +79,44 @@ impl Nvcc {
         Ok(program)
     }
 
+    /// Compiles a source to a program with our runtime in it, from the archive.
+    pub(super) fn relink(&self, source: &Path, archive: &Path, out: &Path) -> Result<()> {
+        let sources = [source.to_path_buf()];
+        let mut command = self.command();
+        command
+            .args([
+                "-std=c++17",
+                "-O2",
+                "-gencode",
+                &architecture(&sources)?,
+                "-cudart",
+                "none",
+            ])
+            .arg(source)
+            .arg(archive)
+            .args(["-lgcc_s", "-lpthread", "-ldl", "-lm", "-o"])
+            .arg(out);
+        sh::text(&mut command)?;
+        Ok(())
+    }
+
+    /// The headers that declare the runtime API of this version.
+    pub(super) fn headers(&self) -> Result<Vec<PathBuf>> {
+        let header = |directory: PathBuf| directory.join("include/cuda_runtime_api.h");
+        Ok(if self.major == 12 {
+            let tree = self
+                .program
+                .parent()
+                .and_then(Path::parent)
+                .context("the compiler lies in a tree")?;
+            ["python", "device-runtime"]
+                .map(|part| header(tree.join(part).join("nvidia/cuda_runtime")))
+                .into()
+        } else {
+            vec![header(PYTHON.libraries()?.join("nvidia/cu13"))]
+        })
+    }
+
     /// Compiles a source of others to PTX.
     pub(super) fn text(&self, source: &Path, include: &[PathBuf], out: &Path) -> Result<()> {
         let mut command = self.command();

@@ -1,6 +1,7 @@
 //! Our CUDA programs, compiled by the vendor's compilers in every way that changes what the driver gets, and run on a vGPU.
 
 use super::nvcc::Nvcc;
+use super::runtimes;
 use crate::dist::Layout;
 use crate::host::Host;
 use crate::sh;
@@ -88,7 +89,8 @@ pub(super) struct Build {
     pub(super) path: PathBuf,
 }
 
-fn directory() -> PathBuf {
+/// Where the programs lie.
+pub(super) fn directory() -> PathBuf {
     sh::root().join("tests/programs")
 }
 
@@ -136,9 +138,7 @@ fn cuda_files(directory: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Compiles all programs in all ways, as many at a time as there are processors.
-fn build_all() -> Result<Vec<Build>> {
-    let mut compilers = vec![Nvcc::cuda13()?];
-    compilers.extend(Nvcc::cuda12()?);
+fn build_all(compilers: &[Nvcc]) -> Result<Vec<Build>> {
     let programs = all()?;
     let mut jobs = Vec::new();
     for variant in VARIANTS {
@@ -211,7 +211,12 @@ pub(super) fn run_one(host: &Host<'_>, build: &Build) -> Result<Result<String, S
 
 /// Compiles and runs everything; one line per program and way of compiling.
 pub(crate) fn programs(layout: &Layout) -> Result<()> {
-    let builds = build_all()?;
+    let mut compilers = vec![Nvcc::cuda13()?];
+    compilers.extend(Nvcc::cuda12()?);
+    runtimes::check_headers(layout, &compilers)?;
+    let work = tempfile::tempdir()?;
+    let mut builds = build_all(&compilers)?;
+    builds.extend(runtimes::builds(layout, &compilers, work.path())?);
     let host = Host::start(layout, &["H100 80GB"])?;
     host.create("programs", "H100-20C")?;
     let mut failed = 0;
