@@ -210,9 +210,8 @@ impl Gen<'_> {
             }
             match (load, form.pattern) {
                 (true, Pattern::Row) => {
-                    // The same row needs no second one.
-                    let again = repeats && c == 1;
-                    if !form.shared && !again {
+                    // A row that both halves share is read by every row of the block: it is in the cache.
+                    if !(form.shared || repeats) {
                         self.prefetch()?;
                     }
                     self.load_row(op, &form, c)?;
