@@ -66,7 +66,7 @@ fn wait(set: *mut c_void, timeout: Duration) -> Result<(Device, u8), Status> {
         let device = state::handle(0)?;
         let seen = sets().open.get(&handle).copied().ok_or(Status::InvalidArgument)?;
         if let Some(seen) = seen {
-            let faults = state::snapshot(device)?.faults;
+            let faults = state::faults(device)?;
             if let Some((xid, number)) = next(faults, seen) {
                 let mut sets = sets();
                 let place = sets.open.get_mut(&handle).ok_or(Status::InvalidArgument)?;
@@ -131,7 +131,7 @@ pub unsafe extern "C" fn nvmlDeviceGetSupportedEventTypes(device: Device, types:
 #[unsafe(no_mangle)]
 pub extern "C" fn nvmlDeviceRegisterEvents(device: Device, types: c_ulonglong, set: *mut c_void) -> u32 {
     export("nvmlDeviceRegisterEvents", || {
-        let faults = state::snapshot(device)?.faults;
+        let faults = state::faults(device)?;
         let mut sets = sets();
         let place = sets.open.get_mut(&set.addr()).ok_or(Status::InvalidArgument)?;
         if types & !XID != 0 {

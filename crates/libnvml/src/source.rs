@@ -3,7 +3,7 @@
 use std::ffi::c_int;
 use tessera_channel::{CallError, ChannelError, Client, ClientOptions};
 use tessera_guest::ConnectError;
-use tessera_wire::messages::QueryVgpu;
+use tessera_wire::messages::{QueryFaults, QueryVgpu};
 use tessera_wire::{ProcessList, WireError, kind};
 use thiserror::Error;
 
@@ -55,7 +55,6 @@ pub(crate) struct Snapshot {
     pub(crate) utilization_percent: u32,
     pub(crate) memory_utilization_percent: u32,
     pub(crate) processes: Vec<Process>,
-    pub(crate) faults: Faults,
     pub(crate) sm_count: u32,
     /// Values of `CUdevice_attribute`, by number.
     pub(crate) attributes: Vec<(i32, i32)>,
@@ -99,6 +98,25 @@ impl Source {
         }
     }
 
+    /// As [`snapshot`](Self::snapshot), of faults only.
+    pub(crate) fn faults(&mut self) -> Result<Faults, SourceError> {
+        match self.ask_faults() {
+            Err(SourceError::Call(CallError::Channel(_))) => {
+                *self = Self::open()?;
+                self.ask_faults()
+            }
+            answer => answer,
+        }
+    }
+
+    fn ask_faults(&self) -> Result<Faults, SourceError> {
+        let reply = self.client.call(&QueryFaults::default(), &[])?.value;
+        Ok(Faults {
+            count: reply.count,
+            xids: reply.xids,
+        })
+    }
+
     fn ask(&self) -> Result<Snapshot, SourceError> {
         let reply = self.client.call(&QueryVgpu::default(), &[])?;
         let processes = ProcessList::decode(&reply.tail)?;
@@ -111,10 +129,6 @@ impl Source {
             compute_capability: vgpu.compute_capability,
             sm_count: vgpu.sm_count,
             attributes: vgpu.attributes.clone(),
-            faults: Faults {
-                count: reply.value.faults,
-                xids: reply.value.xids,
-            },
             memory_total: reply.value.memory_total,
             memory_used: reply.value.memory_used,
             utilization_percent: reply.value.gpu_utilisation.min(100),

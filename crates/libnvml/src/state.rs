@@ -8,7 +8,7 @@
 //! A device handle is the address of a static cell, so that a handle outlives re-initialisation as it does with the vendor's
 //! library; any other pointer is refused without being looked at.
 
-use crate::source::{Snapshot, Source};
+use crate::source::{Faults, Snapshot, Source, SourceError};
 use crate::status::Status;
 use std::ffi::c_void;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -89,6 +89,15 @@ pub(crate) fn handle(index: u32) -> Result<Device, Status> {
 
 /// The truth about a device, asked for now.
 pub(crate) fn snapshot(device: Device) -> Result<Snapshot, Status> {
+    asked(device, Source::snapshot)
+}
+
+/// The faults of a device up to now.
+pub(crate) fn faults(device: Device) -> Result<Faults, Status> {
+    asked(device, Source::faults)
+}
+
+fn asked<T>(device: Device, ask: impl FnOnce(&mut Source) -> Result<T, SourceError>) -> Result<T, Status> {
     let mut state = lock();
     if state.initialised == 0 {
         return Err(Status::Uninitialized);
@@ -97,7 +106,7 @@ pub(crate) fn snapshot(device: Device) -> Result<Snapshot, Status> {
         return Err(Status::InvalidArgument);
     }
     let source = state.source.as_mut().ok_or(Status::InvalidArgument)?;
-    source.snapshot().map_err(|error| {
+    ask(source).map_err(|error| {
         tessera_guest::log(&format!("NVML lost its vGPU: {}", tessera_guest::chain(&error)));
         Status::GpuIsLost
     })

@@ -39,7 +39,7 @@ use tessera_wire::messages::{
     AddressFree, AddressReserve, ArrayCreate, ContextCreate, ContextFault, ContextSetLimit, FunctionGet,
     FunctionList, GlobalGet, GraphSeal, Hello, HostAlloc, ImageCreate, LinkCheck, MemAlloc, MemCreate,
     MemExport, MemImport, MemInfo, MemInfoReply, MemMap, MemSetAccess, MemUnmap, ModuleLoad, Ping, PingReply,
-    PrintfDrain, QueryVgpu, QueryVgpuReply, ReferenceGet,
+    PrintfDrain, QueryFaults, QueryFaultsReply, QueryVgpu, QueryVgpuReply, ReferenceGet,
 };
 use tessera_wire::{Call, CudaCode, Header, Opcode, ProcessList, Request};
 use virtual_memory::VirtualMemory;
@@ -244,6 +244,11 @@ impl Guest {
                 self.answer::<MemInfo>(header, Ok((reply, Vec::new())))
             }
             Request::QueryVgpu(_) => self.answer::<QueryVgpu>(header, Ok(self.query_vgpu())),
+            Request::QueryFaults(_) => {
+                let (count, xids) = self.vgpu.faults.get();
+                let reply = QueryFaultsReply { count, xids };
+                self.answer::<QueryFaults>(header, Ok((reply, Vec::new())))
+            }
             Request::Hello(..) => {
                 let refusal = Refusal::invalid("The session has begun already");
                 self.answer::<Hello>(header, Err(refusal))
@@ -260,10 +265,7 @@ impl Guest {
     fn query_vgpu(&self) -> (QueryVgpuReply, Vec<u8>) {
         let memory = self.vgpu.device.memory();
         let utilisation = self.vgpu.utilisation();
-        let (faults, xids) = self.vgpu.faults.get();
         let reply = QueryVgpuReply {
-            faults,
-            xids,
             memory_total: memory.total,
             memory_used: memory.used,
             gpu_utilisation: utilisation.kernels,
