@@ -93,6 +93,7 @@ impl Local {
             printer: Arc::new(Quiet),
             stack_bytes: 1024,
             heap_bytes: 8 << 20,
+            bar1: None,
         })?;
         let progress = Arc::new(Progress::default());
         let legacy = StreamOptions {

@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use tessera_wire::messages::{Hello, HelloReply};
+use tessera_wire::messages::{Bar1Open, Hello, HelloReply};
 use tessera_wire::{
     Call, Header, MAGIC, Message, Posted, VERSION, VgpuInfo, WireError, decode_reply, encode, kind,
 };
@@ -180,6 +180,7 @@ impl Client {
         self.carrier.send(&frame, &[])
     }
 
+    #[inline]
     fn memory(&self) -> Result<&Memory, ChannelError> {
         self.memory.as_ref().ok_or(ChannelError::NoAperture)
     }
@@ -188,6 +189,7 @@ impl Client {
     ///
     /// # Errors
     /// The session has no aperture.
+    #[inline]
     pub fn records(&self) -> Result<&Records, ChannelError> {
         Ok(&self.memory()?.records)
     }
@@ -208,6 +210,22 @@ impl Client {
         let memory = self.memory()?;
         let arena = memory.arena.as_ref().ok_or(ChannelError::NoAperture)?;
         arena.map(memory.host.as_fd(), address, offset, bytes)
+    }
+
+    /// Maps the file in which the allocations of this session lie; `None` where the worker has none to show. To be called once.
+    ///
+    /// # Errors
+    /// The worker refuses or is gone, or the kernel refuses the mapping.
+    pub fn open_bar1(&self) -> Result<Option<Arc<Shared>>, CallError> {
+        let reply = self.call(&Bar1Open::default(), &[])?.value;
+        if reply.bytes == 0 {
+            return Ok(None);
+        }
+        // Sent before the reply: it is there, and nothing else is.
+        let received = self.carrier.receive()?;
+        let descriptor = received.descriptors.first();
+        let descriptor = descriptor.ok_or(ChannelError::Corrupt("BAR1 without a descriptor"))?;
+        Ok(Some(Shared::map(descriptor, reply.bytes)?))
     }
 
     /// Posts a message.

@@ -107,6 +107,7 @@ impl Shared {
         self.bytes == 0
     }
 
+    #[inline]
     fn check(&self, offset: usize, bytes: usize, align: usize) -> Result<NonNull<u8>, ChannelError> {
         match offset.checked_add(bytes) {
             Some(end) if end <= self.bytes && offset.is_multiple_of(align) => {
@@ -117,12 +118,14 @@ impl Shared {
         }
     }
 
+    #[inline]
     pub(crate) fn u32_at(&self, offset: usize) -> Result<&AtomicU32, ChannelError> {
         let pointer = self.check(offset, 4, 4)?;
         // SAFETY: in bounds and aligned (the base is page aligned); both sides use atomics for this word; lives as long as self.
         Ok(unsafe { AtomicU32::from_ptr(pointer.as_ptr().cast()) })
     }
 
+    #[inline]
     pub(crate) fn u64_at(&self, offset: usize) -> Result<&AtomicU64, ChannelError> {
         let pointer = self.check(offset, 8, 8)?;
         // SAFETY: as for `u32_at`.
@@ -137,6 +140,14 @@ impl Shared {
         let pointer = self.check(offset, bytes, 8)?;
         // SAFETY: in bounds and aligned; AtomicU64 has the layout of u64 and allows concurrent changes by the other process.
         Ok(unsafe { std::slice::from_raw_parts(pointer.as_ptr().cast(), count) })
+    }
+
+    /// Where a piece of the mapping begins; valid for as long as the mapping is held.
+    #[must_use]
+    #[inline]
+    pub fn pointer(&self, offset: u64, bytes: u64) -> Option<*mut u8> {
+        let (offset, bytes) = (usize::try_from(offset).ok()?, usize::try_from(bytes).ok()?);
+        self.check(offset, bytes, 1).ok().map(NonNull::as_ptr)
     }
 
     /// A piece of the mapping that keeps it alive.

@@ -345,6 +345,7 @@ impl std::fmt::Debug for Records {
     }
 }
 
+#[inline]
 fn record_offset(area: usize, index: u32) -> Result<usize, ChannelError> {
     usize::try_from(index)
         .ok()

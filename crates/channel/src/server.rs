@@ -15,14 +15,14 @@ use crate::spin::Spin;
 use crate::{
     Carrier, ChannelError, Layout, LayoutOptions, Peer, RecordWriter, Shared, SharedRange, layout, memory,
 };
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tessera_wire::messages::{Hello, HelloReply};
+use tessera_wire::messages::{Hello, HelloReply, Ping};
 use tessera_wire::{
-    Call, CudaCode, Header, MAGIC, Opcode, Request, VERSION, VgpuInfo, WireError, decode, encode_refusal,
-    encode_reply, kind,
+    Call, CudaCode, Header, MAGIC, Opcode, Request, VERSION, VgpuInfo, WireError, decode, encode,
+    encode_refusal, encode_reply, kind,
 };
 
 /// What a worker offers a guest.
@@ -330,6 +330,16 @@ impl Session {
     /// The kernel refuses.
     pub fn discard_host(&self, offset: u64, bytes: u64) -> Result<(), ChannelError> {
         memory::punch(self.parts()?.host_descriptor.as_fd(), offset, bytes)
+    }
+
+    /// Hands the guest a descriptor over the control stream; the guest knows from a reply that follows that it is there.
+    ///
+    /// # Errors
+    /// The guest is gone.
+    pub fn send_descriptor(&self, descriptor: BorrowedFd<'_>) -> Result<(), ChannelError> {
+        let mut frame = Vec::new();
+        encode(&Ping::default(), 0, &[], &mut frame)?;
+        self.carrier.send(&frame, &[descriptor])
     }
 
     /// Ends the session: tells waiting threads of the guest the code and closes the stream.

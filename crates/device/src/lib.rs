@@ -15,6 +15,7 @@
 //!
 //! Units: bytes, nanoseconds of `CLOCK_MONOTONIC`. Addresses are device virtual addresses unless a [`HostRange`] is named.
 
+mod bar1;
 mod error;
 mod graph;
 mod host;
@@ -23,6 +24,7 @@ mod operation;
 mod physical;
 mod properties;
 
+pub use bar1::Bar1;
 pub use error::{DeviceError, Fault, FaultKind};
 pub use graph::{Comparison, ConditionKind, Conditional, Graph, GraphNode, HostCall};
 pub use host::HostRange;
@@ -62,6 +64,11 @@ pub trait Device: Send + Sync {
 
     /// Takes frame buffer that has no address yet; contents are zero. `bytes` is a multiple of 2 MiB.
     fn create_physical(&self, bytes: u64) -> Result<Arc<dyn Physical>, DeviceError>;
+
+    /// Opens a part of the frame buffer to one process; `None` where the device must see every access itself, or has no such part.
+    fn open_bar1(&self) -> Result<Option<Arc<dyn Bar1>>, DeviceError> {
+        Ok(None)
+    }
 }
 
 /// What [`Device::create_context`] needs.
@@ -74,6 +81,8 @@ pub struct ContextOptions {
     pub stack_bytes: u64,
     /// Bytes of the device heap that `malloc` in kernels takes from (`CU_LIMIT_MALLOC_HEAP_SIZE`).
     pub heap_bytes: u64,
+    /// Where allocations go: memory of [`Device::open_bar1`], or, with `None`, frame buffer that only the device reaches.
+    pub bar1: Option<Arc<dyn Bar1>>,
 }
 
 /// Receives the text that kernels print.
@@ -92,6 +101,11 @@ pub trait Context: Send + Sync {
 
     /// Base and length of the allocation or host mapping that holds `address`.
     fn range_of(&self, address: DevicePtr) -> Option<(DevicePtr, u64)>;
+
+    /// Offset of the allocation with this base in the context's [`Bar1`], if it lies there, and in one piece.
+    fn bar1_place(&self, _base: DevicePtr) -> Option<u64> {
+        None
+    }
 
     /// Maps host memory (pinned by the guest, shared with the worker) at `address`; both multiples of 4 KiB.
     fn map_host(&self, address: DevicePtr, memory: HostRange, read_only: bool) -> Result<(), DeviceError>;

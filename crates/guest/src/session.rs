@@ -1,7 +1,10 @@
 //! The session of this process with its worker.
 
 use std::path::PathBuf;
-use tessera_channel::{CallError, ChannelError, Client, ClientOptions, HostMapping, Records, StagingHeap};
+use std::sync::Arc;
+use tessera_channel::{
+    CallError, ChannelError, Client, ClientOptions, HostMapping, Records, Shared, StagingHeap,
+};
 use tessera_wire::messages::HelloReply;
 use tessera_wire::{Call, CudaCode, Posted, VgpuInfo, kind};
 use thiserror::Error;
@@ -206,6 +209,14 @@ impl Session {
     /// The range is not the arena's, or the kernel refuses.
     pub fn map_host(&self, address: u64, offset: u64, bytes: u64) -> Result<HostMapping, Failure> {
         Ok(self.client.map_host(address, offset, bytes)?)
+    }
+
+    /// Maps the file in which this session's allocations lie, where there is one. To be called once.
+    ///
+    /// # Errors
+    /// The worker refuses or is gone, or the kernel refuses.
+    pub fn open_bar1(&self) -> Result<Option<Arc<Shared>>, Failure> {
+        Ok(self.client.open_bar1()?)
     }
 
     /// Posts a message that is not waited for.

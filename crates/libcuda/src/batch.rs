@@ -6,7 +6,7 @@
 use crate::abi::{DefaultStream, STREAM_LEGACY};
 use crate::array;
 use crate::code::{Answer, Code};
-use crate::copy::{Extent, Place, Side, copy, memory_type};
+use crate::copy::{Extent, Place, Return, Side, copy, memory_type};
 use crate::copy3d::Prepared;
 use crate::current;
 use crate::state::{self, Driver};
@@ -76,7 +76,7 @@ impl Linear {
         if self.extent.is_empty() {
             return Ok(());
         }
-        copy(driver, stream, self.to, self.from, self.extent)?;
+        copy(driver, stream, self.to, self.from, self.extent, Return::AtOnce)?;
         if self.access == Access::DuringCall && self.from.place == Place::Device {
             stream.synchronize()?;
         }

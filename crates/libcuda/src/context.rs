@@ -60,6 +60,8 @@ pub(crate) struct Core {
     pub(crate) handle: Handle,
     record: Record,
     destroyed: AtomicBool,
+    /// A stream was made that the legacy stream waits for and that waits for it.
+    pub(crate) has_blocking: AtomicBool,
     /// Bytes of kernels' text that were written out.
     pub(crate) printed: Mutex<u64>,
 }
@@ -178,6 +180,7 @@ impl Context {
                 handle,
                 record,
                 destroyed: AtomicBool::new(false),
+                has_blocking: AtomicBool::new(false),
                 printed: Mutex::new(0),
             });
             let legacy = Stream::create_legacy(driver, &core)?;
@@ -291,11 +294,32 @@ impl Context {
         streams.filter(own).collect()
     }
 
+    /// [`Context::streams`] without those that have nothing to do and nothing to tell.
+    fn streams_to_wait_for(&self, driver: &Driver) -> Vec<Arc<Stream>> {
+        if self.green.is_none()
+            && !self
+                .children()
+                .streams
+                .iter()
+                .any(|stream| has_news(driver, stream))
+        {
+            return Vec::new();
+        }
+        self.streams()
+    }
+
+    /// Whether the streams that the legacy stream waits for have nothing to do.
+    pub(crate) fn blocking_streams_idle(&self, driver: &Driver) -> bool {
+        let children = self.children();
+        let mut streams = children.streams.iter().filter_map(Weak::upgrade);
+        streams.all(|stream| !stream.is_blocking() || stream.is_idle(driver))
+    }
+
     /// Waits for all work of the context and writes out what kernels printed.
     pub(crate) fn synchronize(&self) -> Answer {
         let driver = state::driver()?;
         let mut first = Ok(());
-        for stream in self.streams() {
+        for stream in self.streams_to_wait_for(driver) {
             first = first.and(stream.synchronize());
         }
         printf::drain(driver, &self.core);
@@ -363,8 +387,14 @@ impl Context {
             kind,
             context: self.handle(),
             identity: driver.next_identity(),
+            bar1: None,
         }
     }
+}
+
+/// Whether a stream has work, or an error that nobody was told of.
+fn has_news(driver: &Driver, stream: &Weak<Stream>) -> bool {
+    stream.upgrade().is_some_and(|stream| !stream.is_settled(driver))
 }
 
 fn check_flags(flags: u32) -> Answer {

@@ -1,5 +1,7 @@
 //! Copies between host and device.
 //!
+//! Where nothing is in the way, the calling thread copies by itself ([`bar1`]). What the worker has to do goes there like this:
+//!
 //! ```text
 //!   pinned host   ◀──── one message, the worker copies in place ────▶ device
 //!   pageable host ─ small: in the message ─────────────────────────▶ device
@@ -10,6 +12,7 @@
 //! What CUDA finds at once is found here: null pointers, lengths beyond an allocation, pitches below the width.
 
 use crate::abi::DefaultStream;
+use crate::bar1;
 use crate::code::{Answer, Code};
 use crate::current;
 use crate::device::attribute;
@@ -51,6 +54,8 @@ pub(crate) struct Side {
     pub(crate) place: Place,
     /// The context whose memory it is; 0 for memory of the host.
     pub(crate) context: Handle,
+    /// Offset of the address in BAR1, where all of the side lies there.
+    pub(crate) bar1: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +75,7 @@ impl Extent {
     }
 
     /// Bytes from the first to behind the last, for a pitch.
-    fn span(self, pitch: usize) -> Answer<usize> {
+    pub(crate) fn span(self, pitch: usize) -> Answer<usize> {
         let rows = self.height.checked_sub(1).ok_or(Code::INVALID_VALUE)?;
         pitch
             .checked_mul(rows)
@@ -97,9 +102,12 @@ impl Side {
         }
         let bytes = extent.span(pitch)? as u64;
         let end = address.checked_add(bytes).ok_or(Code::INVALID_VALUE)?;
-        let (place, context) = match driver.ranges.covering(address, bytes) {
-            Some(range) if range.is_in_host_arena() => (Place::Pinned, 0),
-            Some(range) => (Place::Device, range.context),
+        let (place, context, bar1) = match driver.ranges.covering(address, bytes) {
+            Some(range) if range.is_in_host_arena() => (Place::Pinned, 0, None),
+            Some(range) => {
+                let bar1 = range.bar1.map(|offset| offset + (address - range.base));
+                (Place::Device, range.context, bar1)
+            }
             None => {
                 let arena = driver.session.welcome();
                 let outside =
@@ -107,7 +115,7 @@ impl Side {
                 if !outside {
                     return Err(Code::INVALID_VALUE);
                 }
-                (Place::Pageable, 0)
+                (Place::Pageable, 0, None)
             }
         };
         Ok(Self {
@@ -115,23 +123,25 @@ impl Side {
             pitch,
             place,
             context,
+            bar1,
         })
     }
 
     /// The same side as plain host memory of the program, for pinned memory too.
-    fn pointer(self) -> *mut u8 {
+    pub(crate) fn pointer(self) -> *mut u8 {
         std::ptr::with_exposed_provenance_mut(usize::try_from(self.address).unwrap_or(0))
     }
 }
 
-/// Copies `from` to `to` in stream order. Says the sequence number of the last operation and whether host memory of the program's
-/// is still in use by it.
+/// Copies `from` to `to` in stream order, by this thread where that is possible. Says the sequence number of the last operation if
+/// host memory of the program's is still in use by it.
 pub(crate) fn copy(
     driver: &Driver,
     stream: &Arc<Stream>,
     to: Side,
     from: Side,
     extent: Extent,
+    until: Return,
 ) -> Answer<Option<u64>> {
     if capture::enter(stream)? {
         return capture::copy_rows(stream, Return::AtOnce, to, from, extent).map(|()| None);
@@ -140,10 +150,13 @@ pub(crate) fn copy(
     if foreign(to) || foreign(from) {
         return peer::copy(driver, stream, to, from, extent);
     }
+    if bar1::copy(driver, stream, (to, from, extent), until)? {
+        return Ok(None);
+    }
     copy_here(driver, stream, to, from, extent)
 }
 
-/// [`copy`], where no other context's memory takes part.
+/// [`copy`] through the channel, where no other context's memory takes part.
 pub(crate) fn copy_here(
     driver: &Driver,
     stream: &Arc<Stream>,
@@ -490,7 +503,7 @@ fn run(
     if capture::enter(&stream)? {
         return capture::copy_rows(&stream, until, to, from, extent);
     }
-    let pending = copy(driver, &stream, to, from, extent)?;
+    let pending = copy(driver, &stream, to, from, extent, until)?;
     match (until, pending) {
         (Return::WhenDone, Some(seq)) => stream.wait(seq),
         _ => Ok(()),
@@ -724,6 +737,7 @@ mod tests {
             pitch,
             place: Place::Pageable,
             context: 0,
+            bar1: None,
         }
     }
 

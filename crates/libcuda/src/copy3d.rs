@@ -172,6 +172,7 @@ fn apart(extent: Extent) -> Side {
         pitch: extent.width.saturating_add(1),
         place: Place::Device,
         context: 0,
+        bar1: None,
     }
 }
 
@@ -364,7 +365,9 @@ fn slice(
     extent: Extent,
 ) -> Answer<Option<u64>> {
     let (place, other, out) = match (to, from) {
-        (Slice::Memory(to), Slice::Memory(from)) => return copy::copy(driver, stream, to, from, extent),
+        (Slice::Memory(to), Slice::Memory(from)) => {
+            return copy::copy(driver, stream, to, from, extent, Return::AtOnce);
+        }
         (Slice::Array(to), from) => (to, from, false),
         (to, Slice::Array(from)) => (from, to, true),
     };

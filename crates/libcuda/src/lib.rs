@@ -21,6 +21,7 @@
 
 mod abi;
 mod array;
+mod bar1;
 mod batch;
 mod caller;
 mod code;

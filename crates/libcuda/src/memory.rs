@@ -8,7 +8,7 @@ use crate::state::{self, Driver};
 use crate::types::{Caller, Handle, c_void};
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tessera_wire::messages::{HostAlloc, HostFree, MemAlloc, MemFree, MemInfo};
+use tessera_wire::messages::{Bar1Alloc, HostAlloc, HostFree, MemFree, MemInfo};
 
 /// Rows of `cuMemAllocPitch` start at multiples of this; what boards report as texture pitch alignment is not above it.
 const PITCH_ALIGN: usize = 512;
@@ -48,15 +48,16 @@ pub(crate) fn allocate_as(driver: &Driver, context: &Context, bytes: usize, kind
     if bytes as u64 > driver.info().memory_bytes {
         return Err(Code::OUT_OF_MEMORY);
     }
-    let message = MemAlloc {
+    let message = Bar1Alloc {
         context: context.handle(),
         bytes: bytes as u64,
         align: 0,
     };
     let (reply, _) = driver.session.call(&message, &[])?;
-    driver
-        .ranges
-        .insert(context.range(driver, reply.address, bytes as u64, kind));
+    driver.ranges.insert(Range {
+        bar1: (reply.placed != 0).then_some(reply.offset),
+        ..context.range(driver, reply.address, bytes as u64, kind)
+    });
     Ok(reply.address)
 }
 

@@ -195,6 +195,7 @@ impl Module {
                 kind: RangeKind::Variable { module: self.handle },
                 context: self.core.handle,
                 identity: driver.next_identity(),
+                bar1: None,
             });
         }
         Ok((reply.address, reply.bytes))

@@ -273,7 +273,7 @@ fn linear(
     };
     let to = Side::device(driver, dst, bytes, extent)?;
     let from = Side::device(driver, src, bytes, extent)?;
-    copy::copy(driver, &stream, to, from, extent).map(drop)
+    copy::copy(driver, &stream, to, from, extent, Return::AtOnce).map(drop)
 }
 
 /// `cuMemcpyPeer`

@@ -51,6 +51,8 @@ pub(crate) struct Range {
     pub(crate) context: Handle,
     /// `CU_POINTER_ATTRIBUTE_BUFFER_ID`
     pub(crate) identity: u64,
+    /// Where it lies in BAR1 ([`crate::bar1`]), in one piece: offset.
+    pub(crate) bar1: Option<u64>,
 }
 
 impl Range {
@@ -135,6 +137,7 @@ mod tests {
             kind: RangeKind::Device { pool: 0 },
             context: 3,
             identity: 1,
+            bar1: None,
         }
     }
 

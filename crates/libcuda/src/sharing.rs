@@ -250,6 +250,7 @@ pub(crate) fn ipc_open_mem_handle(pdptr: Caller<u64>, handle: CUipcMemHandle, fl
         kind: RangeKind::Opened,
         context: 0,
         identity: driver.next_identity(),
+        bar1: None,
     });
     let opened = Opened {
         token,

@@ -10,6 +10,7 @@
 //! "this device cannot be had now" without blaming the program's kernel (719), its context (709) or the driver's installation (803).
 
 use crate::array::Array;
+use crate::bar1::Bar1;
 use crate::code::{Answer, Code};
 use crate::context::Context;
 use crate::device::parse_uuid;
@@ -76,6 +77,7 @@ pub(crate) struct Driver {
     pub(crate) current_pool: Mutex<Option<Arc<Pool>>>,
     pub(crate) managed: Managed,
     pub(crate) ranges: Ranges,
+    pub(crate) bar1: Bar1,
     pub(crate) virtual_memory: VirtualMemory,
     pub(crate) sharing: Sharing,
     pub(crate) pinned: Mutex<HashMap<u64, HostMapping>>,
@@ -118,6 +120,7 @@ impl Driver {
             current_pool: Mutex::new(None),
             managed: Managed::default(),
             ranges: Ranges::default(),
+            bar1: Bar1::default(),
             virtual_memory: VirtualMemory::default(),
             sharing: Sharing::default(),
             pinned: Mutex::new(HashMap::new()),

@@ -83,6 +83,9 @@ impl Stream {
             ..StreamCreate::default()
         };
         driver.session.post(&message, &[])?;
+        if wire_flags & (tessera_wire::STREAM_LEGACY | tessera_wire::STREAM_NON_BLOCKING) == 0 {
+            core.has_blocking.store(true, Ordering::Relaxed);
+        }
         Ok(Self {
             handle,
             core: Arc::clone(core),
@@ -190,11 +193,51 @@ impl Stream {
         Ok(seq)
     }
 
+    /// Whether everything posted so far is over, well or not.
+    #[inline]
+    pub(crate) fn is_idle(&self, driver: &Driver) -> bool {
+        driver.session.records().value(self.record.0) >= self.posted.load(Ordering::Acquire)
+    }
+
+    /// Whether everything posted so far has completed, and was seen to have completed without an error.
+    #[inline]
+    pub(crate) fn is_settled(&self, driver: &Driver) -> bool {
+        self.is_idle(driver) && self.checked.load(Ordering::Relaxed) >= self.posted.load(Ordering::Acquire)
+    }
+
+    /// Waits like [`Stream::synchronize`]; cheap where there is nothing to wait for.
+    #[inline]
+    pub(crate) fn settled(&self, driver: &Driver) -> Answer {
+        if self.is_settled(driver) {
+            return self.core.check();
+        }
+        let posted = self.posted.load(Ordering::Acquire);
+        self.wait(posted)?;
+        self.checked.fetch_max(posted, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether nothing is under way of what the next operation of this stream waits for in other streams.
+    #[inline]
+    pub(crate) fn is_next(&self, driver: &Driver) -> bool {
+        if !self.is_blocking() || !self.core.has_blocking.load(Ordering::Relaxed) {
+            return true;
+        }
+        let others_idle = driver.contexts.with(self.core.handle, |context| {
+            if self.legacy {
+                context.blocking_streams_idle(driver)
+            } else {
+                context.legacy.is_idle(driver)
+            }
+        });
+        others_idle.unwrap_or(false)
+    }
+
     /// Whether everything posted so far has completed.
     pub(crate) fn query(&self) -> Answer {
         let driver = state::driver()?;
         let posted = self.posted.load(Ordering::Acquire);
-        if driver.session.records().value(self.record.0) < posted {
+        if !self.is_idle(driver) {
             // A worker that is gone completes nothing: a program that polls must hear of it, not wait for ever.
             return Err(state::not_ready(driver));
         }
@@ -248,7 +291,7 @@ impl Stream {
 
     /// Waits for everything posted so far.
     pub(crate) fn synchronize(&self) -> Answer {
-        self.wait(self.posted.load(Ordering::Acquire))
+        self.settled(state::driver()?)
     }
 
     /// Waits like [`Stream::synchronize`], for a context that is being destroyed.

@@ -149,6 +149,7 @@ impl Books {
             },
             context: 0,
             identity,
+            bar1: None,
         })
     }
 }

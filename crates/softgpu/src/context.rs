@@ -9,10 +9,12 @@
 //! context only until those let go of it, with no memory of its own any more. `stack_bytes` of the options bounds what calls nest and `alloca`
 //! takes in kernels that recurse or use it; no other kernel has a stack.
 
+use crate::bar1::SoftBar1;
 use crate::checking;
 use crate::counters::CounterCell;
 use crate::device::{Core, Shared};
 use crate::events::SoftEvent;
+use crate::fb::FrameBuffer;
 use crate::graph::SoftGraph;
 use crate::heap::Heap;
 use crate::holdings::{Holdings, Kind};
@@ -38,6 +40,8 @@ pub(crate) struct ContextCore {
     pub(crate) shared: Arc<Shared>,
     pub(crate) space: AddressSpace,
     pub(crate) holdings: Holdings,
+    /// The file of allocations, where it is not the device's.
+    bar1: Option<Arc<FrameBuffer>>,
     pub(crate) counters: CounterCell,
     pub(crate) printer: Arc<dyn Printer>,
     pub(crate) heap: Mutex<Heap>,
@@ -52,10 +56,15 @@ pub(crate) struct ContextCore {
 
 impl ContextCore {
     fn new(shared: Arc<Shared>, options: ContextOptions) -> Result<Arc<Self>, DeviceError> {
+        let bar1 = match &options.bar1 {
+            Some(bar1) => Some(SoftBar1::file_of(bar1.as_ref(), shared.memory.file())?),
+            None => None,
+        };
         let core = Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             space: AddressSpace::new(),
             holdings: Holdings::new(options.arena)?,
+            bar1,
             counters: CounterCell::default(),
             printer: options.printer,
             heap: Mutex::new(Heap::new(options.heap_bytes)),
@@ -89,14 +98,28 @@ impl ContextCore {
     }
 
     pub(crate) fn alloc(&self, bytes: u64, align: u64, kind: Kind) -> Result<DevicePtr, DeviceError> {
+        let memory = &self.shared.memory;
+        // What the device takes for itself is nothing that a guest should write to behind its back.
+        let file = match (&self.bar1, kind) {
+            (Some(bar1), Kind::Allocation) => bar1,
+            _ => memory.file(),
+        };
         let base = self
             .holdings
-            .alloc(&self.shared.memory, &self.space, bytes, align, kind)?;
+            .alloc((memory, file), &self.space, bytes, align, kind)?;
         // What the device takes for itself is told by who knows what it is.
         if let (Some(checker), Kind::Allocation) = (&self.checker, kind) {
             checker.allocated(Allocation::host(base, bytes));
         }
         Ok(base)
+    }
+
+    /// Whether host memory lies in a file of this context's frame buffer and none of it was ever touched.
+    pub(crate) fn is_untouched(&self, pointer: *const u8, bytes: u64) -> bool {
+        let files = self.bar1.iter().chain([self.shared.memory.file()]);
+        files
+            .filter_map(|file| Some((file, file.offset_of(pointer, bytes)?)))
+            .any(|(file, offset)| file.is_hole(offset, bytes))
     }
 
     pub(crate) fn remove(&self, base: DevicePtr, kind: Kind) -> Result<(), DeviceError> {
@@ -161,6 +184,10 @@ impl Context for SoftContext {
         self.core.holdings.range_of(address)
     }
 
+    fn bar1_place(&self, base: DevicePtr) -> Option<u64> {
+        self.core.holdings.place_of(base, self.core.bar1.as_ref()?)
+    }
+
     fn map_host(&self, address: DevicePtr, memory: HostRange, read_only: bool) -> Result<(), DeviceError> {
         let bytes = memory.len() as u64;
         self.core
@@ -188,14 +215,8 @@ impl Context for SoftContext {
             .map_err(|_| DeviceError::InvalidValue("physical memory of another device".to_owned()))?;
         let part = (range.offset(), range.bytes());
         let core = &self.core;
-        core.holdings.map_physical(
-            &core.shared.memory,
-            &core.space,
-            address,
-            &physical,
-            part,
-            read_only,
-        )?;
+        core.holdings
+            .map_physical(&core.space, address, &physical, part, read_only)?;
         if let Some(checker) = &core.checker {
             checker.allocated(checking::unseen(address, part.1, Origin::Mapped, None));
         }
@@ -210,7 +231,7 @@ impl Context for SoftContext {
         let core = &self.core;
         let shared = core
             .holdings
-            .share(base, |pieces| SoftPhysical::adopt(&core.shared, pieces))?;
+            .share(base, |pages| SoftPhysical::adopt(&core.shared, pages))?;
         Ok(shared)
     }
 

@@ -1,5 +1,6 @@
 //! The device: options, what its parts share, its executors.
 
+use crate::bar1::SoftBar1;
 use crate::checking::Checking;
 use crate::context::{ContextCore, SoftContext};
 use crate::counters::CounterCell;
@@ -15,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tessera_device::{
-    Context, ContextOptions, Counters, Device, DeviceError, MemoryUsage, Physical, Properties, Tiers,
+    Bar1, Context, ContextOptions, Counters, Device, DeviceError, MemoryUsage, Physical, Properties, Tiers,
 };
 use tessera_engine::{CodeCache, Tier};
 use tessera_mmu::PAGE_BYTES;
@@ -298,5 +299,14 @@ impl Device for SoftGpu {
 
     fn create_physical(&self, bytes: u64) -> Result<Arc<dyn Physical>, DeviceError> {
         Ok(SoftPhysical::new(self.core.shared(), bytes)?)
+    }
+
+    fn open_bar1(&self) -> Result<Option<Arc<dyn Bar1>>, DeviceError> {
+        let shared = self.core.shared();
+        // The checks must see every copy.
+        if shared.checking.is_some() {
+            return Ok(None);
+        }
+        Ok(Some(Arc::new(SoftBar1::new(shared.memory.file().bytes())?)))
     }
 }

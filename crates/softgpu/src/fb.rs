@@ -1,16 +1,23 @@
-//! The frame buffer: a sparse memfd of the vGPU's size, mapped once.
+//! Files of frame buffer: sparse memfds of the vGPU's size, each mapped once.
 //!
-//! Pages that nobody touched cost nothing, so an 80 GiB board fits a small host. The file is sealed against shrinking and growing:
-//! the mapping never loses its backing. Given-back pages are punched out of the file: the next owner reads zeros, and the host has
-//! its memory back.
+//! ```text
+//!   ledger (memory.rs)   0 ├── A ──┼── B ──┼─ D ─┤        an offset has one owner, in one file
+//!   the device's file      │       │▒▒ B ▒▒│     │        modules, heaps, physical memory, contexts without BAR1
+//!   BAR1 of session 1      │▒▒ A ▒▒│       │     │        allocations of its contexts; its process maps it too
+//!   BAR1 of session 2      │       │       │▒ D ▒│        elsewhere: holes
+//! ```
+//!
+//! Pages that nobody touched cost nothing, so an 80 GiB board fits a small host. A file is sealed against shrinking and growing:
+//! the mapping never loses its backing. Given-back pages are punched out of their file: the next owner reads zeros, and the host has
+//! its memory back. The next owner in another file does not even depend on that.
 
 use std::fs::File;
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd};
 use std::ptr::NonNull;
 use tessera_device::DeviceError;
 use tessera_mmu::{LARGE_PAGE_BYTES, PAGE_BYTES};
 
-/// The backing of a vGPU's frame buffer.
+/// One file.
 pub(crate) struct FrameBuffer {
     file: File,
     base: NonNull<u8>,
@@ -76,6 +83,11 @@ impl FrameBuffer {
             _ => return Err(os("mmap of the frame buffer")),
         };
         Ok(Self { file, base, bytes })
+    }
+
+    /// The file itself.
+    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 
     /// Bytes in all.
@@ -148,7 +160,7 @@ impl FrameBuffer {
 impl Drop for FrameBuffer {
     fn drop(&mut self) {
         #[allow(clippy::cast_possible_truncation, reason = "mapped with this length as usize")]
-        // SAFETY: our own mapping; whoever holds pointers into it holds the device that owns this.
+        // SAFETY: our own mapping; whoever holds pointers into it holds pages, and with them the file.
         unsafe {
             libc::munmap(self.base.as_ptr().cast(), self.bytes as usize);
         }

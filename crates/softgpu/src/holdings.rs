@@ -5,7 +5,8 @@
 //!   ([`crate::SoftGpu::check_ledger`]).
 //! * After an allocation lies at least one unmapped page, so that running past its end finds nothing.
 
-use crate::memory::{Memory, Piece};
+use crate::fb::FrameBuffer;
+use crate::memory::{Memory, Pages};
 use crate::physical::SoftPhysical;
 use crate::ranges::Ranges;
 use std::collections::BTreeMap;
@@ -16,7 +17,7 @@ use tessera_mmu::{AddressSpace, Flags, LARGE_PAGE_BYTES, MapError, PAGE_BYTES};
 
 enum Backing {
     /// Pages of the frame buffer.
-    FrameBuffer(Vec<Piece>),
+    FrameBuffer(Pages),
     /// Memory of the host; kept alive by the range.
     Host(HostRange),
     /// Pages of the frame buffer that others may hold too, and that are not counted here.
@@ -103,16 +104,16 @@ impl Holdings {
     pub(crate) fn used(&self) -> (u64, u64) {
         let table = self.table();
         let of_one = |holding: &Holding| match &holding.backing {
-            Backing::FrameBuffer(pieces) => pieces.iter().map(|piece| piece.1).sum(),
+            Backing::FrameBuffer(pages) => pages.bytes(),
             Backing::Host(_) | Backing::Physical(_) => 0_u64,
         };
         (table.used, table.holdings.values().map(of_one).sum())
     }
 
-    /// Allocates zeroed frame buffer.
+    /// Allocates zeroed frame buffer of a file.
     pub(crate) fn alloc(
         &self,
-        memory: &Memory,
+        (memory, file): (&Memory, &Arc<FrameBuffer>),
         space: &AddressSpace,
         bytes: u64,
         align: u64,
@@ -128,7 +129,7 @@ impl Holdings {
             .checked_next_multiple_of(PAGE_BYTES)
             .filter(|&mapped| mapped < self.arena.1)
             .ok_or_else(|| invalid(format!("an allocation of {bytes} bytes")))?;
-        let pieces = memory.take(mapped)?;
+        let pages = memory.take(file, mapped)?;
         let mut table = self.table();
         let placed = if table.closed {
             Err(closed())
@@ -142,7 +143,7 @@ impl Holdings {
                 })
         };
         let placed = placed.and_then(|reserved| {
-            map_pieces(memory, space, reserved.0, &pieces, Flags::empty())
+            map_pages(space, reserved.0, &pages, Flags::empty())
                 .map(|()| reserved)
                 .inspect_err(|_| {
                     table.addresses.give(reserved.0, reserved.1);
@@ -158,14 +159,14 @@ impl Holdings {
                         bytes,
                         mapped,
                         reserved: Some(reserved),
-                        backing: Backing::FrameBuffer(pieces),
+                        backing: Backing::FrameBuffer(pages),
                     },
                 );
                 Ok(reserved.0)
             }
             Err(error) => {
                 drop(table);
-                memory.retire(pieces, None);
+                memory.retire(Some(pages), None);
                 Err(error)
             }
         }
@@ -214,7 +215,6 @@ impl Holdings {
     /// Maps `bytes` bytes of physical memory from `offset`, which lie inside.
     pub(crate) fn map_physical(
         &self,
-        memory: &Memory,
         space: &AddressSpace,
         address: DevicePtr,
         physical: &Arc<SoftPhysical>,
@@ -235,7 +235,10 @@ impl Holdings {
         if table.closed {
             return Err(closed());
         }
-        map_pieces(memory, space, address, &physical.part(offset, bytes), flags)?;
+        let part = physical
+            .part(offset, bytes)
+            .ok_or_else(|| invalid("physical memory that is being given back".to_owned()))?;
+        map_pages(space, address, &part, flags)?;
         let reserved = table
             .addresses
             .take_exactly(address, bytes)
@@ -257,7 +260,7 @@ impl Holdings {
     pub(crate) fn share(
         &self,
         base: DevicePtr,
-        adopt: impl FnOnce(Vec<Piece>) -> Arc<SoftPhysical>,
+        adopt: impl FnOnce(Pages) -> Arc<SoftPhysical>,
     ) -> Result<Arc<SoftPhysical>, DeviceError> {
         let mut table = self.table();
         let table = &mut *table;
@@ -266,9 +269,13 @@ impl Holdings {
             .get_mut(&base)
             .filter(|holding| holding.kind == Kind::Allocation)
             .ok_or_else(|| DeviceError::NotFound(format!("allocation with base {base:#x}")))?;
-        if let Backing::FrameBuffer(pieces) = &mut holding.backing {
+        if let Backing::FrameBuffer(pages) = &mut holding.backing {
             table.used -= holding.mapped;
-            holding.backing = Backing::Physical(adopt(std::mem::take(pieces)));
+            let pages = Pages {
+                file: Arc::clone(&pages.file),
+                pieces: std::mem::take(&mut pages.pieces),
+            };
+            holding.backing = Backing::Physical(adopt(pages));
         }
         match &holding.backing {
             Backing::Physical(physical) => Ok(Arc::clone(physical)),
@@ -319,6 +326,22 @@ impl Holdings {
         (address - base < holding.bytes).then_some((base, holding.bytes))
     }
 
+    /// Offset of an allocation in a file, if it lies there in one piece.
+    pub(crate) fn place_of(&self, base: DevicePtr, file: &Arc<FrameBuffer>) -> Option<u64> {
+        let table = self.table();
+        let holding = table.holdings.get(&base)?;
+        let pages = match &holding.backing {
+            _ if holding.kind != Kind::Allocation => return None,
+            Backing::FrameBuffer(pages) => pages,
+            Backing::Physical(physical) => physical.pages()?,
+            Backing::Host(_) => return None,
+        };
+        match pages.pieces.as_slice() {
+            &[(offset, _)] if Arc::ptr_eq(&pages.file, file) => Some(offset),
+            _ => None,
+        }
+    }
+
     /// Takes everything away, for good.
     pub(crate) fn close(&self, memory: &Memory, space: &AddressSpace) {
         let mut table = self.table();
@@ -367,17 +390,12 @@ fn map_error(error: &MapError) -> DeviceError {
     invalid(error.to_string())
 }
 
-fn map_pieces(
-    memory: &Memory,
-    space: &AddressSpace,
-    base: u64,
-    pieces: &[Piece],
-    flags: Flags,
-) -> Result<(), DeviceError> {
+fn map_pages(space: &AddressSpace, base: u64, pages: &Pages, flags: Flags) -> Result<(), DeviceError> {
     let mut at = base;
-    for &(offset, bytes) in pieces {
-        // SAFETY: pages of the frame buffer stay mapped as long as the device; they change owner only by way of `Memory::retire`.
-        let mapped = unsafe { space.map(at, memory.pointer(offset), bytes, flags) };
+    for &(offset, bytes) in &pages.pieces {
+        // SAFETY: pages of a file stay mapped as long as somebody holds the file, as whoever holds pages does until they are
+        // scrubbed; they change owner only by way of `Memory::retire`.
+        let mapped = unsafe { space.map(at, pages.file.pointer(offset), bytes, flags) };
         if let Err(error) = mapped {
             if at > base {
                 unmap(space, base, at - base);
@@ -399,8 +417,8 @@ fn unmap(space: &AddressSpace, base: u64, bytes: u64) {
 
 fn retire(memory: &Memory, backing: Backing) {
     match backing {
-        Backing::FrameBuffer(pieces) => memory.retire(pieces, None),
-        Backing::Host(range) => memory.retire(Vec::new(), Some(Box::new(range))),
+        Backing::FrameBuffer(pages) => memory.retire(Some(pages), None),
+        Backing::Host(range) => memory.retire(None, Some(Box::new(range))),
         // Its pages are retired after the last holder has let go, which is after this mapping went.
         Backing::Physical(physical) => drop(physical),
     }

@@ -26,6 +26,7 @@
     clippy::ptr_as_ptr
 )]
 
+mod bar1;
 mod checking;
 mod code_file;
 mod context;

@@ -4,6 +4,8 @@
 //!   free ── take ──▶ used ── retire ──▶ retired ── every executor has passed a safe point, pages are scrubbed ──▶ free
 //! ```
 //!
+//! The ledger counts offsets; in which file the pages behind them lie ([`crate::fb`]), the owner says when it takes them.
+//!
 //! Invariants
 //! * free + used + retired = size of the frame buffer, at any time ([`Memory::audit`]).
 //! * A page is given to a new owner only after it was scrubbed, and scrubbed only after nobody can touch it any more.
@@ -29,10 +31,28 @@ const SCRUB_AT_ONCE: u64 = 16 << 20;
 /// A piece of the frame buffer: offset and bytes, both multiples of 4 KiB.
 pub(crate) type Piece = (u64, u64);
 
+/// Pieces with the file that they lie in, which they keep.
+pub(crate) struct Pages {
+    pub(crate) file: Arc<FrameBuffer>,
+    pub(crate) pieces: Vec<Piece>,
+}
+
+impl Pages {
+    pub(crate) fn bytes(&self) -> u64 {
+        self.pieces.iter().map(|piece| piece.1).sum()
+    }
+
+    fn scrub(&self) {
+        for &(offset, bytes) in &self.pieces {
+            self.file.scrub(offset, bytes);
+        }
+    }
+}
+
 /// Pages, or something else that running threads may still use.
 struct Retired {
     when: Snapshot,
-    pieces: Vec<Piece>,
+    pages: Option<Pages>,
     /// Dropped with the pages; for instance the owner of host memory.
     keep: Option<Box<dyn Any + Send>>,
 }
@@ -53,9 +73,9 @@ pub(crate) struct Audit {
     pub(crate) retired: u64,
 }
 
-/// The frame buffer and its ledger.
+/// The ledger of the frame buffer, and the device's own file.
 pub(crate) struct Memory {
-    fb: FrameBuffer,
+    fb: Arc<FrameBuffer>,
     slots: Arc<Slots>,
     state: Mutex<State>,
     /// Signalled when retired pages became free.
@@ -67,7 +87,7 @@ pub(crate) struct Memory {
 impl Memory {
     pub(crate) fn new(bytes: u64, slots: Arc<Slots>) -> Result<Self, DeviceError> {
         Ok(Self {
-            fb: FrameBuffer::new(bytes)?,
+            fb: Arc::new(FrameBuffer::new(bytes)?),
             slots,
             state: Mutex::new(State {
                 free: Ranges::new(0, bytes),
@@ -84,16 +104,9 @@ impl Memory {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Host address of an offset.
-    pub(crate) fn pointer(&self, offset: u64) -> *mut u8 {
-        self.fb.pointer(offset)
-    }
-
-    /// Whether host memory lies in the frame buffer and none of it was ever touched.
-    pub(crate) fn is_untouched(&self, pointer: *const u8, bytes: u64) -> bool {
-        self.fb
-            .offset_of(pointer, bytes)
-            .is_some_and(|offset| self.fb.is_hole(offset, bytes))
+    /// The device's own file.
+    pub(crate) fn file(&self) -> &Arc<FrameBuffer> {
+        &self.fb
     }
 
     pub(crate) fn audit(&self) -> Audit {
@@ -106,8 +119,8 @@ impl Memory {
         }
     }
 
-    /// `bytes` (a multiple of 4 KiB) of zeroed pages, in as few pieces as there can be.
-    pub(crate) fn take(&self, bytes: u64) -> Result<Vec<Piece>, DeviceError> {
+    /// `bytes` (a multiple of 4 KiB) of zeroed pages of a file, in as few pieces as there can be.
+    pub(crate) fn take(&self, file: &Arc<FrameBuffer>, bytes: u64) -> Result<Pages, DeviceError> {
         let started = Instant::now();
         let mut state = self.state();
         loop {
@@ -124,8 +137,9 @@ impl Memory {
                 let pieces = carve(&mut state.free, bytes);
                 state.used += bytes;
                 drop(state);
-                self.advise(&pieces);
-                return Ok(pieces);
+                advise(file, &pieces);
+                let file = Arc::clone(file);
+                return Ok(Pages { file, pieces });
             }
             // Enough is free, but some of it still waits for executors to let go of it.
             if started.elapsed() > PATIENCE {
@@ -146,22 +160,16 @@ impl Memory {
         }
     }
 
-    fn advise(&self, pieces: &[Piece]) {
-        for &(offset, bytes) in pieces.iter().filter(|piece| piece.1 >= LARGE_PAGE_BYTES) {
-            self.fb.advise_large(offset, bytes);
-        }
-    }
-
     /// Takes pages back whose mappings are gone already, and drops `keep` when nobody can use it any more. The ledger counts the
     /// pages as given back at once. A large range is left to whoever calls [`Memory::reclaim`] next.
-    pub(crate) fn retire(&self, pieces: Vec<Piece>, keep: Option<Box<dyn Any + Send>>) {
-        let bytes: u64 = pieces.iter().map(|piece| piece.1).sum();
+    pub(crate) fn retire(&self, pages: Option<Pages>, keep: Option<Box<dyn Any + Send>>) {
+        let bytes = pages.as_ref().map_or(0, Pages::bytes);
         let when = self.slots.snapshot();
         let mut state = self.state();
         debug_assert!(state.used >= bytes, "more given back than was taken");
         state.used -= bytes;
         state.retired_bytes += bytes;
-        state.retired.push(Retired { when, pieces, keep });
+        state.retired.push(Retired { when, pages, keep });
         self.waiting.store(state.retired.len(), Ordering::Release);
         drop(state);
         if bytes <= SCRUB_AT_ONCE {
@@ -187,19 +195,25 @@ impl Memory {
             return;
         }
         // Punching takes time in proportion to the pages touched: not under the lock.
-        let pieces = || ready.iter().flat_map(|retired| &retired.pieces);
-        for &(offset, bytes) in pieces() {
-            self.fb.scrub(offset, bytes);
-        }
+        let pages = || ready.iter().filter_map(|retired| retired.pages.as_ref());
+        pages().for_each(Pages::scrub);
         let mut state = self.state();
-        for &(offset, bytes) in pieces() {
+        for &(offset, bytes) in pages().flat_map(|pages| &pages.pieces) {
             state.free.give(offset, bytes);
             state.retired_bytes -= bytes;
         }
         drop(state);
         self.freed.notify_all();
-        // What was kept for the readers goes now, outside of the lock: its drop is somebody else's code.
-        ready.into_iter().for_each(|retired| drop(retired.keep));
+        // What was kept for the readers goes now, outside of the lock: its drop is somebody else's code, and a file's takes time.
+        for Retired { pages, keep, .. } in ready {
+            drop((pages, keep));
+        }
+    }
+}
+
+fn advise(file: &FrameBuffer, pieces: &[Piece]) {
+    for &(offset, bytes) in pieces.iter().filter(|piece| piece.1 >= LARGE_PAGE_BYTES) {
+        file.advise_large(offset, bytes);
     }
 }
 
@@ -237,6 +251,10 @@ mod tests {
         (Memory::new(bytes, Arc::clone(&slots)).expect("memory"), slots)
     }
 
+    fn take(memory: &Memory, bytes: u64) -> Result<Pages, DeviceError> {
+        memory.take(memory.file(), bytes)
+    }
+
     fn balanced(memory: &Memory) -> Audit {
         let audit = memory.audit();
         assert_eq!(audit.free + audit.used + audit.retired, audit.total);
@@ -246,50 +264,50 @@ mod tests {
     #[test]
     fn the_limit_is_hard_and_the_error_has_the_figures() {
         let (memory, _) = memory(4 * MIB);
-        let taken = memory.take(3 * MIB).expect("fits");
-        match memory.take(2 * MIB) {
+        let taken = take(&memory, 3 * MIB).expect("fits");
+        match take(&memory, 2 * MIB) {
             Err(DeviceError::OutOfMemory {
                 requested,
                 free,
                 total,
             }) => assert_eq!((requested, free, total), (2 * MIB, MIB, 4 * MIB)),
-            other => panic!("{other:?}"),
+            other => panic!("{:?}", other.map(|pages| pages.pieces)),
         }
-        memory.retire(taken, None);
+        memory.retire(Some(taken), None);
         assert_eq!(balanced(&memory).free, 4 * MIB);
-        memory.take(4 * MIB).expect("all of it, once it is free again");
+        take(&memory, 4 * MIB).expect("all of it, once it is free again");
     }
 
     #[test]
     fn fragments_still_make_a_large_allocation() {
         let (memory, _) = memory(8 * MIB);
-        let mut taken: Vec<_> = (0..8).map(|_| memory.take(MIB).expect("fits")).collect();
+        let mut taken: Vec<_> = (0..8).map(|_| take(&memory, MIB).expect("fits")).collect();
         for index in [6, 4, 2, 0] {
-            memory.retire(taken.remove(index), None);
+            memory.retire(Some(taken.remove(index)), None);
         }
-        let pieces = memory.take(4 * MIB).expect("in four pieces");
-        assert_eq!(pieces.iter().map(|piece| piece.1).sum::<u64>(), 4 * MIB);
-        assert_eq!(pieces.len(), 4);
+        let pieces = take(&memory, 4 * MIB).expect("in four pieces");
+        assert_eq!(pieces.bytes(), 4 * MIB);
+        assert_eq!(pieces.pieces.len(), 4);
         assert_eq!(balanced(&memory).used, 8 * MIB);
     }
 
     #[test]
     fn pages_in_use_by_a_running_thread_wait_and_are_scrubbed_before_reuse() {
         let (memory, slots) = memory(MIB);
-        let pieces = memory.take(MIB).expect("fits");
+        let pieces = take(&memory, MIB).expect("fits");
         // SAFETY: our page.
-        unsafe { memory.pointer(0).write(77) };
+        unsafe { memory.file().pointer(0).write(77) };
         slots.enter(0);
         let owner = Arc::new(());
-        memory.retire(pieces, Some(Box::new(Arc::clone(&owner))));
+        memory.retire(Some(pieces), Some(Box::new(Arc::clone(&owner))));
         let audit = balanced(&memory);
         assert_eq!((audit.used, audit.retired), (0, MIB));
         assert_eq!(Arc::strong_count(&owner), 2);
         // SAFETY: the thread of slot 0 may still look; it must find the page as it was.
-        assert_eq!(unsafe { memory.pointer(0).read() }, 77);
+        assert_eq!(unsafe { memory.file().pointer(0).read() }, 77);
 
         std::thread::scope(|scope| {
-            let taker = scope.spawn(|| memory.take(MIB).expect("after the thread has left"));
+            let taker = scope.spawn(|| take(&memory, MIB).expect("after the thread has left"));
             while !slots.slot(0).stop().load(Ordering::Relaxed) {
                 std::thread::yield_now();
             }
@@ -298,7 +316,29 @@ mod tests {
         });
         assert_eq!(Arc::strong_count(&owner), 1);
         // SAFETY: our page again.
-        assert_eq!(unsafe { memory.pointer(0).read() }, 0, "scrubbed");
+        assert_eq!(unsafe { memory.file().pointer(0).read() }, 0, "scrubbed");
+        assert_eq!(balanced(&memory).used, MIB);
+    }
+
+    #[test]
+    fn what_one_file_holds_no_other_shows() {
+        let (memory, _) = memory(MIB);
+        let guest = Arc::new(FrameBuffer::new(MIB).expect("a file"));
+        let pages = memory.take(&guest, MIB).expect("fits");
+        assert_eq!(pages.pieces, [(0, MIB)]);
+        assert!(take(&memory, 4096).is_err(), "files share one ledger");
+        // SAFETY: our page.
+        unsafe { guest.pointer(8192).write(77) };
+        memory.retire(Some(pages), None);
+        // SAFETY: the guest's stale pointer, into its own file.
+        unsafe {
+            assert_eq!(guest.pointer(8192).read(), 0, "scrubbed");
+            guest.pointer(8192).write(78);
+        }
+        let next = take(&memory, MIB).expect("free again");
+        assert_eq!(next.pieces, [(0, MIB)]);
+        // SAFETY: our page.
+        assert_eq!(unsafe { memory.file().pointer(8192).read() }, 0);
         assert_eq!(balanced(&memory).used, MIB);
     }
 }

@@ -4,7 +4,7 @@
 //! pages are given back after the last mapping is gone, so that running threads are waited for as with any other memory.
 
 use crate::device::Shared;
-use crate::memory::Piece;
+use crate::memory::{Pages, Piece};
 use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,7 +24,8 @@ impl Booked {
 /// Pages with their accounting.
 pub(crate) struct SoftPhysical {
     shared: Arc<Shared>,
-    pieces: Vec<Piece>,
+    /// There until it is dropped.
+    pages: Option<Pages>,
     bytes: u64,
 }
 
@@ -35,26 +36,32 @@ impl SoftPhysical {
             let text = format!("{bytes} bytes of physical memory are not a multiple of 2 MiB");
             return Err(DeviceError::InvalidValue(text));
         }
-        let pieces = shared.memory.take(bytes)?;
-        Ok(Self::adopt(shared, pieces))
+        let pages = shared.memory.take(shared.memory.file(), bytes)?;
+        Ok(Self::adopt(shared, pages))
     }
 
     /// Pages that were taken before, and that nobody else counts any more.
-    pub(crate) fn adopt(shared: &Arc<Shared>, pieces: Vec<Piece>) -> Arc<Self> {
-        let bytes = pieces.iter().map(|piece| piece.1).sum();
+    pub(crate) fn adopt(shared: &Arc<Shared>, pages: Pages) -> Arc<Self> {
+        let bytes = pages.bytes();
         shared.physical.0.fetch_add(bytes, Ordering::SeqCst);
         Arc::new(Self {
             shared: Arc::clone(shared),
-            pieces,
+            pages: Some(pages),
             bytes,
         })
     }
 
+    /// All its pages.
+    pub(crate) fn pages(&self) -> Option<&Pages> {
+        self.pages.as_ref()
+    }
+
     /// The pages of `bytes` bytes from `offset`.
-    pub(crate) fn part(&self, offset: u64, bytes: u64) -> Vec<Piece> {
+    pub(crate) fn part(&self, offset: u64, bytes: u64) -> Option<Pages> {
+        let whole = self.pages.as_ref()?;
         let (mut skip, mut left) = (offset, bytes);
-        let mut part = Vec::new();
-        for &(start, length) in &self.pieces {
+        let mut part: Vec<Piece> = Vec::new();
+        for &(start, length) in &whole.pieces {
             if skip >= length {
                 skip -= length;
                 continue;
@@ -67,7 +74,8 @@ impl SoftPhysical {
             left -= here;
             skip = 0;
         }
-        part
+        let file = Arc::clone(&whole.file);
+        Some(Pages { file, pieces: part })
     }
 }
 
@@ -83,9 +91,8 @@ impl Physical for SoftPhysical {
 
 impl Drop for SoftPhysical {
     fn drop(&mut self) {
-        let pieces = std::mem::take(&mut self.pieces);
         self.shared.physical.0.fetch_sub(self.bytes, Ordering::SeqCst);
-        self.shared.memory.retire(pieces, None);
+        self.shared.memory.retire(self.pages.take(), None);
         self.shared.tidy();
     }
 }

@@ -313,7 +313,7 @@ fn is_untouched(context: &ContextCore, address: u64, bytes: u64) -> Result<bool,
     context
         .space
         .for_each_piece(address, bytes, Access::Write, |pointer, length| {
-            untouched = untouched && context.shared.memory.is_untouched(pointer, length as u64);
+            untouched = untouched && context.is_untouched(pointer, length as u64);
         })?;
     Ok(untouched)
 }

@@ -73,6 +73,7 @@ fn context_of(gpu: &SoftGpu) -> Arc<dyn Context> {
         printer: Arc::new(Printed::default()),
         stack_bytes: 1024,
         heap_bytes: 8 * MIB,
+        bar1: None,
     })
     .expect("context")
 }

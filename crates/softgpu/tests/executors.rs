@@ -123,6 +123,7 @@ fn others_are_called_before_the_first_block_is_done_once_it_is_known_how_long_it
             printer: Arc::clone(&meeting) as Arc<dyn Printer>,
             stack_bytes: 1024,
             heap_bytes: 8 * MIB,
+            bar1: None,
         })
         .expect("context");
     let function = kernel(&load(&context, KERNELS), "say");

@@ -486,6 +486,7 @@ fn arenas_are_checked() {
             printer: Arc::new(Printed::default()),
             stack_bytes: 1024,
             heap_bytes: 0,
+            bar1: None,
         });
         assert!(
             matches!(made.err(), Some(DeviceError::InvalidValue(_))),

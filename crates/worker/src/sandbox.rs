@@ -51,7 +51,7 @@ pub(crate) fn enter_files() -> Result<(), WorkerError> {
     landlock()
 }
 
-/// A session has three descriptors; the usual soft limit of 1,024 would be the first thing that many sessions hit.
+/// A session has four descriptors; the usual soft limit of 1,024 would be the first thing that many sessions hit.
 fn raise_descriptors() {
     let mut limit = libc::rlimit {
         rlim_cur: 0,

@@ -260,6 +260,7 @@ fn bounce(
         pitch: extent.width,
         place: Place::Pinned,
         context: 0,
+        bar1: None,
     };
     Ok((bounce, side))
 }

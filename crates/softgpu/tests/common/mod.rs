@@ -61,6 +61,7 @@ pub(crate) fn context_printing(gpu: &SoftGpu, printer: Arc<Printed>) -> Arc<dyn 
         printer,
         stack_bytes: 1024,
         heap_bytes: 8 * MIB,
+        bar1: None,
     })
     .expect("context")
 }

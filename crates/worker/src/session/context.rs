@@ -56,6 +56,7 @@ impl Guest {
         slice: usize,
         record: Arc<tessera_channel::RecordWriter>,
     ) -> Answer<ContextCreate> {
+        let bar1 = self.bar1();
         let arena = &self.vgpu.arena;
         // Inside the arena: `slices` was chosen so.
         let device_base = arena.base + arena.slice * slice as u64;
@@ -74,6 +75,7 @@ impl Guest {
             printer: Arc::clone(&printer) as Arc<dyn tessera_device::Printer>,
             stack_bytes,
             heap_bytes,
+            bar1,
         })?;
         self.host.map_all(device.as_ref(), &self.channel)?;
         self.virtual_memory.map_all(device.as_ref())?;

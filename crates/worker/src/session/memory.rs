@@ -106,17 +106,21 @@ fn map(
 
 impl Guest {
     pub(super) fn mem_alloc(&mut self, message: &MemAlloc) -> Answer<MemAlloc> {
+        let address = self.allocate(message.context, message.bytes, message.align)?;
+        Ok((MemAllocReply { address }, Vec::new()))
+    }
+
+    /// Takes frame buffer for a context; its address.
+    pub(super) fn allocate(&mut self, context: u64, bytes: u64, align: u64) -> Result<u64, Refusal> {
         self.settle_frees();
-        let context = self.objects.context(message.context)?;
-        let align = if message.align == 0 { 256 } else { message.align };
-        if message.bytes == 0 || !align.is_power_of_two() {
+        let context = self.objects.context(context)?;
+        let align = if align == 0 { 256 } else { align };
+        if bytes == 0 || !align.is_power_of_two() {
             return Err(Refusal::invalid(format!(
-                "Allocation of {} bytes with alignment {align}",
-                message.bytes
+                "Allocation of {bytes} bytes with alignment {align}"
             )));
         }
-        let address = context.device.alloc(message.bytes, align)?;
-        Ok((MemAllocReply { address }, Vec::new()))
+        Ok(context.device.alloc(bytes, align)?)
     }
 
     pub(super) fn array_destroy(&mut self, array: u64) -> Result<(), ChannelError> {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   Receiver ─▶ Guest::dispatch ─┬─ context.rs   contexts, limits, printed text
+//!                                ├─ bar1.rs      memory that the guest reaches by itself
 //!                                ├─ memory.rs    frame buffer, pinned memory
 //!                                ├─ virtual_memory.rs  memory apart from addresses
 //!                                ├─ module.rs    modules, functions, variables
@@ -16,6 +17,7 @@
 //!
 //! Everything that a session holds is owned by its [`Guest`]; dropping that frees it, whatever the reason.
 
+mod bar1;
 mod context;
 mod graph;
 mod image;
@@ -36,10 +38,11 @@ use objects::Objects;
 use std::sync::Arc;
 use tessera_channel::{ChannelError, Session};
 use tessera_wire::messages::{
-    AddressFree, AddressReserve, ArrayCreate, ContextCreate, ContextFault, ContextSetLimit, FunctionGet,
-    FunctionList, GlobalGet, GraphSeal, Hello, HostAlloc, ImageCreate, LinkCheck, MemAlloc, MemCreate,
-    MemExport, MemImport, MemInfo, MemInfoReply, MemMap, MemSetAccess, MemUnmap, ModuleLoad, Ping, PingReply,
-    PrintfDrain, QueryFaults, QueryFaultsReply, QueryVgpu, QueryVgpuReply, ReferenceGet,
+    AddressFree, AddressReserve, ArrayCreate, Bar1Alloc, Bar1Open, ContextCreate, ContextFault,
+    ContextSetLimit, FunctionGet, FunctionList, GlobalGet, GraphSeal, Hello, HostAlloc, ImageCreate,
+    LinkCheck, MemAlloc, MemCreate, MemExport, MemImport, MemInfo, MemInfoReply, MemMap, MemSetAccess,
+    MemUnmap, ModuleLoad, Ping, PingReply, PrintfDrain, QueryFaults, QueryFaultsReply, QueryVgpu,
+    QueryVgpuReply, ReferenceGet,
 };
 use tessera_wire::{Call, CudaCode, Header, Opcode, ProcessList, Request};
 use virtual_memory::VirtualMemory;
@@ -54,6 +57,7 @@ pub(crate) struct Guest {
     channel: Arc<Session>,
     objects: Objects,
     host: HostMemory,
+    bar1: bar1::File,
     virtual_memory: VirtualMemory,
     queue: Arc<Queue>,
     callers: Arc<Callers>,
@@ -76,6 +80,7 @@ impl Guest {
             info,
             channel,
             host,
+            bar1: bar1::File::default(),
             virtual_memory: VirtualMemory::default(),
             queue: Arc::default(),
             callers,
@@ -146,7 +151,7 @@ impl Guest {
         }
     }
 
-    /// Memory apart from addresses.
+    /// Memory apart from addresses, and where it lies.
     fn dispatch_mapping(&mut self, header: &Header, request: &Request<'_>) -> Result<(), ChannelError> {
         match *request {
             Request::MemCreate(message) => {
@@ -181,6 +186,14 @@ impl Guest {
             Request::MemImport(message) => {
                 let answer = self.mem_import(&message);
                 self.answer::<MemImport>(header, answer)
+            }
+            Request::Bar1Open(_) => {
+                let answer = self.bar1_open()?;
+                self.answer::<Bar1Open>(header, answer)
+            }
+            Request::Bar1Alloc(message) => {
+                let answer = self.bar1_alloc(&message);
+                self.answer::<Bar1Alloc>(header, answer)
             }
             _ => self.dispatch_image(header, request),
         }
