@@ -13,7 +13,7 @@ use crate::slots::{SlotPool, Slots};
 use crate::{Arena, Carrier, ChannelError, HostMapping, Layout, Shared, StagingHeap, UnixCarrier, layout};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tessera_wire::messages::{Bar1Open, Hello, HelloReply};
 use tessera_wire::{
@@ -80,6 +80,8 @@ pub struct Client {
     welcome: HelloReply,
     vgpu: VgpuInfo,
     memory: Option<Memory>,
+    /// The last sequence number given out, whether its message is in the ring by now or not.
+    latest: AtomicU64,
     /// Serialises calls on a stream without aperture.
     stream: Mutex<u64>,
     dead: AtomicBool,
@@ -147,6 +149,7 @@ impl Client {
             welcome,
             vgpu,
             memory,
+            latest: AtomicU64::new(0),
             stream: Mutex::new(1),
             dead: AtomicBool::new(false),
         })
@@ -236,6 +239,13 @@ impl Client {
         self.send(0, tail, |_| *message).map(|_| ())
     }
 
+    /// The last sequence number that was given out. Whoever sees one sees what was done while its message was made.
+    #[must_use]
+    #[inline]
+    pub fn latest(&self) -> u64 {
+        self.latest.load(Ordering::Acquire)
+    }
+
     /// Posts a message that carries a new sequence number, larger than all before; returns the number.
     ///
     /// # Errors
@@ -318,6 +328,7 @@ impl Client {
         let mut sender = memory.sender.lock().unwrap_or_else(PoisonError::into_inner);
         let seq = sender.seq + 1;
         let message = message(seq);
+        self.latest.store(seq, Ordering::Release);
         while sender.producer.push(&header, message.as_bytes(), tail)? == Pushed::Full {
             self.wait_for_room(memory, &mut sender.producer)?;
         }

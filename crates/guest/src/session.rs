@@ -237,6 +237,13 @@ impl Session {
         Ok(self.client.post_with(tail, message)?)
     }
 
+    /// The last sequence number that any message of this session got. Whoever sees one sees what was done while its message was made.
+    #[must_use]
+    #[inline]
+    pub fn latest(&self) -> u64 {
+        self.client.latest()
+    }
+
     /// Sends a message that is not waited for and that overtakes everything posted.
     ///
     /// # Errors

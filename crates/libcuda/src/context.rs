@@ -20,7 +20,7 @@ use crate::state::{self, Driver};
 use crate::stream::Stream;
 use crate::types::{CUctxCreateParams, CUexecAffinityParam, Caller, Handle};
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use tessera_channel::Completion;
 use tessera_wire::messages::{ContextCreate, ContextDestroy, ContextSetLimit, HostFree, Ping};
@@ -60,6 +60,8 @@ pub(crate) struct Core {
     pub(crate) handle: Handle,
     record: Record,
     destroyed: AtomicBool,
+    /// All streams were found idle when this was the session's last sequence number.
+    quiet: AtomicU64,
     /// A stream was made that the legacy stream waits for and that waits for it.
     pub(crate) has_blocking: AtomicBool,
     /// Bytes of kernels' text that were written out.
@@ -86,6 +88,12 @@ impl Core {
         }
         let fault = state::driver()?.session.records().fault(self.record.0);
         if fault == 0 { Ok(()) } else { Err(code_of(fault)) }
+    }
+
+    /// Whether nothing was posted since the context was found idle.
+    #[inline]
+    pub(crate) fn is_quiet(&self, driver: &Driver) -> bool {
+        self.quiet.load(Ordering::Relaxed) == driver.session.latest()
     }
 
     /// Bytes that kernels have printed so far.
@@ -180,6 +188,7 @@ impl Context {
                 handle,
                 record,
                 destroyed: AtomicBool::new(false),
+                quiet: AtomicU64::new(u64::MAX),
                 has_blocking: AtomicBool::new(false),
                 printed: Mutex::new(0),
             });
@@ -294,20 +303,6 @@ impl Context {
         streams.filter(own).collect()
     }
 
-    /// [`Context::streams`] without those that have nothing to do and nothing to tell.
-    fn streams_to_wait_for(&self, driver: &Driver) -> Vec<Arc<Stream>> {
-        if self.green.is_none()
-            && !self
-                .children()
-                .streams
-                .iter()
-                .any(|stream| has_news(driver, stream))
-        {
-            return Vec::new();
-        }
-        self.streams()
-    }
-
     /// Whether the streams that the legacy stream waits for have nothing to do.
     pub(crate) fn blocking_streams_idle(&self, driver: &Driver) -> bool {
         let children = self.children();
@@ -318,12 +313,21 @@ impl Context {
     /// Waits for all work of the context and writes out what kernels printed.
     pub(crate) fn synchronize(&self) -> Answer {
         let driver = state::driver()?;
+        let latest = driver.session.latest();
+        if self.core.is_quiet(driver) {
+            return self.core.check();
+        }
         let mut first = Ok(());
-        for stream in self.streams_to_wait_for(driver) {
+        for stream in self.streams() {
             first = first.and(stream.synchronize());
         }
         printf::drain(driver, &self.core);
-        first.and(self.core.check())
+        let result = first.and(self.core.check());
+        // A view has seen its own streams only.
+        if result.is_ok() && self.green.is_none() {
+            self.core.quiet.store(latest, Ordering::Relaxed);
+        }
+        result
     }
 
     /// Destroys the context and everything in it.
@@ -390,11 +394,6 @@ impl Context {
             bar1: None,
         }
     }
-}
-
-/// Whether a stream has work, or an error that nobody was told of.
-fn has_news(driver: &Driver, stream: &Weak<Stream>) -> bool {
-    stream.upgrade().is_some_and(|stream| !stream.is_settled(driver))
 }
 
 fn check_flags(flags: u32) -> Answer {
@@ -566,7 +565,7 @@ pub(crate) fn ctx_get_id(ctx: Handle, ctx_id: Caller<u64>) -> Answer {
 
 /// `cuCtxSynchronize`
 pub(crate) fn ctx_synchronize_v1() -> Answer {
-    synchronize(&*current::alive()?)
+    current::with_alive(|context| synchronize(context))
 }
 
 /// `cuCtxSynchronize_v2`

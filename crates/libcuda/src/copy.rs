@@ -497,8 +497,9 @@ fn run(
     sides: impl FnOnce(&Driver) -> Answer<(Side, Side, Extent)>,
 ) -> Answer {
     let driver = state::driver()?;
-    current::with_current(|_| Ok(()))?;
-    let stream = stream::stream(default, stream)?;
+    let stream = current::with_current(|context| {
+        stream::with_stream_in(context, default, stream, |stream| Ok(Arc::clone(stream)))
+    })?;
     let (to, from, extent) = sides(driver)?;
     if capture::enter(&stream)? {
         return capture::copy_rows(&stream, until, to, from, extent);
@@ -520,6 +521,15 @@ fn linear(
 ) -> Answer {
     if bytes == 0 {
         return current::current().map(drop);
+    }
+    if bar1::at_once(
+        default,
+        (stream, until),
+        (to, to_device),
+        (from, from_device),
+        bytes,
+    ) {
+        return Ok(());
     }
     run(default, stream, until, |driver| {
         let extent = Extent {

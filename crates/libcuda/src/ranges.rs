@@ -6,6 +6,7 @@
 use crate::types::Handle;
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 /// What a range is.
@@ -73,22 +74,72 @@ impl Range {
 }
 
 /// All ranges of the process, by address.
-#[derive(Debug, Default)]
-pub(crate) struct Ranges(RwLock<BTreeMap<u64, Range>>);
+#[derive(Debug)]
+pub(crate) struct Ranges {
+    map: RwLock<BTreeMap<u64, Range>>,
+    /// Between these two lies all that was ever in the table: most addresses of the host are outside, and found to be without a lock.
+    lowest: AtomicU64,
+    end: AtomicU64,
+}
+
+impl Default for Ranges {
+    fn default() -> Self {
+        Self {
+            map: RwLock::default(),
+            lowest: AtomicU64::new(u64::MAX),
+            end: AtomicU64::new(0),
+        }
+    }
+}
 
 impl Ranges {
     pub(crate) fn insert(&self, range: Range) {
-        let mut map = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
+        self.lowest.fetch_min(range.base, Ordering::Release);
+        self.end
+            .fetch_max(range.base.saturating_add(range.bytes), Ordering::Release);
         map.insert(range.base, range);
     }
 
     /// The range that holds `address`.
     pub(crate) fn find(&self, address: u64) -> Option<Range> {
-        let map = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if !self.may_overlap(address, 1) {
+            return None;
+        }
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
         let (_, range) = map
             .range((Bound::Unbounded, Bound::Included(address)))
             .next_back()?;
         range.rest(address).map(|_| *range)
+    }
+
+    /// Whether `bytes` bytes from `address` may overlap a range, without a lock; false is certain.
+    #[inline]
+    pub(crate) fn may_overlap(&self, address: u64, bytes: u64) -> bool {
+        address < self.end.load(Ordering::Acquire)
+            && address.saturating_add(bytes) > self.lowest.load(Ordering::Acquire)
+    }
+
+    /// Whether `bytes` bytes from `address` are of one range of the host arena.
+    #[inline]
+    pub(crate) fn is_pinned(&self, address: u64, bytes: u64) -> bool {
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        let before = map.range(..=address).next_back();
+        before.is_some_and(|(_, range)| {
+            range.is_in_host_arena() && range.rest(address).is_some_and(|rest| rest >= bytes)
+        })
+    }
+
+    /// Offset in BAR1 of `bytes` bytes from `address`, where they are all there and of this context.
+    #[inline]
+    pub(crate) fn in_bar1(&self, address: u64, bytes: u64, context: Handle) -> Option<u64> {
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        let (_, range) = map.range(..=address).next_back()?;
+        let inside = range.rest(address)? >= bytes && range.context == context;
+        range
+            .bar1
+            .filter(|_| inside)
+            .map(|offset| offset + (address - range.base))
     }
 
     /// The range that holds `bytes` bytes from `address`; of mappings that follow each other, the first.
@@ -108,7 +159,7 @@ impl Ranges {
 
     /// Takes the range that begins at `base` out, where `accept` agrees.
     pub(crate) fn take(&self, base: u64, accept: impl FnOnce(&Range) -> bool) -> Option<Range> {
-        let mut map = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
         if !accept(map.get(&base)?) {
             return None;
         }
@@ -117,7 +168,7 @@ impl Ranges {
 
     /// Drops every range that `keep` does not want, and gives them back.
     pub(crate) fn retain(&self, keep: impl Fn(&Range) -> bool) -> Vec<Range> {
-        let mut map = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
         let gone: Vec<Range> = map.values().filter(|range| !keep(range)).copied().collect();
         for range in &gone {
             map.remove(&range.base);
@@ -168,6 +219,27 @@ mod tests {
     }
 
     #[test]
+    fn only_whole_pieces_of_the_context_are_in_bar1() {
+        let ranges = Ranges::default();
+        ranges.insert(Range {
+            bar1: Some(0x7000),
+            ..range(0x1000, 0x100)
+        });
+        ranges.insert(range(0x2000, 0x100));
+        assert_eq!(ranges.in_bar1(0x1010, 0xf0, 3), Some(0x7010));
+        assert_eq!(ranges.in_bar1(0x1010, 0xf1, 3), None);
+        assert_eq!(ranges.in_bar1(0x1010, 0x10, 4), None);
+        assert_eq!(ranges.in_bar1(0x2010, 0x10, 3), None);
+        assert_eq!(ranges.in_bar1(0xfff, 1, 3), None);
+        assert!(!ranges.is_pinned(0x1010, 0x10));
+        ranges.insert(Range {
+            kind: RangeKind::Host { flags: 0 },
+            ..range(0x3000, 0x100)
+        });
+        assert!(ranges.is_pinned(0x3010, 0xf0) && !ranges.is_pinned(0x3010, 0xf1));
+    }
+
+    #[test]
     fn addresses_find_their_range() {
         let ranges = Ranges::default();
         ranges.insert(range(0x1000, 0x100));
@@ -178,6 +250,8 @@ mod tests {
         assert!(ranges.covering(0x1080, 0x80).is_some());
         assert!(ranges.covering(0x1080, 0x81).is_none());
         assert!(ranges.covering(u64::MAX, u64::MAX).is_none());
+        assert!(ranges.may_overlap(0xfff, 2) && ranges.may_overlap(0x200f, 1));
+        assert!(!ranges.may_overlap(0xff0, 0x10) && !ranges.may_overlap(0x2010, u64::MAX));
         assert!(ranges.take(0x1001, |_| true).is_none());
         assert!(ranges.take(0x1000, |_| false).is_none());
         assert!(ranges.take(0x1000, |_| true).is_some());

@@ -188,9 +188,11 @@ impl Stream {
         if capture::enter(self)? {
             return Err(capture::refuse(self));
         }
-        let seq = driver.session.post_with(tail, build)?;
-        self.posted.fetch_max(seq, Ordering::Release);
-        Ok(seq)
+        Ok(driver.session.post_with(tail, |seq| {
+            // Before anybody can see the number: who finds nothing newer finds all that is posted (`Core::is_quiet`).
+            self.posted.fetch_max(seq, Ordering::Release);
+            build(seq)
+        })?)
     }
 
     /// Whether everything posted so far is over, well or not.

@@ -59,7 +59,11 @@ fn an_allocation_is_one_memory_for_both_sides() {
     let worker = Worker::start(64 * MIB);
     let guest = Guest::new(&worker);
     let before = alloc(&guest, 3 * MIB);
-    let bar1 = guest.client.open_bar1().unwrap().expect("the software GPU has one");
+    let bar1 = guest
+        .client
+        .open_bar1()
+        .unwrap()
+        .expect("the software GPU has one");
     assert_eq!(bar1.len() as u64, 64 * MIB);
     let after = alloc(&guest, 5000);
     for place in [before, after] {
@@ -82,7 +86,10 @@ fn it_is_given_once() {
     let guest = Guest::new(&worker);
     assert!(guest.client.open_bar1().unwrap().is_some());
     let again = guest.client.open_bar1();
-    assert!(matches!(again, Err(CallError::Refused { code: 1, .. })), "{again:?}");
+    assert!(
+        matches!(again, Err(CallError::Refused { code: 1, .. })),
+        "{again:?}"
+    );
 }
 
 #[test]

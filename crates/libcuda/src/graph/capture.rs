@@ -138,6 +138,12 @@ fn captures() -> Vec<Arc<Capture>> {
     lock(&CAPTURES).clone()
 }
 
+/// Whether any stream of the process captures.
+#[inline]
+pub(crate) fn is_any_active() -> bool {
+    ACTIVE.load(Ordering::Relaxed) != 0
+}
+
 /// Whether an operation in this stream is to become a node.
 #[inline]
 pub(crate) fn enter(stream: &Stream) -> Answer<bool> {
