@@ -14,6 +14,9 @@
 //!           memcpy
 //! ```
 //!
+//! The first larger copy to an allocation is the worker's: its pages come into being in the process that most likely touches them next, and
+//! a program that copies to an allocation once does not pay for them twice.
+//!
 //! Invariants
 //! * What the program has queued before in the stream is over when the bytes are moved, and they are moved when the call returns:
 //!   nothing that is queued later can run before.
@@ -26,6 +29,7 @@ use crate::code::Answer;
 use crate::copy::{Extent, INLINE_BYTES, Place, Return, Side};
 use crate::current;
 use crate::graph::capture;
+use crate::ranges::Bar1Place;
 use crate::state::{self, Driver};
 use crate::stream::Stream;
 use crate::types::Handle;
@@ -106,10 +110,13 @@ pub(crate) fn at_once(
     }
     let place = current::with_current(|context| {
         let quiet = context.green.is_none() && context.core.is_quiet(driver);
-        let offset = || driver.ranges.in_bar1(device, length, context.handle());
-        Ok(if quiet { offset() } else { None })
+        let place = || driver.ranges.in_bar1(device, length, context.handle());
+        Ok(if quiet { place() } else { None })
     });
-    let pointer = |offset| driver.bar1.pointer(driver, offset, length);
+    let pointer = |place: Bar1Place| {
+        let known = outward || place.filled || bytes <= INLINE_BYTES;
+        known.then(|| driver.bar1.pointer(driver, place.offset, length))?
+    };
     let Some(there) = place.ok().flatten().and_then(pointer) else {
         return false;
     };
@@ -144,7 +151,7 @@ pub(crate) fn copy(
 ) -> Answer<bool> {
     let outward = from.place == Place::Device;
     let (device, host) = if outward { (from, to) } else { (to, from) };
-    let Some(offset) = device.bar1 else {
+    let Some(place) = device.bar1 else {
         return Ok(false);
     };
     let waits = match host.place {
@@ -159,8 +166,12 @@ pub(crate) fn copy(
     if !quiet && (stream.green.is_some() || !stream.is_next(driver) || !(waits || stream.is_idle(driver))) {
         return Ok(false);
     }
+    if !outward && !place.filled && extent.bytes()? > INLINE_BYTES {
+        driver.ranges.note_filled(device.address);
+        return Ok(false);
+    }
     let span = extent.span(device.pitch)? as u64;
-    let Some(there) = driver.bar1.pointer(driver, offset, span) else {
+    let Some(there) = driver.bar1.pointer(driver, place.offset, span) else {
         return Ok(false);
     };
     if !quiet {

@@ -18,6 +18,7 @@ use crate::current;
 use crate::device::attribute;
 use crate::graph::capture;
 use crate::peer;
+use crate::ranges::Bar1Place;
 use crate::state::{self, Driver};
 use crate::stream::{self, Stream};
 use crate::types::{CUDA_MEMCPY2D, Caller, Handle, c_void};
@@ -54,8 +55,8 @@ pub(crate) struct Side {
     pub(crate) place: Place,
     /// The context whose memory it is; 0 for memory of the host.
     pub(crate) context: Handle,
-    /// Offset of the address in BAR1, where all of the side lies there.
-    pub(crate) bar1: Option<u64>,
+    /// Where the address is in BAR1, if all of the side is there.
+    pub(crate) bar1: Option<Bar1Place>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +106,10 @@ impl Side {
         let (place, context, bar1) = match driver.ranges.covering(address, bytes) {
             Some(range) if range.is_in_host_arena() => (Place::Pinned, 0, None),
             Some(range) => {
-                let bar1 = range.bar1.map(|offset| offset + (address - range.base));
+                let bar1 = range.bar1.map(|place| Bar1Place {
+                    offset: place.offset + (address - range.base),
+                    ..place
+                });
                 (Place::Device, range.context, bar1)
             }
             None => {

@@ -3,7 +3,7 @@
 use crate::code::{Answer, Code};
 use crate::context::Context;
 use crate::current;
-use crate::ranges::{Range, RangeKind};
+use crate::ranges::{Bar1Place, Range, RangeKind};
 use crate::state::{self, Driver};
 use crate::types::{Caller, Handle, c_void};
 use std::sync::PoisonError;
@@ -55,7 +55,10 @@ pub(crate) fn allocate_as(driver: &Driver, context: &Context, bytes: usize, kind
     };
     let (reply, _) = driver.session.call(&message, &[])?;
     driver.ranges.insert(Range {
-        bar1: (reply.placed != 0).then_some(reply.offset),
+        bar1: (reply.placed != 0).then_some(Bar1Place {
+            offset: reply.offset,
+            filled: false,
+        }),
         ..context.range(driver, reply.address, bytes as u64, kind)
     });
     Ok(reply.address)

@@ -42,6 +42,15 @@ pub(crate) enum RangeKind {
     Managed,
 }
 
+/// Where an allocation lies in BAR1 ([`crate::bar1`]), in one piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bar1Place {
+    /// Of the first byte.
+    pub(crate) offset: u64,
+    /// The program has copied to it before.
+    pub(crate) filled: bool,
+}
+
 /// A range of the arena.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Range {
@@ -52,8 +61,7 @@ pub(crate) struct Range {
     pub(crate) context: Handle,
     /// `CU_POINTER_ATTRIBUTE_BUFFER_ID`
     pub(crate) identity: u64,
-    /// Where it lies in BAR1 ([`crate::bar1`]), in one piece: offset.
-    pub(crate) bar1: Option<u64>,
+    pub(crate) bar1: Option<Bar1Place>,
 }
 
 impl Range {
@@ -130,16 +138,27 @@ impl Ranges {
         })
     }
 
-    /// Offset in BAR1 of `bytes` bytes from `address`, where they are all there and of this context.
+    /// Where `bytes` bytes from `address` are in BAR1, if they are all there and of this context.
     #[inline]
-    pub(crate) fn in_bar1(&self, address: u64, bytes: u64, context: Handle) -> Option<u64> {
+    pub(crate) fn in_bar1(&self, address: u64, bytes: u64, context: Handle) -> Option<Bar1Place> {
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
         let (_, range) = map.range(..=address).next_back()?;
         let inside = range.rest(address)? >= bytes && range.context == context;
-        range
-            .bar1
-            .filter(|_| inside)
-            .map(|offset| offset + (address - range.base))
+        range.bar1.filter(|_| inside).map(|place| Bar1Place {
+            offset: place.offset + (address - range.base),
+            ..place
+        })
+    }
+
+    /// Notes that the program copies to the allocation that holds `address`.
+    pub(crate) fn note_filled(&self, address: u64) {
+        let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, range)) = map.range_mut(..=address).next_back()
+            && range.rest(address).is_some()
+            && let Some(place) = &mut range.bar1
+        {
+            place.filled = true;
+        }
     }
 
     /// The range that holds `bytes` bytes from `address`; of mappings that follow each other, the first.
@@ -222,11 +241,25 @@ mod tests {
     fn only_whole_pieces_of_the_context_are_in_bar1() {
         let ranges = Ranges::default();
         ranges.insert(Range {
-            bar1: Some(0x7000),
+            bar1: Some(Bar1Place {
+                offset: 0x7000,
+                filled: false,
+            }),
             ..range(0x1000, 0x100)
         });
         ranges.insert(range(0x2000, 0x100));
-        assert_eq!(ranges.in_bar1(0x1010, 0xf0, 3), Some(0x7010));
+        let place = |filled| {
+            Some(Bar1Place {
+                offset: 0x7010,
+                filled,
+            })
+        };
+        assert_eq!(ranges.in_bar1(0x1010, 0xf0, 3), place(false));
+        ranges.note_filled(0x1100);
+        ranges.note_filled(0x2000);
+        assert_eq!(ranges.in_bar1(0x1010, 0xf0, 3), place(false));
+        ranges.note_filled(0x10ff);
+        assert_eq!(ranges.in_bar1(0x1010, 0xf0, 3), place(true));
         assert_eq!(ranges.in_bar1(0x1010, 0xf1, 3), None);
         assert_eq!(ranges.in_bar1(0x1010, 0x10, 4), None);
         assert_eq!(ranges.in_bar1(0x2010, 0x10, 3), None);
