@@ -55,7 +55,8 @@ pub use env::{Access, Env, HookError, Memory, NextBlock, Runtime, Span, ThreadMe
 pub use error::{CompileError, Fault, FaultKind, LaunchError};
 pub use exec::isa::Level;
 pub use launch::{Geometry, Launch, Options, Tier};
-pub use program::{Param, Program, Resources, SUPPLIED, Symbols, compile, compile_with};
+pub use program::{Param, Program, Resources, Symbols, compile, compile_with};
+pub use tessera_ptx::SUPPLIED;
 pub use tiers::Made;
 
 /// First generic address of the shared window: `SHARED_WINDOW + offset` is byte `offset` of the block's shared memory.

@@ -12,16 +12,6 @@ use crate::error::CompileError;
 use crate::lower::lower;
 use crate::{MAX_CLUSTER, MAX_THREADS};
 
-/// Functions that the engine carries out itself: calls of them need no definition.
-pub const SUPPLIED: &[&str] = &[
-    "vprintf",
-    "__assertfail",
-    "malloc",
-    "free",
-    "cudaCGGetIntrinsicHandle",
-    "cudaCGSynchronize",
-];
-
 /// Where the symbols of a module lie.
 pub trait Symbols {
     /// Device address of a `.global` or `.const` variable; `None` when it is not defined.

@@ -2,6 +2,9 @@
 
 use crate::{LINKED_MAGIC, MAGIC};
 
+/// First bytes of LTO-IR, as `nvcc -dlto`, NVRTC and libNVVM write it.
+const LTO_IR_MAGIC: [u8; 4] = [0xed, 0x43, 0x4e, 0x7f];
+
 /// Kinds of images that programs hand to a driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Image {
@@ -15,6 +18,8 @@ pub enum Image {
     Archive,
     /// What our linker returned.
     Linked,
+    /// LTO-IR: the compiler's own form, for a linker that compiles.
+    LtoIr,
     /// None of these.
     Unknown,
 }
@@ -31,6 +36,8 @@ impl Image {
             Self::Archive
         } else if bytes.starts_with(&LINKED_MAGIC) {
             Self::Linked
+        } else if bytes.starts_with(&LTO_IR_MAGIC) {
+            Self::LtoIr
         } else if first_word(bytes).starts_with(b".version") {
             Self::Ptx
         } else {

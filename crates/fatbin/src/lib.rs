@@ -26,6 +26,7 @@ mod choice;
 mod container;
 mod detect;
 mod error;
+mod inputs;
 mod linked;
 mod unpack;
 
@@ -35,4 +36,5 @@ pub use choice::{NoImage, best_ptx};
 pub use container::{Compression, Entry, Fatbin, Kind, MAGIC, Target};
 pub use detect::Image;
 pub use error::FatbinError;
+pub use inputs::{InputError, InputKind, InputText, LinkTarget, input_texts};
 pub use linked::{LINKED_MAGIC, linked_registers, pack_linked, unpack_linked};

@@ -96,6 +96,7 @@ fn images_are_told_apart() {
         (b"  // comment\n /* .version */\n\t.version 8.0", Image::Ptx),
         (b"\x7fELF\x02", Image::Cubin),
         (b"!<arch>\nx", Image::Archive),
+        (b"\xed\x43\x4e\x7f\x01", Image::LtoIr),
         (&linked, Image::Linked),
         (b"", Image::Unknown),
         (b"/* .version 8.0", Image::Unknown),

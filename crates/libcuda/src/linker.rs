@@ -2,13 +2,13 @@
 
 use crate::code::{Answer, Code};
 use crate::current;
-use crate::image::{self, Image};
+use crate::image::Image;
 use crate::jit::Jit;
 use crate::module;
 use crate::state;
 use crate::types::{Caller, Handle, c_char, c_void};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tessera_fatbin::{Fatbin, best_ptx, pack_linked, unpack_linked};
+use tessera_fatbin::{InputError, InputKind, LinkTarget, input_texts, pack_linked};
 
 /// `CUjitInputType`
 mod input {
@@ -18,9 +18,6 @@ mod input {
     pub(super) const OBJECT: i32 = 3;
     pub(super) const LIBRARY: i32 = 4;
 }
-
-/// Begins a static library.
-const ARCHIVE: &[u8] = b"!<arch>\n";
 
 #[derive(Default)]
 struct State {
@@ -51,79 +48,37 @@ impl Linker {
     }
 
     /// Adds one input.
-    fn add(&self, kind: i32, name: &str, bytes: Vec<u8>) -> Answer {
-        match kind {
-            input::PTX => self.add_text(name, bytes),
-            input::FATBINARY => {
-                for image in image::read_checked(&bytes)? {
-                    self.add_image(name, &image.bytes)?;
-                }
-                Ok(())
-            }
-            input::LIBRARY => self.add_library(name, &bytes),
-            input::CUBIN => Err(self.refuse(
-                &format!("{name} is native code (a cubin), which this device does not run; give PTX"),
-                Code::NO_BINARY_FOR_GPU,
-            )),
-            input::OBJECT => Err(self.refuse(
-                &format!("{name} is an object file, which cannot be linked yet; give PTX or a fatbin"),
-                Code::NOT_SUPPORTED,
-            )),
-            _ => Err(Code::INVALID_VALUE),
-        }
-    }
-
-    fn add_text(&self, name: &str, mut text: Vec<u8>) -> Answer {
-        // A text ends at its NUL, where it has one.
-        let end = text.iter().position(|&byte| byte == 0).unwrap_or(text.len());
-        text.truncate(end);
-        if text.is_empty() {
-            return Err(Code::INVALID_IMAGE);
-        }
-        self.state().inputs.push(Image {
-            name: name.to_owned(),
-            bytes: text,
+    fn add(&self, kind: i32, name: &str, bytes: &[u8]) -> Answer {
+        let kind = match kind {
+            input::PTX => InputKind::Ptx,
+            input::FATBINARY => InputKind::Fatbin,
+            input::LIBRARY => InputKind::Library,
+            input::CUBIN => InputKind::Cubin,
+            input::OBJECT => InputKind::Object,
+            _ => return Err(Code::INVALID_VALUE),
+        };
+        let session = &state::driver()?.session;
+        let target = LinkTarget {
+            capability: session.info().compute_capability,
+            limit: usize::try_from(session.welcome().max_image_bytes).unwrap_or(usize::MAX),
+        };
+        let texts = input_texts(kind, name, bytes, target)
+            .map_err(|error| self.refuse(&error.to_string(), code_of(&error)))?;
+        let images = texts.into_iter().map(|text| Image {
+            name: text.name,
+            bytes: text.bytes,
         });
+        self.state().inputs.extend(images);
         Ok(())
     }
+}
 
-    /// Adds the text of a fatbin that fits the device best, or the texts of an earlier link.
-    fn add_image(&self, name: &str, bytes: &[u8]) -> Answer {
-        let broken =
-            |error: &dyn std::error::Error| self.refuse(&format!("{name}: {error}"), Code::INVALID_IMAGE);
-        match tessera_fatbin::Image::detect(bytes) {
-            tessera_fatbin::Image::Fatbin => {
-                let session = &state::driver()?.session;
-                let fatbin = Fatbin::parse(bytes).map_err(|error| broken(&error))?;
-                let entry = best_ptx(&fatbin, session.info().compute_capability)
-                    .map_err(|error| self.refuse(&format!("{name}: {error}"), Code::NO_BINARY_FOR_GPU))?;
-                let limit = usize::try_from(session.welcome().max_image_bytes).unwrap_or(usize::MAX);
-                let text = entry.bytes(limit).map_err(|error| broken(&error))?;
-                self.add_text(name, text.into_owned())
-            }
-            tessera_fatbin::Image::Linked => {
-                for (name, text) in unpack_linked(bytes).map_err(|error| broken(&error))? {
-                    self.add_text(name, text.to_vec())?;
-                }
-                Ok(())
-            }
-            _ => self.add_text(name, bytes.to_vec()),
-        }
-    }
-
-    /// Adds a static library. The device runtime library is a special case: every program built with relocatable device code names
-    /// it, few use anything of it, and what uses it fails when names are resolved.
-    fn add_library(&self, name: &str, bytes: &[u8]) -> Answer {
-        if !bytes.starts_with(ARCHIVE) {
-            return Err(Code::INVALID_IMAGE);
-        }
-        if name.contains("cudadevrt") {
-            return Ok(());
-        }
-        Err(self.refuse(
-            &format!("{name} is a static library, which cannot be linked yet; give PTX or a fatbin"),
-            Code::NOT_SUPPORTED,
-        ))
+/// The driver's code for an input that cannot be linked.
+fn code_of(error: &InputError) -> Code {
+    match error {
+        InputError::NativeCode(_) | InputError::NoImage(..) => Code::NO_BINARY_FOR_GPU,
+        InputError::Object(_) | InputError::Library(_) => Code::NOT_SUPPORTED,
+        InputError::Empty(_) | InputError::Kind(_) | InputError::Broken(..) => Code::INVALID_IMAGE,
     }
 }
 
@@ -173,7 +128,7 @@ pub(crate) fn link_add_data(
     } else {
         name.text()?
     };
-    linker.add(kind, &name, bytes)
+    linker.add(kind, &name, &bytes)
 }
 
 /// `cuLinkAddFile`
@@ -188,7 +143,7 @@ pub(crate) fn link_add_file(
     let linker = linker(state)?;
     let path = path.text()?;
     let bytes = std::fs::read(&path).map_err(|_| Code::FILE_NOT_FOUND)?;
-    linker.add(kind, &path, bytes)
+    linker.add(kind, &path, &bytes)
 }
 
 /// `cuLinkComplete`: the result belongs to the linker.

@@ -31,7 +31,7 @@ pub mod verify;
 pub use body::{Address, Block, Body, Guard, Inst, Operand, Part, Prototype, Reg, Table};
 pub use error::{Error, ErrorKind, Loc};
 pub use id::{BlockId, FuncId, Id, IdVec, InstId, LocalId, ProtoId, RegId, TableId, UnitId, VarId};
-pub use link::{LinkError, Place, link};
+pub use link::{DEVICE_RUNTIME, LinkError, Place, SUPPLIED, link};
 pub use modifier::{Flag, Mod, Space};
 pub use module::{
     FuncKind, Function, Initializer, Linkage, Module, Param, PtrInfo, Relocation, SourceFile, Symbol, Target,

@@ -15,6 +15,19 @@ use crate::modifier::Space;
 use crate::module::{Function, Linkage, Module, SourceFile, Symbol, Unit, Variable};
 use crate::parse::signature::same_signature;
 
+/// Functions that a device carries out itself: calls of them need no definition.
+pub const SUPPLIED: &[&str] = &[
+    "vprintf",
+    "__assertfail",
+    "malloc",
+    "free",
+    "cudaCGGetIntrinsicHandle",
+    "cudaCGSynchronize",
+];
+
+/// Functions of the CUDA device runtime that a device adds when it loads a module that calls them.
+pub const DEVICE_RUNTIME: &[&str] = &["cudaGraphSetConditional"];
+
 /// Where something is: which of the linked modules, and where in its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {

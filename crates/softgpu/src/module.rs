@@ -466,3 +466,15 @@ impl Function for SoftFunction {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn linkers_know_what_the_device_runtime_has() {
+        let runtime = tessera_ptx::parse_module(DEVICE_RUNTIME.as_bytes()).unwrap();
+        let names: Vec<&str> = runtime.funcs.values().map(|func| &*func.name).collect();
+        assert_eq!(names, tessera_ptx::DEVICE_RUNTIME);
+    }
+}

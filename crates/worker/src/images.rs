@@ -134,6 +134,10 @@ impl Collected {
                 tracing::info!(name = shown(name), "library without PTX is left out of the link");
                 Ok(())
             }
+            Image::LtoIr => Err(Refusal::new(
+                CudaCode::NoBinaryForGpu,
+                format!("{} is LTO-IR, which only nvJitLink compiles", shown(name)),
+            )),
             Image::Unknown => Err(Refusal::new(
                 CudaCode::InvalidImage,
                 format!("{} is neither PTX nor a fatbin", shown(name)),

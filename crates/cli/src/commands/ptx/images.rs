@@ -54,7 +54,7 @@ pub(super) fn find(file: &[u8], capability: Option<(u32, u32)>) -> Result<Vec<Fo
         Format::Fatbin => {
             Fatbin::parse(file).map_err(|error| error.to_string())?;
         }
-        Format::Cubin | Format::Archive | Format::Unknown => {}
+        Format::Cubin | Format::Archive | Format::LtoIr | Format::Unknown => {}
     }
     let mut found = Vec::new();
     for at in places(file) {
