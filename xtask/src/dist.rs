@@ -5,6 +5,7 @@
 //!  target/tessera/lib/tessera/libcuda.so.1        libcuda.so -> libcuda.so.1
 //!                             libnvidia-ml.so.1   libnvidia-ml.so -> libnvidia-ml.so.1
 //!                             libcudart.so.11.0 .12 .13 (our runtime API, one ELF version node each)
+//!                             nvjitlink/libnvJitLink.so.12 .13 (for programs that ask: tessera run --nvjitlink)
 //!                             static/11.0 /12 /13, each libcudart_static.a (the same to link into a program)
 //!  target/tessera/bin/probe                       (the tests' own program)
 //! ```
@@ -52,6 +53,8 @@ pub(crate) fn build() -> Result<Layout> {
         "tessera-libnvml",
         "-p",
         "tessera-libcudart",
+        "-p",
+        "tessera-libnvjitlink",
     ]))?;
     let built = sh::target().join("release");
     let layout = layout();
@@ -66,6 +69,7 @@ pub(crate) fn build() -> Result<Layout> {
         relink(name, &layout.libraries.join(link))?;
     }
     toolchain::link_cudart(&built, &layout.libraries)?;
+    toolchain::link_nvjitlink(&built, &layout.libraries)?;
     build_probe(&layout)?;
     Ok(layout)
 }

@@ -116,8 +116,14 @@ impl<'a> Host<'a> {
 
     /// `tessera run --vgpu NAME -- PROGRAM`; arguments are added by the caller.
     pub(crate) fn guest(&self, name: &str, program: &std::path::Path) -> Command {
+        self.guest_with(name, &[], program)
+    }
+
+    /// A program on a vGPU, with more options of `tessera run`.
+    pub(crate) fn guest_with(&self, name: &str, options: &[&str], program: &std::path::Path) -> Command {
         let mut command = self.tessera();
-        command.args(["run", "--vgpu", name, "--"]).arg(program);
+        command.args(["run", "--vgpu", name]).args(options);
+        command.arg("--").arg(program);
         command
     }
 

@@ -144,6 +144,9 @@ pub(crate) struct RunOptions {
     /// kernels that prove hot]
     #[arg(long, value_name = "TIER", value_parser = tier, conflicts_with = "vgpu")]
     pub(crate) tier: Option<String>,
+    /// Give the program Tessera's nvJitLink in place of the vendor's, for programs that would link machine code with that
+    #[arg(long)]
+    pub(crate) nvjitlink: bool,
     #[command(flatten)]
     pub(crate) check: CheckOptions,
     /// The program and its arguments

@@ -39,6 +39,22 @@ pub(crate) fn find(scratch: &Path) -> Result<PathBuf, CliError> {
     accept(vec![packaged(directory), directory.join("guest")])
 }
 
+/// Directory of the libraries that stand for the vendor's nvJitLink, in that of the guest libraries.
+pub(crate) const NVJITLINK: &str = "nvjitlink";
+
+/// These libraries.
+pub(crate) fn nvjitlink(libraries: &Path) -> [PathBuf; 2] {
+    ["libnvJitLink.so.12", "libnvJitLink.so.13"].map(|name| libraries.join(NVJITLINK).join(name))
+}
+
+/// Fails where one of them is not: cargo alone does not make them.
+pub(crate) fn require_nvjitlink(libraries: &Path) -> Result<(), CliError> {
+    for path in nvjitlink(libraries) {
+        std::fs::metadata(&path).map_err(|source| CliError::file("find", &path, source))?;
+    }
+    Ok(())
+}
+
 fn packaged(directory: &Path) -> PathBuf {
     directory.parent().unwrap_or(directory).join("lib/tessera")
 }

@@ -1,6 +1,6 @@
 //! The program that `tessera run` runs: its environment, its signals, its end.
 
-use crate::error::CliError;
+use crate::{error::CliError, libraries};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     ffi::{OsStr, OsString},
@@ -55,6 +55,8 @@ pub(crate) struct Guest<'a> {
     pub(crate) socket: &'a Path,
     /// The pass-through that stands for `ptxas`.
     pub(crate) ptxas: &'a Path,
+    /// Whether our nvJitLink takes the place of the vendor's.
+    pub(crate) nvjitlink: bool,
 }
 
 /// Starts the program.
@@ -64,10 +66,17 @@ pub(crate) fn start(command: &[OsString], guest: &Guest<'_>) -> Result<Child, Cl
         .ok_or_else(|| CliError::Usage("no program was given".into()))?;
     let mut command = tokio::process::Command::new(program);
     command.args(arguments).env(VGPU_SOCKET_VARIABLE, guest.socket);
-    command.env(
-        "LD_LIBRARY_PATH",
-        prepend(guest.libraries, std::env::var_os("LD_LIBRARY_PATH")),
-    );
+    let mut path = prepend(guest.libraries, std::env::var_os("LD_LIBRARY_PATH"));
+    if guest.nvjitlink {
+        // Python packages load the vendor's library by its path, unless one of that name is loaded already.
+        let mut preload = std::env::var_os("LD_PRELOAD").unwrap_or_default();
+        for library in libraries::nvjitlink(guest.libraries) {
+            preload = prepend(&library, Some(preload));
+        }
+        command.env("LD_PRELOAD", preload);
+        path = prepend(&guest.libraries.join(libraries::NVJITLINK), Some(path));
+    }
+    command.env("LD_LIBRARY_PATH", path);
     // Frameworks that would compile PTX to machine code themselves are told to hand it over. Users' own settings stay.
     let switches: [(&str, &OsStr); 5] = [
         ("CUPY_COMPILE_WITH_PTX", OsStr::new("1")),
@@ -87,7 +96,7 @@ pub(crate) fn start(command: &[OsString], guest: &Guest<'_>) -> Result<Child, Cl
     })
 }
 
-/// Puts a directory before a search path. An empty entry in such a path means the working directory, so none is made.
+/// Puts a directory or a library before a path. An empty entry in such a path means the working directory, so none is made.
 fn prepend(directory: &Path, path: Option<OsString>) -> OsString {
     let mut joined = directory.as_os_str().to_owned();
     if let Some(path) = path.filter(|path| !path.is_empty()) {

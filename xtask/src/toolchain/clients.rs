@@ -1,6 +1,7 @@
-//! Unmodified clients on a vGPU: Python packages, NVML tools, a Rust program on `cudarc`.
+//! Unmodified clients on a vGPU: Python packages, NVML tools, a Rust program on `cudarc`. Before them, our nvJitLink beside the vendor's.
 
 use super::environment::{PYTHON, TRITON};
+use super::nvjitlink;
 use crate::dist::Layout;
 use crate::host::Host;
 use crate::sh;
@@ -16,6 +17,8 @@ struct Client {
     name: &'static str,
     command: Vec<String>,
     environment: Vec<(&'static str, String)>,
+    /// Options of `tessera run`.
+    options: &'static [&'static str],
     expected: &'static str,
 }
 
@@ -25,6 +28,7 @@ impl Client {
             name,
             command,
             environment: Vec::new(),
+            options: &[],
             expected,
         }
     }
@@ -60,7 +64,16 @@ fn nvrtc() -> Result<PathBuf> {
     Ok(library)
 }
 
-fn all() -> Result<Vec<Client>> {
+/// Clients that link with nvJitLink: the vendor's is beside them, ours is to be used.
+fn nvjitlink(libraries: &Path) -> Result<Client> {
+    let mut command = script(&nvjitlink::python()?, "nvjitlink.py");
+    command.push(nvjitlink::ours(libraries, 13).display().to_string());
+    let mut client = Client::new("nvJitLink", command, "PASS nvJitLink");
+    client.options = &["--nvjitlink"];
+    Ok(client)
+}
+
+fn all(libraries: &Path) -> Result<Vec<Client>> {
     let python = PYTHON.ensure()?;
     let triton = TRITON.ensure()?;
     let tool = |name: &str, arguments: &[&str]| {
@@ -76,6 +89,7 @@ fn all() -> Result<Vec<Client>> {
         Client::new("Triton", script(&triton, "triton_add.py"), "PASS Triton")
             .with("TRITON_CACHE_DIR", &sh::cache().join("triton")),
         Client::new("cudarc", vec![cudarc()?.display().to_string()], "PASS cudarc"),
+        nvjitlink(libraries)?,
         Client::new("nvidia-ml-py", script(&python, "nvml.py"), "PASS nvidia-ml-py"),
         Client::new("gpustat", tool("gpustat", &["--no-color", "--no-header"]), "H100"),
         Client::new("nvitop", tool("nvitop", &["-1", "--no-unicode"]), "H100"),
@@ -96,7 +110,7 @@ fn cudarc() -> Result<PathBuf> {
 
 /// Runs a client on a vGPU.
 fn run_one(host: &Host<'_>, client: &Client) -> Result<Result<String, String>> {
-    let mut command = host.guest("clients", Path::new("timeout"));
+    let mut command = host.guest_with("clients", client.options, Path::new("timeout"));
     command.arg(PATIENCE).args(&client.command);
     for (variable, value) in &client.environment {
         command.env(variable, value);
@@ -112,7 +126,9 @@ fn run_one(host: &Host<'_>, client: &Client) -> Result<Result<String, String>> {
 
 /// Runs all clients; one line for each.
 pub(crate) fn clients(layout: &Layout) -> Result<()> {
-    let clients = all()?;
+    nvjitlink::check_names(&layout.libraries)?;
+    nvjitlink::check_answers(&layout.libraries)?;
+    let clients = all(&layout.libraries)?;
     let host = Host::start(layout, &["H100 80GB"])?;
     host.create("clients", "H100-20C")?;
     let mut failed = 0;

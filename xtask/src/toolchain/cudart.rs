@@ -203,7 +203,7 @@ fn exports(major: u32) -> Result<Vec<String>> {
 }
 
 /// One version node with all functions; everything else is local to the library.
-fn version_script(node: &str, exports: &[String]) -> Result<String> {
+pub(super) fn version_script(node: &str, exports: &[String]) -> Result<String> {
     let mut text = format!("{node} {{\n  global:\n");
     for name in exports {
         writeln!(text, "    {name};")?;

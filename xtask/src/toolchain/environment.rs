@@ -19,7 +19,7 @@ pub(super) struct Environment {
 }
 
 /// The CUDA 13 compiler and all clients that are written in Python. Everything is pinned, also what is needed only because something else
-/// needs it; nvJitLink is left out, since with it numba-cuda hands machine code to the driver instead of PTX.
+/// needs it; nvJitLink is left out, since with the vendor's numba-cuda hands machine code to the driver instead of PTX.
 pub(super) const PYTHON: Environment = Environment {
     name: "python",
     about: "the CUDA 13 compiler and the Python clients",
@@ -67,7 +67,8 @@ pub(super) const PIP: Environment = Environment {
 };
 
 impl Environment {
-    fn root(&self) -> PathBuf {
+    /// Its directory.
+    pub(super) fn root(&self) -> PathBuf {
         super::directory().join(self.name)
     }
 

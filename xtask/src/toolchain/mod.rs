@@ -9,6 +9,7 @@
 //!  .cache/toolchain/cuda12/    nvcc 12 from the distribution, headers from packages     115 MB, where it can be had
 //!  .cache/toolchain/triton/    Python environment for Triton, whose package is large    305 MB
 //!  .cache/toolchain/suites/    what the clients' own test suites need                    8 MB
+//!  .cache/toolchain/nvjitlink/ the vendor's nvJitLink, to compare ours with             87 MB
 //!  .cache/toolchain/ggml/      ggml's CUDA back end from the distribution               98 MB, where it can be had
 //!  .cache/toolchain/pip/       pip in the version that fetches sources                   2 MB
 //!  .cache/apps/                sources of applications that others wrote               20 MB
@@ -28,6 +29,7 @@ mod fidelity;
 mod ggml;
 mod modules;
 mod nvcc;
+mod nvjitlink;
 mod programs;
 mod runtimes;
 mod sources;
@@ -41,6 +43,7 @@ pub(crate) use fidelity::fidelity;
 pub(crate) use ggml::ggml;
 pub(crate) use modules::modules;
 pub(crate) use nvcc::ptx;
+pub(crate) use nvjitlink::link_nvjitlink;
 pub(crate) use programs::{demo_programs, programs};
 
 use crate::sh;

@@ -19,6 +19,9 @@ pub(crate) async fn run(options: RunOptions) -> Result<ExitCode, CliError> {
     let mut signals = Signals::catch()?;
     let scratch = private_directory()?;
     let libraries = libraries::find(scratch.path())?;
+    if options.nvjitlink {
+        libraries::require_nvjitlink(&libraries)?;
+    }
     let ptxas = scratch.path().join("ptxas");
     let this =
         std::env::current_exe().map_err(|source| CliError::file("find", Path::new("tessera"), source))?;
@@ -134,6 +137,7 @@ async fn on_this(
         libraries,
         socket: &vgpu.guest_socket,
         ptxas,
+        nvjitlink: options.nvjitlink,
     };
     let mut child = program::start(&options.program, &guest)?;
     let status = program::wait(&mut child, signals).await;
