@@ -1,10 +1,13 @@
-"""cuda.core and numba-cuda link with nvJitLink: two texts, LTO-IR, and what cannot be linked."""
+"""cuda.core and numba-cuda link with nvJitLink: two texts, files of the host, LTO-IR, and what cannot be linked."""
 
 import os
+import subprocess
 import sys
+import tempfile
 import warnings
 
 import numpy as np
+import nvidia
 from cuda.bindings import driver, nvjitlink
 from cuda.core import Device, LaunchConfig, Linker, LinkerOptions, ObjectCode, Program, ProgramOptions, launch
 from cuda.pathfinder import load_nvidia_dynamic_lib
@@ -54,6 +57,22 @@ def texts(device, stream):
     # The result is bytes like any other, and loads from them.
     run(ObjectCode.from_cubin(bytes(code.code)).get_kernel("apply"), stream)
     print("linked by cuda.core: two texts")
+
+
+def objects(device, stream):
+    """What the vendor's compiler makes of a source: an object file, and a library of it."""
+    compiler = os.path.join(next(iter(nvidia.__path__)), "cu13/bin/nvcc")
+    with tempfile.TemporaryDirectory() as place:
+        source, made, library = (os.path.join(place, name) for name in ("called.cu", "called.o", "libcalled.a"))
+        with open(source, "w") as file:
+            file.write(CALLED)
+        code = "arch=compute_80,code=compute_80"
+        subprocess.run([compiler, "-dc", "-gencode", code, "-o", made, source], check=True)
+        subprocess.run(["ar", "rcs", library, made], check=True)
+        for part in (ObjectCode.from_object(made), ObjectCode.from_library(library)):
+            linker = Linker(compiled(CALLER, device), part, options=LinkerOptions(arch=f"sm_{device.arch}"))
+            run(linker.link("cubin").get_kernel("apply"), stream)
+    print("linked by cuda.core: an object file, a library")
 
 
 def open_name(device):
@@ -108,6 +127,7 @@ def main():
     device.set_current()
     stream = device.create_stream()
     texts(device, stream)
+    objects(device, stream)
     open_name(device)
     lto(device, stream)
     stream.close()

@@ -159,6 +159,7 @@ def cases(major, empty):
             yield link(f"text as {kind}", [], (kind, FUNCTION))
     yield link("LTO-IR that is none", ["-lto"], (LTOIR, GARBAGE))
     yield link("empty archive", [], (LIBRARY, b"!<arch>\n"))
+    yield link("broken archive", [], (LIBRARY, b"!<arch>\nx"))
     yield "option -Xptxas=--nonsense", links(arch + ["-Xptxas=--nonsense"], (PTX, FUNCTION))
 
 

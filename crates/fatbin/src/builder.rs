@@ -1,4 +1,4 @@
-//! Writes fatbins: for tests and fuzzers of whoever reads them.
+//! Writes fatbins and the files that hold them: for tests and fuzzers of whoever reads them.
 
 use crate::{Compression, MAGIC, Target};
 
@@ -103,4 +103,81 @@ fn entry(new: &NewEntry<'_>, out: &mut Vec<u8>) {
     put(&name);
     put(stored);
     put(&vec![0; stored.len().next_multiple_of(8) - stored.len()]);
+}
+
+/// Writes an object file of the host with these sections.
+#[must_use]
+pub fn object_file(sections: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut out = vec![0; 64];
+    let mut names = vec![0];
+    let mut headers = vec![0; 64];
+    let mut section = |name: &str, at: usize, bytes: usize| {
+        let mut header = [0; 64];
+        header[..4].copy_from_slice(&u32::try_from(names.len()).unwrap_or(0).to_le_bytes());
+        header[24..32].copy_from_slice(&(at as u64).to_le_bytes());
+        header[32..40].copy_from_slice(&(bytes as u64).to_le_bytes());
+        names.extend_from_slice(name.as_bytes());
+        names.push(0);
+        headers.extend_from_slice(&header);
+        names.clone()
+    };
+    for (name, bytes) in sections {
+        section(name, out.len(), bytes.len());
+        out.extend_from_slice(bytes);
+        out.resize(out.len().next_multiple_of(8), 0);
+    }
+    let all_names = ".shstrtab";
+    let bytes = sections.iter().map(|(name, _)| name.len() + 1).sum::<usize>() + all_names.len() + 2;
+    let names = section(all_names, out.len(), bytes);
+    out.extend_from_slice(&names);
+    out.resize(out.len().next_multiple_of(8), 0);
+    let count = u16::try_from(sections.len() + 2).unwrap_or(0);
+    out[..6].copy_from_slice(b"\x7fELF\x02\x01");
+    // An object for x86-64.
+    out[16..20].copy_from_slice(&[1, 0, 62, 0]);
+    let place = (out.len() as u64).to_le_bytes();
+    out[40..48].copy_from_slice(&place);
+    out[58..60].copy_from_slice(&64_u16.to_le_bytes());
+    out[60..62].copy_from_slice(&count.to_le_bytes());
+    out[62..64].copy_from_slice(&(count - 1).to_le_bytes());
+    out.extend_from_slice(&headers);
+    out
+}
+
+/// Writes an archive of files.
+#[must_use]
+pub fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let is_long = |name: &str| name.len() > 15;
+    let mut long_names = Vec::new();
+    let mut members = Vec::new();
+    for (name, bytes) in files {
+        let short = if is_long(name) {
+            let at = long_names.len();
+            long_names.extend_from_slice(format!("{name}/\n").as_bytes());
+            format!("/{at}")
+        } else {
+            format!("{name}/")
+        };
+        members.push((short, *bytes));
+    }
+    if !long_names.is_empty() {
+        members.insert(0, ("//".to_owned(), long_names.as_slice()));
+    }
+    let mut out = b"!<arch>\n".to_vec();
+    for (name, bytes) in members {
+        let header = format!(
+            "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n",
+            0,
+            0,
+            0,
+            644,
+            bytes.len()
+        );
+        out.extend_from_slice(header.as_bytes());
+        out.extend_from_slice(bytes);
+        if out.len() % 2 == 1 {
+            out.push(b'\n');
+        }
+    }
+    out
 }

@@ -5,12 +5,14 @@
 //!  fatbin   ── the best PTX for a target ─▶ its text
 //!  cubin    ── made by a linker of ours ──▶ the texts in it
 //!           ── native code ───────────────▶ refused
-//!  library  ── the device runtime ────────▶ nothing: the device has its functions
-//!           ── any other ─────────────────▶ refused, as object files are
+//!  object   ── of each fatbin in it ──────▶ its text
+//!  library  ── of each object in it ───────▶ their texts
+//!           ── the device runtime ────────▶ nothing: the device has its functions
 //! ```
 //!
 //! `cuLinkAddData` and `nvJitLinkAddData` are both this; codes and logs are theirs.
 
+use crate::host::{members, object_fatbins};
 use crate::{Fatbin, FatbinError, Image, NoImage, best_ptx, unpack_linked};
 use thiserror::Error;
 
@@ -56,12 +58,6 @@ pub enum InputError {
     /// Machine code of a GPU.
     #[error("{0} is native code (a cubin), which this device does not run; give PTX")]
     NativeCode(String),
-    /// An object file.
-    #[error("{0} is an object file, which cannot be linked yet; give PTX or a fatbin")]
-    Object(String),
-    /// A static library other than the device runtime's.
-    #[error("{0} is a static library, which cannot be linked yet; give PTX or a fatbin")]
-    Library(String),
     /// The bytes are something else than the program says.
     #[error("{0} is not what it is said to be")]
     Kind(String),
@@ -96,8 +92,8 @@ pub fn input_texts(
             Image::Linked => linked(name, bytes),
             _ => Err(InputError::NativeCode(name.to_owned())),
         },
-        InputKind::Object => Err(InputError::Object(name.to_owned())),
-        InputKind::Library => library(name, bytes),
+        InputKind::Object => object(name, bytes, target),
+        InputKind::Library => library(name, bytes, target),
     }
 }
 
@@ -130,25 +126,37 @@ fn linked(name: &str, bytes: &[u8]) -> Result<Vec<InputText>, InputError> {
         .collect()
 }
 
-/// Bytes of an archive without members.
-const ARCHIVE_HEADER: usize = 8;
+fn object(name: &str, bytes: &[u8], target: LinkTarget) -> Result<Vec<InputText>, InputError> {
+    if Image::detect(bytes) != Image::Cubin {
+        return Err(InputError::Kind(name.to_owned()));
+    }
+    let fatbins = object_fatbins(bytes).map_err(|error| InputError::Broken(name.to_owned(), error))?;
+    let texts = fatbins.into_iter().map(|bytes| fatbin(name, bytes, target));
+    texts.collect::<Result<Vec<_>, _>>().map(|texts| texts.concat())
+}
 
-/// The device runtime library is a special case: every program built with relocatable device code names it, few use anything of it, and
-/// what uses something that the device has not fails when names are resolved.
-fn library(name: &str, bytes: &[u8]) -> Result<Vec<InputText>, InputError> {
+/// All objects of a library, whether something needs them or not. The device runtime library is a special case: every program built with
+/// relocatable device code names it, few use anything of it, and what uses something that the device has not fails when names are
+/// resolved.
+fn library(name: &str, bytes: &[u8], target: LinkTarget) -> Result<Vec<InputText>, InputError> {
     if Image::detect(bytes) != Image::Archive {
         return Err(InputError::Kind(name.to_owned()));
     }
-    if name.contains("cudadevrt") || bytes.len() == ARCHIVE_HEADER {
+    if name.contains("cudadevrt") {
         return Ok(Vec::new());
     }
-    Err(InputError::Library(name.to_owned()))
+    let members = members(bytes).map_err(|error| InputError::Broken(name.to_owned(), error))?;
+    let objects = members
+        .into_iter()
+        .filter(|(_, bytes)| Image::detect(bytes) == Image::Cubin);
+    let texts = objects.map(|(member, bytes)| object(&format!("{name}({member})"), bytes, target));
+    texts.collect::<Result<Vec<_>, _>>().map(|texts| texts.concat())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::builder::{NewEntry, fatbin};
+    use crate::builder::{NewEntry, archive, fatbin, object_file};
     use crate::pack_linked;
 
     const TARGET: LinkTarget = LinkTarget {
@@ -204,12 +212,52 @@ mod tests {
     }
 
     #[test]
+    fn files_of_the_host_give_what_is_in_them() {
+        let one = fatbin(&[NewEntry::ptx(80, TEXT)]);
+        let two = [one.clone(), vec![0; 24], one.clone()].concat();
+        let object = object_file(&[(".text", b"host"), ("__nv_relfatbin", &one), (".nv_fatbin", &two)]);
+        let texts = input_texts(InputKind::Object, "a.o", &object, TARGET).unwrap();
+        assert_eq!(names(&texts), [("a.o", TEXT); 3]);
+        let host = object_file(&[(".text", b"host")]);
+        assert_eq!(
+            input_texts(InputKind::Object, "h.o", &host, TARGET),
+            Ok(Vec::new())
+        );
+
+        let object = object_file(&[("__nv_relfatbin", &one)]);
+        let long = "a_name_of_more_than_fifteen_letters.o";
+        let library = archive(&[
+            ("a.o", &object),
+            ("h.o", &host),
+            ("odd.txt", b"odd"),
+            (long, &object),
+        ]);
+        let texts = input_texts(InputKind::Library, "l.a", &library, TARGET).unwrap();
+        let long = format!("l.a({long})");
+        assert_eq!(names(&texts), [("l.a(a.o)", TEXT), (long.as_str(), TEXT)]);
+
+        for length in 0..library.len() {
+            // Between members an archive may end; nowhere else.
+            let cut = input_texts(InputKind::Library, "l.a", &library[..length], TARGET);
+            assert!(
+                cut.as_ref().map_or(true, |texts| texts.len() < 2),
+                "{length}: {cut:?}"
+            );
+        }
+        for length in 0..object.len() {
+            assert!(
+                input_texts(InputKind::Object, "a.o", &object[..length], TARGET).is_err(),
+                "{length}"
+            );
+        }
+    }
+
+    #[test]
     fn what_is_no_ptx_is_refused_by_its_name() {
         for (kind, bytes) in [
             (InputKind::Cubin, b"\x7fELF".as_slice()),
             (InputKind::Fatbin, b"\x7fELF"),
-            (InputKind::Object, b"\x7fELF"),
-            (InputKind::Library, b"!<arch>\nx"),
+            (InputKind::Object, b"hello"),
             (InputKind::Library, b"hello"),
             (InputKind::Fatbin, b"hello"),
         ] {

@@ -26,6 +26,7 @@ mod choice;
 mod container;
 mod detect;
 mod error;
+mod host;
 mod inputs;
 mod linked;
 mod unpack;

@@ -77,7 +77,6 @@ impl Linker {
 fn code_of(error: &InputError) -> Code {
     match error {
         InputError::NativeCode(_) | InputError::NoImage(..) => Code::NO_BINARY_FOR_GPU,
-        InputError::Object(_) | InputError::Library(_) => Code::NOT_SUPPORTED,
         InputError::Empty(_) | InputError::Kind(_) | InputError::Broken(..) => Code::INVALID_IMAGE,
     }
 }

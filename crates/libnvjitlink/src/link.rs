@@ -221,7 +221,7 @@ impl Link {
             capability: (options.sm / 10, options.sm % 10),
             limit: TEXT_LIMIT,
         };
-        let texts = input_texts(kind, name, bytes, target).map_err(|error| refusal_of(&error))?;
+        let texts = input_texts(kind, name, bytes, target).map_err(|error| refusal_of(kind, &error))?;
         let modules = texts
             .iter()
             .map(|text| compile(options, text))
@@ -340,8 +340,9 @@ impl Link {
     }
 }
 
-fn refusal_of(error: &InputError) -> Refusal {
+fn refusal_of(kind: InputKind, error: &InputError) -> Refusal {
     let code = match error {
+        InputError::Broken(..) if kind == InputKind::Library => Code::Internal,
         InputError::Kind(_) => Code::IncorrectInputType,
         _ => Code::InvalidInput,
     };

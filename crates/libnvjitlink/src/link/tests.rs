@@ -141,7 +141,7 @@ fn what_is_wrong_with_an_input_is_told_when_it_is_added() {
         (None, FUNCTION, Code::IncorrectInputType),
         (Some(Input::Cubin), &native, Code::InvalidInput),
         (Some(Input::Object), &object, Code::InvalidInput),
-        (Some(Input::Library), b"!<arch>\nx", Code::InvalidInput),
+        (Some(Input::Library), b"!<arch>\nx", Code::Internal),
     ];
     for (number, (input, bytes, code)) in cases.into_iter().enumerate() {
         let mut link = link(&["-arch=sm_80"]);
