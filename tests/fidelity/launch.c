@@ -53,6 +53,38 @@ STATE(launches) {
     WORKS(DOC, cuCtxSynchronize());
 }
 
+/* Which bound dynamic shared memory has: the function's attribute, and that of a launch before it. */
+STATE(shared_memory_modes) {
+    CUfunction nothing;
+    CUlaunchAttribute attribute = {.id = CU_LAUNCH_ATTRIBUTE_SHARED_MEMORY_MODE};
+    CUlaunchConfig large = {.gridDimX = 1, .gridDimY = 1, .gridDimZ = 1, .blockDimX = 1, .blockDimY = 1, .blockDimZ = 1};
+    with_context();
+    nothing = kernel_of("nothing");
+    large.sharedMemBytes = 64 << 10;
+    FAILS(INVALID_VALUE, DOC, cuFuncSetAttribute(nothing, CU_FUNC_ATTRIBUTE_SHARED_MEMORY_MODE, -1));
+    FAILS(INVALID_VALUE, DOC, cuFuncSetAttribute(nothing, CU_FUNC_ATTRIBUTE_SHARED_MEMORY_MODE, 5));
+    FAILS(INVALID_VALUE, DOC, cuLaunchKernelEx(&large, nothing, NULL, NULL));
+    WORKS(DOC, cuFuncSetAttribute(nothing, CU_FUNC_ATTRIBUTE_SHARED_MEMORY_MODE, CU_SHARED_MEMORY_MODE_ALLOW_NON_PORTABLE));
+    WORKS(DOC, cuLaunchKernelEx(&large, nothing, NULL, NULL));
+    /* "within the bounds of CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN" */
+    FAILS(INVALID_VALUE, DOC, cuLaunchKernel(nothing, 1, 1, 1, 1, 1, 1, 1 << 20, NULL, NULL, NULL));
+    large.attrs = &attribute, large.numAttrs = 1;
+    attribute.value.sharedMemoryMode = CU_SHARED_MEMORY_MODE_REQUIRE_PORTABLE;
+    FAILS(INVALID_VALUE, DOC, cuLaunchKernelEx(&large, nothing, NULL, NULL));
+    attribute.value.sharedMemoryMode = CU_SHARED_MEMORY_MODE_DEFAULT;
+    WORKS(DOC, cuLaunchKernelEx(&large, nothing, NULL, NULL));
+    WORKS(DOC, cuFuncSetAttribute(nothing, CU_FUNC_ATTRIBUTE_SHARED_MEMORY_MODE, CU_SHARED_MEMORY_MODE_DEFAULT));
+    FAILS(INVALID_VALUE, DOC, cuLaunchKernelEx(&large, nothing, NULL, NULL));
+    attribute.value.sharedMemoryMode = CU_SHARED_MEMORY_MODE_ALLOW_OVERSIZED_SHARED_MEMORY;
+    WORKS(DOC, cuLaunchKernelEx(&large, nothing, NULL, NULL));
+    /* The older attribute does not count in a mode. */
+    WORKS(DOC, cuFuncSetAttribute(nothing, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, 64 << 10));
+    WORKS(DOC, cuLaunchKernel(nothing, 1, 1, 1, 1, 1, 1, 64 << 10, NULL, NULL, NULL));
+    WORKS(DOC, cuFuncSetAttribute(nothing, CU_FUNC_ATTRIBUTE_SHARED_MEMORY_MODE, CU_SHARED_MEMORY_MODE_REQUIRE_PORTABLE));
+    FAILS(INVALID_VALUE, DOC, cuLaunchKernel(nothing, 1, 1, 1, 1, 1, 1, 64 << 10, NULL, NULL, NULL));
+    WORKS(DOC, cuCtxSynchronize());
+}
+
 STATE(launches_ex) {
     CUfunction nothing;
     with_context();

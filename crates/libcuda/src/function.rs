@@ -28,7 +28,19 @@ pub(crate) mod attribute {
     pub(crate) const PREFERRED_SHARED_MEMORY_CARVEOUT: i32 = 9;
     pub(crate) const CLUSTER_FIRST: i32 = 10;
     pub(crate) const NON_PORTABLE_CLUSTER_SIZE_ALLOWED: i32 = 14;
-    pub(crate) const LAST: i32 = 17;
+    pub(crate) const SHARED_MEMORY_MODE: i32 = 17;
+    pub(crate) const LAST: i32 = SHARED_MEMORY_MODE;
+}
+
+/// `CU_SHARED_MEMORY_MODE_*`: which bound dynamic shared memory has.
+mod shared_mode {
+    /// `CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES`
+    pub(super) const DEFAULT: i32 = 0;
+    pub(super) const REQUIRE_PORTABLE: i32 = 1;
+    pub(super) const ALLOW_NON_PORTABLE: i32 = 2;
+    /// The last of two (3 allows, 4 prefers) with more than the board's bound where the board has it. None of ours does, so that both
+    /// allow what `ALLOW_NON_PORTABLE` does.
+    pub(super) const PREFER_OVERSIZED: i32 = 4;
 }
 
 /// Blocks of a cluster that every device with clusters takes, and that the largest take.
@@ -111,8 +123,26 @@ impl Function {
         self.info.registers
     }
 
-    pub(crate) fn dynamic_limit(&self) -> u32 {
+    fn dynamic_limit(&self) -> u32 {
         self.dynamic_limit.load(Ordering::Relaxed)
+    }
+
+    /// Dynamic shared memory that a launch in this `CUsharedMemoryMode` may have; a launch without one is in the function's own.
+    pub(crate) fn largest_dynamic(&self, driver: &Driver, mode: i32) -> Answer<u32> {
+        let own = || {
+            self.hint(attribute::SHARED_MEMORY_MODE)
+                .map_or(0, |mode| mode.load(Ordering::Relaxed))
+        };
+        let portable = driver.limit(device_attribute::MAX_SHARED_MEMORY_PER_BLOCK);
+        let most = match if mode == shared_mode::DEFAULT { own() } else { mode } {
+            shared_mode::DEFAULT => return Ok(self.dynamic_limit()),
+            shared_mode::REQUIRE_PORTABLE => portable,
+            shared_mode::ALLOW_NON_PORTABLE..=shared_mode::PREFER_OVERSIZED => driver
+                .limit(device_attribute::MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)
+                .max(portable),
+            _ => return Err(Code::INVALID_VALUE),
+        };
+        Ok(most.saturating_sub(self.info.shared_bytes))
     }
 
     /// Blocks of a cluster of this function at most: one on boards without clusters, sixteen where the program says that it need not be portable.
@@ -168,6 +198,11 @@ impl Function {
                 Ok(())
             }
             attribute::PREFERRED_SHARED_MEMORY_CARVEOUT if !(-1..=100).contains(&value) => {
+                Err(Code::INVALID_VALUE)
+            }
+            attribute::SHARED_MEMORY_MODE
+                if !(shared_mode::DEFAULT..=shared_mode::PREFER_OVERSIZED).contains(&value) =>
+            {
                 Err(Code::INVALID_VALUE)
             }
             attribute::PREFERRED_SHARED_MEMORY_CARVEOUT | attribute::CLUSTER_FIRST..=attribute::LAST => {

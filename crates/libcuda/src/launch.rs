@@ -37,6 +37,12 @@ mod extra {
 pub(crate) mod launch_attribute {
     pub(crate) const COOPERATIVE: i32 = 2;
     pub(crate) const CLUSTER_DIMENSION: i32 = 4;
+    pub(crate) const SHARED_MEMORY_MODE: i32 = 18;
+
+    /// The number of a mode in an attribute's value.
+    pub(crate) fn mode(value: &[u32]) -> i32 {
+        value.first().map_or(0, |mode| mode.cast_signed())
+    }
 }
 
 /// Shape of a launch.
@@ -48,6 +54,8 @@ pub(crate) struct Shape {
     pub(crate) cooperative: bool,
     /// Blocks of a cluster; all 0 where the launch does not say.
     pub(crate) cluster: [u32; 3],
+    /// `CUsharedMemoryMode`; 0, the function's own, where the launch does not say.
+    pub(crate) shared_mode: i32,
 }
 
 /// Where the parameters are.
@@ -120,7 +128,7 @@ pub(crate) fn check_shape(driver: &Driver, function: &Function, shape: &Shape) -
     {
         return Err(Code::INVALID_VALUE);
     }
-    if shape.shared_bytes > function.dynamic_limit() {
+    if shape.shared_bytes > function.largest_dynamic(driver, shape.shared_mode)? {
         return Err(Code::INVALID_VALUE);
     }
     if shape.cooperative {
@@ -300,6 +308,7 @@ pub(crate) fn launch_kernel(
         shared_bytes,
         cooperative: false,
         cluster: [0; 3],
+        shared_mode: 0,
     };
     launch(default, f, &shape, stream, Parameters::Given { pointers, extra })
 }
@@ -325,6 +334,7 @@ pub(crate) fn launch_cooperative_kernel(
         shared_bytes,
         cooperative: true,
         cluster: [0; 3],
+        shared_mode: 0,
     };
     let extra = Caller::null();
     launch(default, f, &shape, stream, Parameters::Given { pointers, extra })
@@ -345,6 +355,7 @@ pub(crate) fn launch_kernel_ex(
         shared_bytes: config.shared_bytes,
         cooperative: false,
         cluster: [0; 3],
+        shared_mode: 0,
     };
     for index in 0..config.attribute_count as usize {
         let attribute = config.attributes.at(index)?;
@@ -356,6 +367,9 @@ pub(crate) fn launch_kernel_ex(
                 for (extent, &given) in shape.cluster.iter_mut().zip(&attribute.value) {
                     *extent = given;
                 }
+            }
+            launch_attribute::SHARED_MEMORY_MODE => {
+                shape.shared_mode = launch_attribute::mode(&attribute.value);
             }
             // Hints and orderings that a device may fulfil in a stricter way: priorities, programmatic serialisation, carve-outs.
             _ => {}

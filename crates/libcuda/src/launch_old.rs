@@ -111,6 +111,7 @@ fn launch_prepared(default: DefaultStream, f: Handle, width: i32, height: i32, s
             shared_bytes: prepared.shared_bytes,
             cooperative: false,
             cluster: [0; 3],
+            shared_mode: 0,
         };
         (shape, prepared.parameters.clone())
     };

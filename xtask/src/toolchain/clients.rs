@@ -12,9 +12,14 @@ use std::time::Instant;
 /// Seconds after which a client counts as stuck.
 const PATIENCE: &str = "300";
 
+/// The vGPUs of the stage: the one that clients have unless they say otherwise, and one of a board without warp group products.
+const HOPPER: &str = "clients";
+const AMPERE: &str = "ampere";
+
 /// A client and how its output shows that it did its work.
 struct Client {
     name: &'static str,
+    vgpu: &'static str,
     command: Vec<String>,
     environment: Vec<(&'static str, String)>,
     /// Options of `tessera run`.
@@ -26,11 +31,18 @@ impl Client {
     fn new(name: &'static str, command: Vec<String>, expected: &'static str) -> Self {
         Self {
             name,
+            vgpu: HOPPER,
             command,
             environment: Vec::new(),
             options: &[],
             expected,
         }
+    }
+
+    /// On another vGPU.
+    fn on(mut self, vgpu: &'static str) -> Self {
+        self.vgpu = vgpu;
+        self
     }
 
     fn with(mut self, variable: &'static str, value: &Path) -> Self {
@@ -81,13 +93,20 @@ fn all(libraries: &Path) -> Result<Vec<Client>> {
         command.extend(arguments.iter().map(|&argument| argument.to_owned()));
         command
     };
+    let tutorial = |name, file| {
+        Client::new(name, script(&triton, file), "PASS Triton")
+            .with("TRITON_CACHE_DIR", &sh::cache().join("triton"))
+            .with("PYTHONDONTWRITEBYTECODE", Path::new("1"))
+    };
     Ok(vec![
         Client::new("numba-cuda", numba()?, "PASS numba-cuda"),
         Client::new("tinygrad", script(&python, "tinygrad_step.py"), "PASS tinygrad")
             .with("NVRTC_PATH", &nvrtc()?),
         Client::new("cuda.core", script(&python, "cuda_core.py"), "PASS cuda.core"),
-        Client::new("Triton", script(&triton, "triton_add.py"), "PASS Triton")
-            .with("TRITON_CACHE_DIR", &sh::cache().join("triton")),
+        tutorial("Triton", "triton_add.py"),
+        // On a board for which Triton writes `mma`: for later ones it writes `wgmma`, which the device does not execute.
+        tutorial("Triton matmul", "triton_matmul.py").on(AMPERE),
+        tutorial("Triton norm", "triton_layer_norm.py"),
         Client::new("cudarc", vec![cudarc()?.display().to_string()], "PASS cudarc"),
         nvjitlink(libraries)?,
         Client::new("nvidia-ml-py", script(&python, "nvml.py"), "PASS nvidia-ml-py"),
@@ -110,7 +129,7 @@ fn cudarc() -> Result<PathBuf> {
 
 /// Runs a client on a vGPU.
 fn run_one(host: &Host<'_>, client: &Client) -> Result<Result<String, String>> {
-    let mut command = host.guest_with("clients", client.options, Path::new("timeout"));
+    let mut command = host.guest_with(client.vgpu, client.options, Path::new("timeout"));
     command.arg(PATIENCE).args(&client.command);
     for (variable, value) in &client.environment {
         command.env(variable, value);
@@ -129,8 +148,9 @@ pub(crate) fn clients(layout: &Layout) -> Result<()> {
     nvjitlink::check_names(&layout.libraries)?;
     nvjitlink::check_answers(&layout.libraries)?;
     let clients = all(&layout.libraries)?;
-    let host = Host::start(layout, &["H100 80GB"])?;
-    host.create("clients", "H100-20C")?;
+    let host = Host::start(layout, &["H100 80GB", "a100-pcie-80gb"])?;
+    host.create(HOPPER, "H100-20C")?;
+    host.create(AMPERE, "A100D-20C")?;
     let mut failed = 0;
     for client in &clients {
         let start = Instant::now();

@@ -130,6 +130,7 @@ impl Work {
             shared_bytes: given.first.shared_bytes,
             cooperative: false,
             cluster: [0; 3],
+            shared_mode: 0,
         };
         let mut block = vec![0u8; function.parameter_bytes as usize];
         launch::gather(&function, given.first.pointers, given.first.extra, &mut block)?;
@@ -241,6 +242,10 @@ impl KernelWork {
         if shape.cluster != [0; 3] {
             attributes.insert(launch_attribute::CLUSTER_DIMENSION, value(&shape.cluster));
         }
+        if shape.shared_mode != 0 {
+            let mode = shape.shared_mode.cast_unsigned();
+            attributes.insert(launch_attribute::SHARED_MEMORY_MODE, value(&[mode]));
+        }
         let mut work = Self {
             function,
             given,
@@ -287,6 +292,7 @@ impl KernelWork {
         let shape = Shape {
             cooperative: old.shape.cooperative,
             cluster: old.shape.cluster,
+            shared_mode: old.shape.shared_mode,
             ..self.shape
         };
         self.with(driver, shape, old.attributes.clone())
@@ -306,6 +312,7 @@ impl KernelWork {
                     *extent = wanted;
                 }
             }
+            launch_attribute::SHARED_MEMORY_MODE => shape.shared_mode = launch_attribute::mode(&given),
             _ => {}
         }
         let mut attributes = self.attributes.clone();
