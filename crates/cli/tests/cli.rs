@@ -4,7 +4,7 @@ use serde_json::Value;
 use std::{
     os::unix::{fs::PermissionsExt as _, process::ExitStatusExt as _},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
@@ -369,30 +369,6 @@ fn workers_of_a_killed_run_go_with_it() {
         assert!(start.elapsed() < Duration::from_secs(60), "the worker lives on");
         std::thread::sleep(Duration::from_millis(10));
     }
-}
-
-fn run_pass_through(link: &Path, arguments: &[&str]) -> Output {
-    Command::new(link).args(arguments).output().unwrap()
-}
-
-#[test]
-fn called_ptxas_it_hands_ptx_over() {
-    let place = Place::new();
-    let link = place.path("ptxas");
-    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_tessera"), &link).unwrap();
-    assert!(text(&run_pass_through(&link, &["--version"]).stdout).contains("release 13.0"));
-    let (input, output) = (place.path("a.ptx"), place.path("a.cubin"));
-    std::fs::write(&input, ".version 9.0").unwrap();
-    let arguments = [
-        "-v",
-        "--gpu-name=sm_90a",
-        input.to_str().unwrap(),
-        "-o",
-        output.to_str().unwrap(),
-    ];
-    assert!(run_pass_through(&link, &arguments).status.success());
-    assert_eq!(std::fs::read_to_string(output).unwrap(), ".version 9.0");
-    assert!(!run_pass_through(&link, &["-o", "x"]).status.success());
 }
 
 #[test]

@@ -104,7 +104,7 @@ impl Report {
 }
 
 /// Addresses that differ; nothing is ever stored there.
-struct Places<'m>(&'m Module);
+pub(crate) struct Places<'m>(pub(crate) &'m Module);
 
 /// Where the variables would begin, and what each has for itself.
 const VARIABLES: u64 = 0x2000_0000_0000;

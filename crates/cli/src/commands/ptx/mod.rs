@@ -1,7 +1,7 @@
 //! `tessera ptx`: what the software GPU makes of PTX, without a vGPU and without running anything.
 
 mod images;
-mod load;
+pub(crate) mod load;
 
 use crate::{
     args::{PtxCheckOptions, PtxCommand},
