@@ -101,8 +101,9 @@ STATE(limits) {
     WORKS(DOC, cuCtxGetLimit(&bytes, CU_LIMIT_STACK_SIZE));
     HOLDS(DOC, bytes >= 4096);
     WORKS(DOC, cuCtxSetLimit(CU_LIMIT_PRINTF_FIFO_SIZE, 2 * MIB));
-    /* There is no heap on the device. */
-    DIFFERS(SUCCESS, UNSUPPORTED_LIMIT, DOC, cuCtxSetLimit(CU_LIMIT_MALLOC_HEAP_SIZE, 16 * MIB));
+    WORKS(DOC, cuCtxSetLimit(CU_LIMIT_MALLOC_HEAP_SIZE, 16 * MIB));
+    WORKS(DOC, cuCtxGetLimit(&bytes, CU_LIMIT_MALLOC_HEAP_SIZE));
+    HOLDS(DOC, bytes >= 16 * MIB);
     WORKS(DOC, cuCtxSetLimit(CU_LIMIT_MAX_L2_FETCH_GRANULARITY, 64));
 }
 

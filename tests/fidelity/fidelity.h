@@ -12,16 +12,19 @@
  *
  * Sources. DOC: the reference of the driver API, which the comments of the vendor's cuda.h are (the codes that it lists for a function
  * with their general meaning, or a sentence about the case). HIP(file): a test of ROCm's hip-tests, which also runs on the vendor's
- * driver; the functions named there are thin names of those here. GUIDE: the programming guide. CP(test): cuda-python. NUMBA(test): numba-cuda. ORACLE: observed
+ * driver; the functions named there are thin names of those here. GUIDE: the programming guide. CP(test): cuda-python. NUMBA(test): numba-cuda.
+ * CUDARC(test): cudarc. ISSUE(thread): what users of the vendor's driver report there. ORACLE: observed
  * on the vendor's library, which answers these without a device. No row has our own answer as its source. */
 #ifndef FIDELITY_H
 #define FIDELITY_H
 #include <cuda.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Their header is not in the vendor's packages. */
 CUresult cuProfilerStart(void);
@@ -33,6 +36,8 @@ CUresult cuProfilerStop(void);
 #define HIP(file) "hip-tests " #file
 #define CP(test) "cuda-python " #test
 #define NUMBA(test) "numba-cuda " #test
+#define CUDARC(test) "cudarc " #test
+#define ISSUE(thread) "reports in " #thread
 
 void row(const char *file, int line, const char *call, const char *source, CUresult want, CUresult known, CUresult got);
 void holds(const char *file, int line, const char *condition, const char *source, int is);

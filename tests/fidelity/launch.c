@@ -208,7 +208,22 @@ static const char CALLS[] =
     "  {\n  .param .b64 f;\n  .param .b64 a;\n  .param .b32 r;\n"
     "  st.param.b64 [f], %d2;\n  st.param.b64 [a], %d3;\n"
     "  call.uni (r), vprintf, (f, a);\n  ld.param.b32 %r1, [r];\n  }\n"
-    "  ret;\n}\n";
+    "  ret;\n}\n"
+    ".visible .entry claims_not()\n{\n  ret;\n}\n"
+    ".extern .func (.param .b64 r) malloc (.param .b64 n);\n"
+    ".visible .entry takes(.param .u64 p, .param .u64 n)\n"
+    "{\n"
+    "  .reg .b64 %d<4>;\n"
+    "  ld.param.u64 %d1, [p];\n  ld.param.u64 %d2, [n];\n"
+    "  {\n  .param .b64 n;\n  .param .b64 r;\n"
+    "  st.param.b64 [n], %d2;\n  call.uni (r), malloc, (n);\n  ld.param.b64 %d3, [r];\n  }\n"
+    "  st.global.u64 [%d1], %d3;\n"
+    "  ret;\n}\n"
+    /* Says in memory of the host that it runs, and fails. */
+    ".visible .entry fails(.param .u64 flag)\n"
+    "{\n"
+    "  .reg .b64 %d<2>;\n  .reg .b32 %r<2>;\n"
+    "  ld.param.u64 %d1, [flag];\n  mov.u32 %r1, 1;\n  st.volatile.global.u32 [%d1], %r1;\n  membar.sys;\n  trap;\n  ret;\n}\n";
 
 static CUresult run(const char *name) {
     CUmodule module;
@@ -217,6 +232,144 @@ static CUresult run(const char *name) {
     SET(cuModuleGetFunction(&function, module, name));
     SET(cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, NULL, NULL, NULL));
     return cuCtxSynchronize();
+}
+
+/* A kernel ends here before the next call of the program; on a board the fault is told by what waits or asks, and programs make calls
+ * behind a launch that they count on: cudarc records events. */
+STATE(behind_a_fault) {
+    CUmodule module;
+    CUfunction function, nothing;
+    CUstream stream, second;
+    CUevent event, before;
+    CUdeviceptr p, q;
+    volatile unsigned *flag;
+    char host[16] = "";
+    int number;
+    with_context();
+    SET(cuModuleLoadData(&module, CALLS));
+    SET(cuModuleGetFunction(&function, module, "fails"));
+    SET(cuModuleGetFunction(&nothing, module, "claims_not"));
+    SET(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
+    SET(cuEventCreate(&before, 0));
+    SET(cuMemAlloc(&p, 64));
+    SET(cuMemAllocAsync(&q, 64, stream));
+    SET(cuMemHostAlloc((void **)&flag, 4, 0));
+    *flag = 0;
+    void *parameters[] = {(void *)&flag};
+    WORKS(CUDARC(test_device_side_assert), cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, stream, parameters, NULL));
+    while (*flag == 0) sched_yield();
+    /* Longer than the fault takes here to be known. */
+    usleep(50000);
+    WORKS(CUDARC(test_device_side_assert), cuEventRecord(before, stream));
+    WORKS(CUDARC(test_device_side_assert), cuEventCreate(&event, CU_EVENT_DISABLE_TIMING));
+    WORKS(CUDARC(test_device_side_assert), cuEventRecord(event, stream));
+    WORKS(DOC, cuStreamWaitEvent(NULL, event, 0));
+    WORKS(DOC, cuLaunchKernel(nothing, 1, 1, 1, 1, 1, 1, 0, stream, NULL, NULL));
+    WORKS(DOC, cuMemsetD8Async(p, 0, 16, stream));
+    WORKS(DOC, cuMemcpyHtoDAsync(p, host, 16, stream));
+    WORKS(DOC, cuMemFreeAsync(q, stream));
+    WORKS(DOC, cuStreamCreate(&second, 0));
+    WORKS(DOC, cuStreamDestroy(second));
+    WORKS(DOC, cuEventDestroy(event));
+    WORKS(DOC, cuFuncGetAttribute(&number, CU_FUNC_ATTRIBUTE_NUM_REGS, nothing));
+    FAILS(LAUNCH_FAILED, CUDARC(test_device_side_assert), cuStreamSynchronize(stream));
+    FAILS(LAUNCH_FAILED, DOC, cuEventRecord(before, stream));
+    FAILS(LAUNCH_FAILED, DOC, cuLaunchKernel(nothing, 1, 1, 1, 1, 1, 1, 0, stream, NULL, NULL));
+    FAILS(LAUNCH_FAILED, DOC, cuEventCreate(&event, 0));
+    FAILS(LAUNCH_FAILED, ISSUE(davisking/dlib 1743), cuStreamDestroy(stream));
+}
+
+/* What a fault does to whoever asks, each time in a process that was told nothing. */
+static void after_fault(CUstream stream, CUevent *event) {
+    volatile unsigned *flag;
+    CUmodule module;
+    CUfunction function;
+    SET(cuModuleLoadData(&module, CALLS));
+    SET(cuModuleGetFunction(&function, module, "fails"));
+    SET(cuEventCreate(event, 0));
+    SET(cuMemHostAlloc((void **)&flag, 4, 0));
+    *flag = 0;
+    void *parameters[] = {(void *)&flag};
+    SET(cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, stream, parameters, NULL));
+    SET(cuEventRecord(*event, stream));
+    while (*flag == 0) sched_yield();
+}
+
+STATE(fault_at_a_query_of_a_stream) {
+    CUevent event;
+    CUresult code;
+    with_context();
+    after_fault(NULL, &event);
+    while ((code = cuStreamQuery(NULL)) == CUDA_ERROR_NOT_READY) sched_yield();
+    FAILS(LAUNCH_FAILED, DOC, code);
+    FAILS(LAUNCH_FAILED, DOC, cuEventRecord(event, NULL));
+}
+
+STATE(fault_at_a_query_of_an_event) {
+    CUevent event;
+    CUresult code;
+    with_context();
+    after_fault(NULL, &event);
+    while ((code = cuEventQuery(event)) == CUDA_ERROR_NOT_READY) sched_yield();
+    FAILS(LAUNCH_FAILED, DOC, code);
+    FAILS(LAUNCH_FAILED, DOC, cuEventRecord(event, NULL));
+}
+
+STATE(fault_at_an_event) {
+    CUevent event;
+    with_context();
+    after_fault(NULL, &event);
+    FAILS(LAUNCH_FAILED, DOC, cuEventSynchronize(event));
+    FAILS(LAUNCH_FAILED, DOC, cuEventRecord(event, NULL));
+}
+
+STATE(fault_at_a_copy) {
+    CUevent event;
+    CUdeviceptr p;
+    char host[16];
+    with_context();
+    SET(cuMemAlloc(&p, 16));
+    after_fault(NULL, &event);
+    FAILS(LAUNCH_FAILED, DOC, cuMemcpyDtoH(host, p, 16));
+    FAILS(LAUNCH_FAILED, DOC, cuEventRecord(event, NULL));
+}
+
+/* A program that only launches hears of a fault too. */
+STATE(fault_at_a_launch) {
+    CUevent event;
+    CUresult code = CUDA_SUCCESS;
+    with_context();
+    CUfunction nothing = kernel_of("nothing");
+    after_fault(NULL, &event);
+    while (code == CUDA_SUCCESS) code = cuLaunchKernel(nothing, 1, 1, 1, 1, 1, 1, 0, NULL, NULL, NULL);
+    FAILS(LAUNCH_FAILED, DOC, code);
+}
+
+STATE(clearing_up_after_a_fault) {
+    CUmodule module;
+    CUstream stream;
+    CUevent event;
+    CUdeviceptr p, q;
+    CUarray array;
+    CUDA_ARRAY_DESCRIPTOR shape = {.Width = 16, .Height = 1, .Format = CU_AD_FORMAT_FLOAT, .NumChannels = 1};
+    void *pinned;
+    with_context();
+    SET(cuModuleLoadData(&module, PTX));
+    SET(cuStreamCreate(&stream, 0));
+    SET(cuEventCreate(&event, 0));
+    SET(cuMemAlloc(&p, 64));
+    SET(cuMemAllocAsync(&q, 64, stream));
+    SET(cuMemHostAlloc(&pinned, 64, 0));
+    SET(cuArrayCreate(&array, &shape));
+    FAILS(ILLEGAL_ADDRESS, DOC, make_sticky());
+    FAILS(ILLEGAL_ADDRESS, ISSUE(davisking/dlib 1743), cuMemFree(p));
+    FAILS(ILLEGAL_ADDRESS, ISSUE(davisking/dlib 1743), cuMemFreeHost(pinned));
+    FAILS(ILLEGAL_ADDRESS, DOC, cuMemFreeAsync(q, stream));
+    FAILS(ILLEGAL_ADDRESS, DOC, cuArrayDestroy(array));
+    FAILS(ILLEGAL_ADDRESS, ISSUE(davisking/dlib 1743), cuStreamDestroy(stream));
+    FAILS(ILLEGAL_ADDRESS, ISSUE(NVIDIA/TensorRT 1469), cuEventDestroy(event));
+    FAILS(ILLEGAL_ADDRESS, ISSUE(cupy/cupy 9811), cuModuleUnload(module));
+    WORKS(DOC, cuDevicePrimaryCtxReset(0));
 }
 
 STATE(after_an_assertion) {
@@ -245,6 +398,30 @@ STATE(after_a_misaligned_address) {
 STATE(limit_of_printf_in_use) {
     with_context();
     WORKS(DOC, cuCtxSetLimit(CU_LIMIT_PRINTF_FIFO_SIZE, MIB));
+    SET(run("claims_not"));
+    WORKS(DOC, cuCtxSetLimit(CU_LIMIT_PRINTF_FIFO_SIZE, 2 * MIB));
     SET(run("prints"));
-    DIFFERS(INVALID_VALUE, SUCCESS, HIP(hipDeviceSetGetLimit), cuCtxSetLimit(CU_LIMIT_PRINTF_FIFO_SIZE, 1024));
+    FAILS(INVALID_VALUE, HIP(hipDeviceSetGetLimit), cuCtxSetLimit(CU_LIMIT_PRINTF_FIFO_SIZE, 1024));
+    FAILS(INVALID_VALUE, DOC, cuCtxSetLimit(CU_LIMIT_PRINTF_FIFO_SIZE, 4 * MIB));
+    WORKS(DOC, cuCtxSetLimit(CU_LIMIT_MALLOC_HEAP_SIZE, 16 * MIB));
+}
+
+/* "Setting CU_LIMIT_MALLOC_HEAP_SIZE must be performed before launching any kernel that uses the malloc() or free() device system calls" */
+STATE(limit_of_the_heap_in_use) {
+    CUdeviceptr p;
+    unsigned long long got[2] = {0, 0}, wanted = 12 * MIB;
+    CUmodule module;
+    CUfunction takes;
+    with_context();
+    SET(cuMemAlloc(&p, 64));
+    SET(cuModuleLoadData(&module, CALLS));
+    SET(cuModuleGetFunction(&takes, module, "takes"));
+    void *parameters[] = {&p, &wanted};
+    WORKS(DOC, cuCtxSetLimit(CU_LIMIT_MALLOC_HEAP_SIZE, 16 * MIB));
+    WORKS(DOC, cuLaunchKernel(takes, 1, 1, 1, 1, 1, 1, 0, NULL, parameters, NULL));
+    FAILS(INVALID_VALUE, HIP(hipDeviceSetGetLimit), cuCtxSetLimit(CU_LIMIT_MALLOC_HEAP_SIZE, 8 * MIB));
+    FAILS(INVALID_VALUE, DOC, cuCtxSetLimit(CU_LIMIT_MALLOC_HEAP_SIZE, 32 * MIB));
+    WORKS(DOC, cuMemcpyDtoH(got, p, 16));
+    HOLDS(GUIDE, got[0] != 0);
+    WORKS(DOC, cuCtxSetLimit(CU_LIMIT_PRINTF_FIFO_SIZE, 2 * MIB));
 }

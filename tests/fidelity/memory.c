@@ -130,7 +130,7 @@ STATE(pools) {
     bad = good, bad.location.type = CU_MEM_LOCATION_TYPE_INVALID;
     FAILS(INVALID_VALUE, HIP(hipMemPoolCreate), cuMemPoolCreate(&out, &bad));
     bad = good, bad.location.id = 1000;
-    DIFFERS(INVALID_VALUE, INVALID_DEVICE, HIP(hipMemPoolCreate), cuMemPoolCreate(&out, &bad));
+    FAILS(INVALID_VALUE, HIP(hipMemPoolCreate), cuMemPoolCreate(&out, &bad));
     WORKS(CP(test_cuda_memPool_attr), cuMemPoolCreate(&pool, &good));
     for (int attribute = 1; attribute <= 8; attribute++)
         WORKS(CP(test_cuda_memPool_attr), cuMemPoolGetAttribute(pool, (CUmemPool_attribute)attribute, &value));

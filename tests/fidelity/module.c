@@ -18,8 +18,7 @@ STATE(images) {
     FAILS(INVALID_IMAGE, HIP(hipModuleLoadData), cuModuleLoadData(&module, ""));
     FAILS(INVALID_IMAGE, HIP(hipModuleLoad), cuModuleLoadData(&module, "This is not a module"));
     FAILS(INVALID_PTX, DOC, cuModuleLoadData(&module, HEAD ".visible .entry f( {\n"));
-    /* Bodies are compiled when their kernel is asked for. */
-    DIFFERS(INVALID_PTX, SUCCESS, DOC, cuModuleLoadData(&module, HEAD ".visible .entry f() { nonsense; }\n"));
+    FAILS(INVALID_PTX, DOC, cuModuleLoadData(&module, HEAD ".visible .entry f() { nonsense; }\n"));
     FAILS(UNSUPPORTED_PTX_VERSION, DOC, cuModuleLoadData(&module, ".version 99.0\n.target sm_50\n.address_size 64\n"));
     FAILS(NO_BINARY_FOR_GPU, DOC, cuModuleLoadData(&module, "\177ELF\2\1\1"));
     FAILS(INVALID_VALUE, HIP(hipModuleLoadData), cuModuleLoadDataEx(NULL, PTX, 0, NULL, NULL));
@@ -187,8 +186,11 @@ STATE(linking) {
     WORKS(DOC, cuLinkCreate(0, NULL, NULL, &linker));
     FAILS(INVALID_VALUE, DOC, cuLinkAddData(linker, CU_JIT_INPUT_PTX, NULL, 10, "x", 0, NULL, NULL));
     FAILS(INVALID_VALUE, DOC, cuLinkAddData(linker, (CUjitInputType)77, (void *)PTX, strlen(PTX) + 1, "x", 0, NULL, NULL));
-    /* Inputs are compiled when they are complete. */
-    DIFFERS(INVALID_PTX, SUCCESS, DOC, cuLinkAddData(linker, CU_JIT_INPUT_PTX, broken, sizeof broken, "x", 0, NULL, NULL));
+    FAILS(INVALID_PTX, DOC, cuLinkAddData(linker, CU_JIT_INPUT_PTX, broken, sizeof broken, "x", 0, NULL, NULL));
+    FAILS(INVALID_PTX, DOC, cuLinkAddData(linker, CU_JIT_INPUT_PTX, (void *)HEAD ".visible .entry f() { nonsense; }\n", 80, "x", 0, NULL, NULL));
+    FAILS(UNSUPPORTED_PTX_VERSION, DOC, cuLinkAddData(linker, CU_JIT_INPUT_PTX, ".version 99.0\n.target sm_50\n.address_size 64\n", 48, "x", 0, NULL, NULL));
+    FAILS(NO_BINARY_FOR_GPU, DOC, cuLinkAddData(linker, CU_JIT_INPUT_PTX, ".version 9.0\n.target sm_999\n.address_size 64\n", 47, "x", 0, NULL, NULL));
+    FAILS(INVALID_VALUE, DOC, cuLinkAddData(linker, CU_JIT_INPUT_PTX, broken, 0, "x", 0, NULL, NULL));
     FAILS(FILE_NOT_FOUND, DOC, cuLinkAddFile(linker, CU_JIT_INPUT_PTX, "/nonexistent/file", 0, NULL, NULL));
     WORKS(DOC, cuLinkDestroy(linker));
     WORKS(DOC, cuLinkCreate(0, NULL, NULL, &linker));

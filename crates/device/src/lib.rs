@@ -141,6 +141,9 @@ pub trait Context: Send + Sync {
     /// Compiles and links PTX texts into one module. All texts are linked together; names that stay undefined are an error.
     fn load_module(&self, ptx: &[PtxText<'_>], options: &ModuleOptions) -> Result<ModuleLoaded, DeviceError>;
 
+    /// Looks whether a PTX text is one and is for this device, without linking it.
+    fn check_module(&self, ptx: &PtxText<'_>) -> Result<(), DeviceError>;
+
     /// Creates a stream.
     fn create_stream(
         &self,
@@ -159,6 +162,12 @@ pub trait Context: Send + Sync {
 
     /// Changes the stack bytes per thread, for kernels launched from now on.
     fn set_stack_bytes(&self, bytes: u64);
+
+    /// Changes the size of the heap of kernels; false, and nothing is changed, once a kernel that takes from it was launched.
+    fn set_heap_bytes(&self, bytes: u64) -> bool;
+
+    /// Whether a kernel was launched that prints.
+    fn has_printed(&self) -> bool;
 
     /// The fault that poisoned this context, if any.
     fn fault(&self) -> Option<Fault>;

@@ -432,4 +432,8 @@ pub(crate) struct Kernel {
     pub(crate) cluster_barrier: bool,
     /// Threads have a stack behind that.
     pub(crate) stack: bool,
+    /// It calls `vprintf`.
+    pub(crate) prints: bool,
+    /// It calls `malloc` or `free`.
+    pub(crate) allocates: bool,
 }

@@ -38,6 +38,10 @@ pub struct Resources {
     pub max_cluster: u32,
     /// It takes a stack as well: it recurses or uses `alloca`.
     pub stack: bool,
+    /// It calls `vprintf`.
+    pub prints: bool,
+    /// It calls `malloc` or `free`.
+    pub allocates: bool,
     /// Bytes of the parameter block.
     pub param_bytes: u32,
     /// Offset, size and alignment of each parameter in the parameter block, in bytes.
@@ -180,7 +184,7 @@ pub fn compile_with(
         .map(product)
         .fold(MAX_THREADS, u32::min);
     let (static_shared, local) = (kernel.static_shared, kernel.local_bytes.next_multiple_of(16));
-    let stack = kernel.stack;
+    let (stack, prints, allocates) = (kernel.stack, kernel.prints, kernel.allocates);
     let analysed = Analysed::new(kernel);
     let resources = Resources {
         registers: func
@@ -190,6 +194,8 @@ pub fn compile_with(
         static_shared,
         local,
         stack,
+        prints,
+        allocates,
         required_cluster: func.tuning.req_cta_per_cluster,
         explicit_cluster: func.tuning.explicit_cluster,
         max_cluster: func

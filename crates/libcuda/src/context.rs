@@ -1,10 +1,14 @@
 //! Contexts: creation, destruction, the calls that concern the current one.
 //!
 //! ```text
-//!   created ──▶ alive ──fault in a kernel──▶ alive, sticky: every call answers the fault's code
-//!                 │                              │
-//!                 └────────── destroyed ◀────────┘   a thread that still has it current gets CONTEXT_IS_DESTROYED
+//!   created ──▶ alive ──fault in a kernel──▶ at fault ──a call waits or asks──▶ sticky: every call answers the fault's code
+//!                 │                              │                                  │
+//!                 └────────── destroyed ◀────────┴──────────────────────────────────┘
 //! ```
+//!
+//! A thread that still has a destroyed context current gets CONTEXT_IS_DESTROYED. Work that is only queued does not hear of a fault that
+//! nobody was told of yet, however soon the kernel ended: a board needs longer for a fault than a program for the calls behind a launch,
+//! and programs count on that. It hears of it when its queue would be full, as where the vendor's driver looks before it waits for room.
 //!
 //! Invariant: whatever a context owns (streams, events, modules, functions, ranges) is out of every table when it is destroyed.
 
@@ -64,9 +68,14 @@ pub(crate) struct Core {
     quiet: AtomicU64,
     /// A stream was made that the legacy stream waits for and that waits for it.
     pub(crate) has_blocking: AtomicBool,
+    /// Calls that went on in spite of a fault; [`PATIENCE`] once the program knows of it.
+    overlooked: AtomicU32,
     /// Bytes of kernels' text that were written out.
     pub(crate) printed: Mutex<u64>,
 }
+
+/// Calls that may go on in spite of a fault that the program was not told of.
+const PATIENCE: u32 = 1024;
 
 impl Core {
     /// The context was not destroyed.
@@ -79,15 +88,43 @@ impl Core {
         }
     }
 
-    /// The context was not destroyed and has no sticky error.
-    #[inline]
-    pub(crate) fn check(&self) -> Answer {
+    fn fault(&self) -> Answer<u32> {
         self.check_alive()?;
         if state::lost() {
             return Err(Code::DEVICE_UNAVAILABLE);
         }
-        let fault = state::driver()?.session.records().fault(self.record.0);
-        if fault == 0 { Ok(()) } else { Err(code_of(fault)) }
+        Ok(state::driver()?.session.records().fault(self.record.0))
+    }
+
+    /// The context was not destroyed and has no sticky error that the program knows of: for calls that neither wait nor ask.
+    #[inline]
+    pub(crate) fn check(&self) -> Answer {
+        match self.fault()? {
+            0 => Ok(()),
+            fault => self.overlook(fault),
+        }
+    }
+
+    #[cold]
+    fn overlook(&self, fault: u32) -> Answer {
+        let more = |calls: u32| (calls < PATIENCE).then_some(calls + 1);
+        let order = Ordering::Relaxed;
+        match self.overlooked.fetch_update(order, order, more) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(code_of(fault)),
+        }
+    }
+
+    /// The context was not destroyed and has no fault: for calls that wait for work or ask about it. From then on the program knows.
+    #[inline]
+    pub(crate) fn look(&self) -> Answer {
+        match self.fault()? {
+            0 => Ok(()),
+            fault => {
+                self.overlooked.store(PATIENCE, Ordering::Relaxed);
+                Err(code_of(fault))
+            }
+        }
     }
 
     /// Whether nothing was posted since the context was found idle.
@@ -190,6 +227,7 @@ impl Context {
                 destroyed: AtomicBool::new(false),
                 quiet: AtomicU64::new(u64::MAX),
                 has_blocking: AtomicBool::new(false),
+                overlooked: AtomicU32::new(0),
                 printed: Mutex::new(0),
             });
             let legacy = Stream::create_legacy(driver, &core)?;
@@ -315,14 +353,14 @@ impl Context {
         let driver = state::driver()?;
         let latest = driver.session.latest();
         if self.core.is_quiet(driver) {
-            return self.core.check();
+            return self.core.look();
         }
         let mut first = Ok(());
         for stream in self.streams() {
             first = first.and(stream.synchronize());
         }
         printf::drain(driver, &self.core);
-        let result = first.and(self.core.check());
+        let result = first.and(self.core.look());
         // A view has seen its own streams only.
         if result.is_ok() && self.green.is_none() {
             self.core.quiet.store(latest, Ordering::Relaxed);
@@ -598,7 +636,7 @@ pub(crate) fn ctx_get_limit(pvalue: Caller<usize>, limit: i32) -> Answer {
 
 /// `cuCtxSetLimit`
 pub(crate) fn ctx_set_limit(limit: i32, value: usize) -> Answer {
-    let context = current::current()?;
+    let context = current::faultless()?;
     let mut limits = context.limits.lock().unwrap_or_else(PoisonError::into_inner);
     let slot = match limit {
         0 => &mut limits.stack,

@@ -24,7 +24,14 @@ pub(crate) fn top() -> Option<Arc<Context>> {
     stack(|stack| stack.last().cloned()).ok().flatten()
 }
 
-/// The current context, alive and without a sticky error.
+/// The current context, alive and without a fault, whether the program knows of it or not: for calls that wait for the worker.
+pub(crate) fn faultless() -> Answer<Arc<Context>> {
+    let context = alive()?;
+    context.core.look()?;
+    Ok(context)
+}
+
+/// The current context, alive and without a sticky error that the program knows of.
 pub(crate) fn current() -> Answer<Arc<Context>> {
     let context = alive()?;
     context.core.check()?;

@@ -108,9 +108,9 @@ impl Event {
                 .wait(self.record.0, posted)
                 .map_err(|error| Code::from(tessera_guest::Failure::from(error)))?;
             if progress.value >= posted {
-                return self.core.check();
+                return self.core.look();
             }
-            self.core.check()?;
+            self.core.look()?;
             // The record may still show what its last user left: let the worker see the creation first.
             fence(driver)?;
         }
@@ -180,7 +180,13 @@ pub(crate) fn event_destroy(h_event: Handle) -> Answer {
     if let Ok(context) = driver.contexts.get(event.core.handle) {
         context.children().events.remove(&h_event);
     }
-    Ok(driver.session.post(&EventDestroy { event: h_event }, &[])?)
+    // A sticky error is told; the event is gone all the same, as it is where the context went before it.
+    let told = match event.core.check_alive() {
+        Ok(()) => event.core.check(),
+        Err(_) => Ok(()),
+    };
+    driver.session.post(&EventDestroy { event: h_event }, &[])?;
+    told
 }
 
 /// `cuEventRecord`
@@ -228,6 +234,7 @@ pub(crate) fn record_in(driver: &Driver, stream: &Stream, event: &Event) -> Answ
 /// `cuEventQuery`
 pub(crate) fn event_query(h_event: Handle) -> Answer {
     let (driver, done) = with_event(h_event, |driver, event| {
+        event.core.look()?;
         event.check_wait()?;
         Ok((driver, event.is_done(driver)))
     })?;
@@ -252,6 +259,7 @@ pub(crate) fn event_elapsed_time(p_milliseconds: Caller<f32>, h_start: Handle, h
     let (driver, start) = event(h_start)?;
     let (_, end) = event(h_end)?;
     for event in [&start, &end] {
+        event.core.look()?;
         event.check_captured()?;
         if event.flags & FLAG_DISABLE_TIMING != 0 || event.posted.load(Ordering::Acquire) == 0 {
             return Err(Code::INVALID_HANDLE);

@@ -29,6 +29,8 @@ struct State {
 /// A link under way.
 pub(crate) struct Linker {
     handle: Handle,
+    /// Handle of the context that it was made in.
+    context: Handle,
     jit: Jit,
     state: Mutex<State>,
 }
@@ -64,11 +66,19 @@ impl Linker {
         };
         let texts = input_texts(kind, name, bytes, target)
             .map_err(|error| self.refuse(&error.to_string(), code_of(&error)))?;
-        let images = texts.into_iter().map(|text| Image {
-            name: text.name,
-            bytes: text.bytes,
-        });
-        self.state().inputs.extend(images);
+        for text in texts {
+            let image = Image {
+                name: text.name,
+                bytes: text.bytes,
+            };
+            module::check_apart(
+                state::driver()?,
+                self.context,
+                std::slice::from_ref(&image),
+                &self.jit,
+            )?;
+            self.state().inputs.push(image);
+        }
         Ok(())
     }
 }
@@ -93,11 +103,12 @@ pub(crate) fn link_create(
     state_out: Caller<Handle>,
 ) -> Answer {
     state_out.required()?;
-    current::current()?;
+    let context = current::current()?.handle();
     let jit = Jit::read(num_options, options, option_values)?;
     let linker = state::driver()?.linkers.insert(|handle| {
         Ok(Linker {
             handle,
+            context,
             jit,
             state: Mutex::new(State::default()),
         })

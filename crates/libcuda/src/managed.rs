@@ -141,7 +141,7 @@ fn supported(driver: &Driver) -> Answer {
 /// `cuMemAllocManaged`
 pub(crate) fn mem_alloc_managed(dptr: Caller<u64>, bytesize: usize, flags: u32) -> Answer {
     dptr.required()?;
-    let context = current::current()?;
+    let context = current::faultless()?;
     if bytesize == 0 || !matches!(flags, ATTACH_GLOBAL | ATTACH_HOST) {
         return Err(Code::INVALID_VALUE);
     }

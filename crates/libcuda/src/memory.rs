@@ -28,7 +28,7 @@ fn to_usize(number: u64) -> usize {
 pub(crate) fn mem_get_info(free: Caller<usize>, total: Caller<usize>) -> Answer {
     free.required()?;
     total.required()?;
-    current::current()?;
+    current::faultless()?;
     let (reply, _) = state::driver()?.session.call(&MemInfo::default(), &[])?;
     free.put(to_usize(reply.free))?;
     total.put(to_usize(reply.total))
@@ -67,7 +67,7 @@ pub(crate) fn allocate_as(driver: &Driver, context: &Context, bytes: usize, kind
 /// `cuMemAlloc`
 pub(crate) fn mem_alloc(dptr: Caller<u64>, bytesize: usize) -> Answer {
     dptr.required()?;
-    let context = current::current()?;
+    let context = current::faultless()?;
     dptr.put(allocate(state::driver()?, &context, bytesize, 0)?)
 }
 
@@ -84,7 +84,7 @@ pub(crate) fn mem_alloc_pitch(
     if !matches!(element_size_bytes, 4 | 8 | 16) {
         return Err(Code::INVALID_VALUE);
     }
-    let context = current::current()?;
+    let context = current::faultless()?;
     let pitch = width_in_bytes
         .checked_next_multiple_of(PITCH_ALIGN)
         .ok_or(Code::INVALID_VALUE)?;
@@ -100,7 +100,7 @@ pub(crate) fn mem_free(dptr: u64) -> Answer {
         return Ok(());
     }
     let driver = state::driver()?;
-    current::current()?;
+    current::faultless()?;
     if crate::graph::memory::free(driver, dptr)? {
         return Ok(());
     }
@@ -138,7 +138,7 @@ pub(crate) fn mem_host_alloc(pp: Caller<Caller<c_void>>, bytesize: usize, flags:
     if flags & !HOST_FLAGS_KNOWN != 0 || bytesize == 0 {
         return Err(Code::INVALID_VALUE);
     }
-    let address = allocate_host(state::driver()?, &*current::current()?, bytesize, flags)?;
+    let address = allocate_host(state::driver()?, &*current::faultless()?, bytesize, flags)?;
     pp.put(Caller::from_raw(std::ptr::with_exposed_provenance_mut(to_usize(
         address,
     ))))
@@ -226,14 +226,18 @@ pub(crate) fn mem_free_host(p: Caller<c_void>) -> Answer {
     settle_and_free_host(driver, &range)
 }
 
-/// Gives memory of the host arena back. Work in flight may still use it: as documented, freeing waits for that.
+/// Gives memory of the host arena back. Work in flight may still use it: as documented, freeing waits for that. A fault of that work is
+/// told; the memory is free all the same.
 fn settle_and_free_host(driver: &Driver, range: &Range) -> Answer {
+    let mut told = Ok(());
     if let Ok(context) = driver.contexts.get(range.context) {
         for stream in context.streams() {
             let _ = stream.settle();
         }
+        told = context.core.look();
     }
-    free_host(driver, range)
+    free_host(driver, range)?;
+    told
 }
 
 /// Gives memory of the host arena back that nothing uses any more and that is in no table.

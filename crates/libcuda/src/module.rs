@@ -93,6 +93,18 @@ pub(crate) fn check_link(driver: &Driver, context: &Context, images: &[Image], j
     Ok(String::from_utf8_lossy(&log).into_owned())
 }
 
+/// Has the worker look whether images are what this device takes, each by itself.
+pub(crate) fn check_apart(driver: &Driver, context: Handle, images: &[Image], jit: &Jit) -> Answer {
+    let message = LinkCheck {
+        context,
+        max_registers: 0,
+        flags: tessera_wire::LINK_APART,
+    };
+    with_images(driver, images, |tail| driver.session.call(&message, tail))
+        .map(drop)
+        .map_err(|failure| report(jit, "linking", &failure))
+}
+
 /// The limit of registers: what this load asks for, else what the linker was told that made an image.
 fn most_registers(images: &[Image], jit: &Jit) -> u32 {
     if jit.max_registers > 0 {
@@ -233,7 +245,7 @@ pub(crate) fn unload(driver: &Driver, module: &Module) -> Answer {
 
 fn load_current(out: Caller<Handle>, images: &[Image], jit: &Jit) -> Answer {
     let driver = state::driver()?;
-    let context = current::current()?;
+    let context = current::faultless()?;
     let module = Module::load(driver, &context, images, jit)?;
     out.put(module.handle)
 }
@@ -276,7 +288,7 @@ pub(crate) fn module_load_data_ex(
 ) -> Answer {
     module.required()?;
     image.required()?;
-    current::current()?;
+    current::faultless()?;
     let jit = Jit::read(num_options, options, option_values)?;
     load_current(module, &image::read(image)?, &jit)
 }
@@ -302,7 +314,10 @@ pub(crate) fn module_unload(hmod: Handle) -> Answer {
     if module.of_library.load(Ordering::Relaxed) {
         return Err(Code::NOT_PERMITTED);
     }
-    unload(driver, &module)
+    // A fault is told; the module is gone all the same.
+    let told = module.core.look();
+    unload(driver, &module)?;
+    told
 }
 
 /// `cuModuleGetLoadingMode`

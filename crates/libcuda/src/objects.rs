@@ -2,7 +2,8 @@
 //!
 //! A handle is a number that programs see as a pointer. It is never followed: it names a slot of a lock-free slab together with the
 //! slot's generation, so a handle of a destroyed object, of another kind or out of thin air is found out and answered with
-//! `CUDA_ERROR_INVALID_HANDLE`; one of a stream that was destroyed a while ago, with `CUDA_ERROR_CONTEXT_IS_DESTROYED`.
+//! `CUDA_ERROR_INVALID_HANDLE`; one of a stream that was destroyed a while ago, with `CUDA_ERROR_CONTEXT_IS_DESTROYED`; one of graphs
+//! and of pools, with `CUDA_ERROR_INVALID_VALUE`, the only code that their functions are documented with.
 //!
 //! ```text
 //!   63                                     5 4    0
@@ -36,6 +37,16 @@ pub(crate) enum Kind {
     Node = 15,
     Exec = 16,
     UserObject = 17,
+}
+
+impl Kind {
+    /// What a handle answers that names nothing of this kind.
+    pub(crate) const fn dangling(self) -> Code {
+        match self {
+            Self::Graph | Self::Node | Self::Exec | Self::UserObject | Self::Pool => Code::INVALID_VALUE,
+            _ => Code::INVALID_HANDLE,
+        }
+    }
 }
 
 /// Few, big pages, and generations wide enough that a handle does not come back in the life of a process.
@@ -111,7 +122,7 @@ impl<T> Objects<T> {
     fn missing(&self, handle: Handle) -> Code {
         match &self.destroyed {
             Some(destroyed) if destroyed.has(handle) => Code::CONTEXT_IS_DESTROYED,
-            _ => Code::INVALID_HANDLE,
+            _ => self.kind.dangling(),
         }
     }
 
@@ -138,7 +149,7 @@ impl<T> Objects<T> {
 
     /// Looks at an object without counting a reference.
     pub(crate) fn with<R>(&self, handle: Handle, look: impl FnOnce(&Arc<T>) -> R) -> Answer<R> {
-        let key = self.key(handle).ok_or(Code::INVALID_HANDLE)?;
+        let key = self.key(handle).ok_or(self.kind.dangling())?;
         let entry = self.slab.get(key).ok_or_else(|| self.missing(handle))?;
         Ok(look(&entry))
     }
@@ -146,7 +157,7 @@ impl<T> Objects<T> {
     /// Takes the object out; exactly one of several racing callers gets it.
     pub(crate) fn remove(&self, handle: Handle) -> Answer<Arc<T>> {
         let object = self.get(handle)?;
-        let key = self.key(handle).ok_or(Code::INVALID_HANDLE)?;
+        let key = self.key(handle).ok_or(self.kind.dangling())?;
         if !self.slab.remove(key) {
             return Err(self.missing(handle));
         }
@@ -209,6 +220,8 @@ mod tests {
             Err(Code::CONTEXT_IS_DESTROYED)
         );
         assert_eq!(remembering.get(4), Err(Code::INVALID_HANDLE));
+        let graphs: Objects<u32> = Objects::new(Kind::Graph);
+        assert_eq!(graphs.get(handle), Err(Code::INVALID_VALUE));
         for wild in [0, 1, 2, 4, 0xdead_beef, u64::MAX, i64::MAX as u64] {
             assert_eq!(streams.get(wild), Err(Code::INVALID_HANDLE));
         }

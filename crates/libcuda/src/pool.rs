@@ -279,7 +279,7 @@ pub(crate) fn mem_pool_create(out: Caller<Handle>, pool_props: Caller<CUmemPoolP
         return Err(Code::INVALID_VALUE);
     }
     if props.location.id != 0 {
-        return Err(Code::INVALID_DEVICE);
+        return Err(Code::INVALID_VALUE);
     }
     if props.handle_types != 0 {
         tessera_guest::log("a memory pool that can be shared with other processes is not supported yet");

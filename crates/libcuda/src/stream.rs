@@ -211,7 +211,7 @@ impl Stream {
     #[inline]
     pub(crate) fn settled(&self, driver: &Driver) -> Answer {
         if self.is_settled(driver) {
-            return self.core.check();
+            return self.core.look();
         }
         let posted = self.posted.load(Ordering::Acquire);
         self.wait(posted)?;
@@ -238,6 +238,7 @@ impl Stream {
     /// Whether everything posted so far has completed.
     pub(crate) fn query(&self) -> Answer {
         let driver = state::driver()?;
+        self.core.look()?;
         let posted = self.posted.load(Ordering::Acquire);
         if !self.is_idle(driver) {
             // A worker that is gone completes nothing: a program that polls must hear of it, not wait for ever.
@@ -271,9 +272,9 @@ impl Stream {
                 .wait(self.record.0, seq)
                 .map_err(|error| Code::from(tessera_guest::Failure::from(error)))?;
             if progress.value >= seq {
-                return self.core.check().and(self.refused(&progress));
+                return self.core.look().and(self.refused(&progress));
             }
-            self.core.check()?;
+            self.core.look()?;
             if attempt > 0 {
                 // The worker lets go of a destroyed stream when all its work is done.
                 if self.destroyed.load(Ordering::Acquire) {
@@ -454,7 +455,10 @@ pub(crate) fn stream_destroy(stream: Handle) -> Answer {
     }
     let stream = driver.streams.remove(stream)?;
     stream.core.check_alive()?;
-    stream.destroy(driver)
+    // A sticky error is told; the stream is gone all the same.
+    let told = stream.core.check();
+    stream.destroy(driver)?;
+    told
 }
 
 /// `cuStreamSynchronize`

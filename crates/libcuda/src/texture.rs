@@ -174,7 +174,7 @@ fn sample(image: &mut ImageCreate, texture: &CUDA_TEXTURE_DESC, format: u32) -> 
 fn create(out: Caller<u64>, resource: &CUDA_RESOURCE_DESC, texture: Option<CUDA_TEXTURE_DESC>) -> Answer {
     out.required()?;
     let driver = state::driver()?;
-    let context = current::current()?;
+    let context = current::faultless()?;
     if matches!(resource.kind, resource::LINEAR | resource::PITCH2D) && texture.is_some() {
         check_memory(driver, resource)?;
     }

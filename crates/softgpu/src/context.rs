@@ -23,7 +23,7 @@ use crate::module;
 use crate::physical::SoftPhysical;
 use crate::stream::SoftStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tessera_device::{
     Array, ArrayOptions, Context, ContextOptions, Counters, DeviceError, DevicePtr, Event, EventSink, Fault,
     FaultKind, Graph, GraphNode, HostRange, ImageView, ModuleLoaded, ModuleOptions, Physical, PhysicalRange,
@@ -45,6 +45,8 @@ pub(crate) struct ContextCore {
     pub(crate) counters: CounterCell,
     pub(crate) printer: Arc<dyn Printer>,
     pub(crate) heap: Mutex<Heap>,
+    /// A kernel that prints was launched.
+    pub(crate) printed: AtomicBool,
     /// Bytes of a thread's stack.
     pub(crate) stack: AtomicU64,
     pub(crate) headers: Headers,
@@ -68,6 +70,7 @@ impl ContextCore {
             counters: CounterCell::default(),
             printer: options.printer,
             heap: Mutex::new(Heap::new(options.heap_bytes)),
+            printed: AtomicBool::new(false),
             stack: AtomicU64::new(options.stack_bytes),
             headers: Headers::default(),
             checker: checking::checker(shared.checking.as_ref()),
@@ -252,6 +255,10 @@ impl Context for SoftContext {
         module::load(&self.core, ptx, options)
     }
 
+    fn check_module(&self, ptx: &PtxText<'_>) -> Result<(), DeviceError> {
+        module::parse(&self.core, ptx).map(drop)
+    }
+
     fn create_stream(
         &self,
         options: StreamOptions,
@@ -274,6 +281,15 @@ impl Context for SoftContext {
 
     fn set_stack_bytes(&self, bytes: u64) {
         self.core.stack.store(bytes, Ordering::Relaxed);
+    }
+
+    fn set_heap_bytes(&self, bytes: u64) -> bool {
+        let mut heap = self.core.heap.lock().unwrap_or_else(PoisonError::into_inner);
+        heap.resize(bytes)
+    }
+
+    fn has_printed(&self) -> bool {
+        self.core.printed.load(Ordering::Relaxed)
     }
 
     fn fault(&self) -> Option<Fault> {

@@ -14,6 +14,8 @@ const ALIGN: u64 = 16;
 pub(crate) struct Heap {
     /// `CU_LIMIT_MALLOC_HEAP_SIZE`.
     limit: u64,
+    /// A kernel that takes from it was launched.
+    used: bool,
     free: Option<Ranges>,
     blocks: BTreeMap<DevicePtr, u64>,
 }
@@ -22,9 +24,24 @@ impl Heap {
     pub(crate) fn new(limit: u64) -> Self {
         Self {
             limit,
+            used: false,
             free: None,
             blocks: BTreeMap::new(),
         }
+    }
+
+    /// A kernel that takes from it is launched.
+    pub(crate) fn touch(&mut self) {
+        self.used = true;
+    }
+
+    /// Changes the size, as long as nobody may have taken from it.
+    pub(crate) fn resize(&mut self, limit: u64) -> bool {
+        if self.used {
+            return false;
+        }
+        self.limit = limit;
+        true
     }
 
     /// A block, or `None` when there is no room. `reserve` makes the allocation behind the heap when it is first needed.
@@ -76,6 +93,20 @@ mod tests {
         assert!(!heap.free(b + 16), "inside of a block");
         assert_eq!(heap.malloc(0, |_| None), Some(a));
         assert_eq!(heap.malloc(u64::MAX, |_| None), None);
+    }
+
+    #[test]
+    fn a_heap_that_is_in_use_keeps_its_size() {
+        let mut heap = Heap::new(64);
+        assert!(heap.resize(32));
+        assert_eq!(heap.malloc(48, |_| Some(0x1000)), None, "larger than all of it");
+        assert!(heap.resize(128));
+        heap.touch();
+        assert!(!heap.resize(64));
+        assert_eq!(
+            heap.malloc(128, |bytes| (bytes == 128).then_some(0x1000)),
+            Some(0x1000)
+        );
     }
 
     #[test]

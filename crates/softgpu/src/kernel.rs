@@ -34,7 +34,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tessera_device::{DeviceError, DevicePtr, Dim3, Fault, FaultKind, Launch};
 use tessera_engine::check::Origin;
-use tessera_engine::{Cta, Env, Exit, Geometry, LaunchError, Why};
+use tessera_engine::{Cta, Env, Exit, Geometry, LaunchError, Resources, Why};
 use tessera_mmu::PAGE_BYTES;
 
 /// Operations of the first run of the first block: a look at how long blocks take, about 20 µs.
@@ -172,6 +172,27 @@ fn execution(context: &ContextCore) -> tessera_engine::Options {
     }
 }
 
+fn check_shared(context: &ContextCore, resources: &Resources, launch: &Launch) -> Result<(), DeviceError> {
+    let most = context.shared.most_shared_bytes;
+    let shared = u64::from(resources.static_shared) + u64::from(launch.dynamic_shared_bytes);
+    if shared > u64::from(most) {
+        let text = format!("{shared} bytes of shared memory; a block has at most {most}");
+        return Err(DeviceError::LaunchOutOfResources(text));
+    }
+    Ok(())
+}
+
+/// Limits of what a kernel uses cannot be changed any more.
+fn note_use(context: &ContextCore, resources: &Resources) {
+    if resources.prints {
+        context.printed.store(true, Ordering::Relaxed);
+    }
+    if resources.allocates {
+        let mut heap = context.heap.lock().unwrap_or_else(PoisonError::into_inner);
+        heap.touch();
+    }
+}
+
 impl Kernel {
     /// Checks a launch.
     pub(crate) fn new(context: &Arc<ContextCore>, launch: &Launch) -> Result<Self, DeviceError> {
@@ -180,13 +201,7 @@ impl Kernel {
         check_cluster(context, launch)?;
         let total = launch.grid.volume().unwrap_or(u64::MAX);
         let threads = launch.block.volume().unwrap_or(u64::MAX);
-        let most_shared = context.shared.most_shared_bytes;
-        let shared =
-            u64::from(function.program().resources().static_shared) + u64::from(launch.dynamic_shared_bytes);
-        if shared > u64::from(most_shared) {
-            let text = format!("{shared} bytes of shared memory; a block has at most {most_shared}");
-            return Err(DeviceError::LaunchOutOfResources(text));
-        }
+        check_shared(context, function.program().resources(), launch)?;
         let stack = u32::try_from(context.stack.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
         let state = state_bytes(&function, threads, launch.dynamic_shared_bytes, stack);
         let executors = u64::from(context.shared.executors);
@@ -220,6 +235,7 @@ impl Kernel {
                 return Err(launch_error(&error));
             }
         };
+        note_use(context, function.program().resources());
         let cluster = u64::from(bound.geometry().cluster_blocks());
         let pace = Arc::clone(function.pace());
         Ok(Self {

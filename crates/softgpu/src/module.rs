@@ -143,13 +143,10 @@ pub(crate) fn load(
     if texts.is_empty() {
         return Err(DeviceError::InvalidValue("a module without a text".to_owned()));
     }
-    let mut modules = Vec::new();
-    for text in texts {
-        let parsed = tessera_ptx::parse_module(text.text)
-            .map_err(|error| DeviceError::InvalidPtx(format!("{}: {error}", text.name)))?;
-        check_target(context, text.name, &parsed)?;
-        modules.push(parsed);
-    }
+    let mut modules = texts
+        .iter()
+        .map(|text| parse(context, text))
+        .collect::<Result<Vec<_>, _>>()?;
     if modules
         .iter()
         .any(|module| module.funcs.iter().any(|(_, func)| !func.defined))
@@ -183,6 +180,18 @@ pub(crate) fn load(
         loaded.layout.bytes
     );
     Ok(ModuleLoaded { module: loaded, log })
+}
+
+/// Parses a text with the bodies of its functions, so that what is no PTX is refused here and not when a kernel of it is asked for. What
+/// is PTX and not executed is refused then: of a module the other kernels work. Linking forgets the bodies again.
+pub(crate) fn parse(context: &ContextCore, text: &PtxText<'_>) -> Result<tessera_ptx::Module, DeviceError> {
+    let invalid = |error: tessera_ptx::Error| DeviceError::InvalidPtx(format!("{}: {error}", text.name));
+    let parsed = tessera_ptx::parse_module(text.text).map_err(invalid)?;
+    check_target(context, text.name, &parsed)?;
+    for (id, _) in parsed.funcs.iter().filter(|(_, func)| func.defined) {
+        parsed.body(id).map_err(invalid)?;
+    }
+    Ok(parsed)
 }
 
 /// Newest PTX ISA that the front end knows.

@@ -126,6 +126,8 @@ pub const IMAGE_NOTHING: u32 = 64;
 pub const ALL_LEVELS: u32 = u32::MAX;
 /// HostAlloc: mapped in every context of the session.
 pub const HOST_PORTABLE: u32 = 1;
+/// `LinkCheck`: look at each image by itself and link nothing.
+pub const LINK_APART: u32 = 1;
 
 /// Why bytes are not a message.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

@@ -11,6 +11,8 @@ use std::process::Command;
 
 /// The table never has fewer rows than this.
 const ROWS: usize = 400;
+/// Nor more rows that are known to differ than this.
+const KNOWN: usize = 5;
 
 /// What a state said.
 #[derive(Default)]
@@ -110,6 +112,11 @@ pub(crate) fn fidelity(layout: &Layout) -> Result<()> {
         all.rows >= ROWS,
         "the table has {} rows, fewer than {ROWS}",
         all.rows
+    );
+    ensure!(
+        all.known.len() <= KNOWN,
+        "{} rows are known to differ, more than {KNOWN}",
+        all.known.len()
     );
     println!(
         "{} rows in {count} states: {} answered as by the real driver, {} known to differ",

@@ -167,6 +167,8 @@ impl Lower<'_> {
     }
 
     fn call_hook(&mut self, inst: &PtxInst, hook: Hook) -> Result<()> {
+        self.kernel.prints |= hook == Hook::Printf;
+        self.kernel.allocates |= matches!(hook, Hook::Malloc | Hook::Free);
         let types: &[T] = match hook {
             Hook::Printf => &[T::U64, T::U64],
             Hook::AssertFail => &[T::U64, T::U64, T::U32, T::U64],

@@ -125,7 +125,7 @@ pub(crate) fn graph_destroy_node(handle: Handle) -> Answer {
     let driver = state::driver()?;
     let (graph, id) = node(driver, handle)?;
     let mut body = graph.body();
-    let work = &body.nodes.get(&id).ok_or(Code::INVALID_HANDLE)?.work;
+    let work = &body.nodes.get(&id).ok_or(Code::INVALID_VALUE)?.work;
     // Documented: what allocates and frees cannot be taken out again.
     if matches!(work, Work::Alloc(_) | Work::Free(_)) {
         return Err(Code::NOT_SUPPORTED);

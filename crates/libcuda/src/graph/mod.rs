@@ -225,7 +225,7 @@ pub(crate) fn node(driver: &Driver, handle: Handle) -> Answer<(Arc<Graph>, u32)>
         return Err(Code::INVALID_VALUE);
     }
     let found = driver.nodes.get(handle)?;
-    let graph = found.graph.upgrade().ok_or(Code::INVALID_HANDLE)?;
+    let graph = found.graph.upgrade().ok_or(Code::INVALID_VALUE)?;
     Ok((graph, found.id))
 }
 
@@ -238,7 +238,7 @@ pub(crate) fn with_work<R>(
     let (graph, id) = node(driver, handle)?;
     let work = {
         let body = graph.body();
-        let node = body.nodes.get(&id).ok_or(Code::INVALID_HANDLE)?;
+        let node = body.nodes.get(&id).ok_or(Code::INVALID_VALUE)?;
         node.work.clone()
     };
     look(&work)

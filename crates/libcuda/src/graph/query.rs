@@ -132,7 +132,7 @@ fn neighbours(
 ) -> Answer<Vec<(Handle, CUgraphEdgeData)>> {
     let (graph, id) = node(state::driver()?, handle)?;
     let body = graph.body();
-    let node = body.nodes.get(&id).ok_or(Code::INVALID_HANDLE)?;
+    let node = body.nodes.get(&id).ok_or(Code::INVALID_VALUE)?;
     Ok(side(node)
         .iter()
         .map(|edge| (body.handle_of(edge.node), edge.data))

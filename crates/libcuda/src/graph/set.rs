@@ -34,7 +34,7 @@ fn set(handle: Handle, make: impl FnOnce(&'static Driver) -> Answer<Work>) -> An
     let (graph, id) = node(driver, handle)?;
     let new = make(driver)?;
     let mut body = graph.body();
-    let node = body.nodes.get_mut(&id).ok_or(Code::INVALID_HANDLE)?;
+    let node = body.nodes.get_mut(&id).ok_or(Code::INVALID_VALUE)?;
     node.work = successor(driver, &node.work, new)?;
     Ok(())
 }
@@ -97,7 +97,7 @@ pub(crate) fn graph_kernel_node_copy_attributes(to: Handle, from: Handle) -> Ans
 fn replace(handle: Handle, kernel: KernelWork) -> Answer {
     let (graph, id) = node(state::driver()?, handle)?;
     let mut body = graph.body();
-    let node = body.nodes.get_mut(&id).ok_or(Code::INVALID_HANDLE)?;
+    let node = body.nodes.get_mut(&id).ok_or(Code::INVALID_VALUE)?;
     node.work = Work::Kernel(Arc::new(kernel));
     Ok(())
 }

@@ -85,7 +85,6 @@ impl Guest {
             state: Arc::new(ContextState::new(record, Arc::clone(&self.info))),
             printer,
             stack_bytes,
-            heap_bytes,
             slice,
             children: HashSet::default(),
         };
@@ -113,22 +112,15 @@ impl Guest {
         let Some(context) = self.objects.context_mut(message.context) else {
             return Err(Refusal::handle("context", message.context));
         };
-        let fixed = |name: &str, holds: u64| {
-            if message.value <= holds {
-                return Ok(holds);
-            }
-            let reason = format!(
-                "The {name} of a context is fixed when it is created: {holds} bytes, {} asked for",
-                message.value
-            );
-            Err(Refusal::new(CudaCode::UnsupportedLimit, reason))
-        };
+        let in_use =
+            |what: &str| Refusal::invalid(format!("A kernel that uses the {what} was launched already"));
         let value = match message.limit {
             0 => {
                 context.stack_bytes = message.value.min(MOST_STACK_BYTES);
                 context.device.set_stack_bytes(context.stack_bytes);
                 context.stack_bytes
             }
+            1 if context.device.has_printed() => return Err(in_use("text of kernels")),
             1 => {
                 let value = message.value.min(MOST_PRINTF_BYTES);
                 context
@@ -136,7 +128,12 @@ impl Guest {
                     .set_limit(usize::try_from(value).unwrap_or(usize::MAX));
                 value
             }
-            2 => fixed("heap", context.heap_bytes)?,
+            2 => {
+                if !context.device.set_heap_bytes(message.value) {
+                    return Err(in_use("heap"));
+                }
+                message.value
+            }
             other => {
                 let reason = format!("The worker keeps no limit with the number {other}");
                 return Err(Refusal::new(CudaCode::UnsupportedLimit, reason));

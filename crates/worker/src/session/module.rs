@@ -5,7 +5,7 @@
 
 use super::objects::{Kind, ModuleObject, Object};
 use super::{Answer, Guest};
-use crate::images;
+use crate::images::{self, Text};
 use crate::refusal::{Refusal, cut};
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,7 +14,7 @@ use tessera_wire::messages::{
     FunctionGet, FunctionGetReply, FunctionList, FunctionListReply, GlobalGet, GlobalGetReply, LinkCheck,
     LinkCheckReply, ModuleLoad, ModuleLoadReply,
 };
-use tessera_wire::{CudaCode, NameList, Parameter, ParameterList};
+use tessera_wire::{CudaCode, LINK_APART, NameList, Parameter, ParameterList};
 
 fn count(items: usize) -> u32 {
     u32::try_from(items).unwrap_or(u32::MAX)
@@ -30,6 +30,13 @@ struct Compiled {
     log: Vec<u8>,
     /// Of all texts.
     bytes: u64,
+}
+
+fn borrowed(text: &Text) -> PtxText<'_> {
+    PtxText {
+        name: &text.name,
+        text: &text.text,
+    }
 }
 
 impl Guest {
@@ -53,6 +60,16 @@ impl Guest {
     }
 
     pub(super) fn link_check(&self, message: &LinkCheck, tail: &[u8]) -> Answer<LinkCheck> {
+        if message.flags & !LINK_APART != 0 {
+            return Err(Refusal::invalid(format!("Flags {:#x} of a link", message.flags)));
+        }
+        if message.flags & LINK_APART != 0 {
+            let context = self.objects.context(message.context)?;
+            for text in self.texts(tail)? {
+                context.device.check_module(&borrowed(&text))?;
+            }
+            return Ok((LinkCheckReply::default(), Vec::new()));
+        }
         let compiled = self.compile(message.context, message.max_registers, tail)?;
         let module = compiled.loaded.module;
         let reply = LinkCheckReply {
@@ -62,29 +79,28 @@ impl Guest {
         Ok((reply, compiled.log))
     }
 
+    /// The texts of a message's images that this device takes.
+    fn texts(&self, tail: &[u8]) -> Result<Vec<Text>, Refusal> {
+        let limit = self.vgpu.limits.image_bytes;
+        let images = images::fetch(&self.channel, tail, limit)?;
+        let (major, minor) = self.vgpu.device.properties().compute_capability;
+        images::texts(&images, (major, minor), limit).inspect_err(|refusal| {
+            tracing::warn!(session = self.info.id, %refusal, "module is refused");
+        })
+    }
+
     /// Compiles the images of a message; the log is cut to what a reply holds.
     fn compile(&self, context: u64, max_registers: u32, tail: &[u8]) -> Result<Compiled, Refusal> {
         let context = self.objects.context(context)?;
         let started = Instant::now();
-        let limit = self.vgpu.limits.image_bytes;
-        let images = images::fetch(&self.channel, tail, limit)?;
-        let (major, minor) = self.vgpu.device.properties().compute_capability;
-        let texts = images::texts(&images, (major, minor), limit).inspect_err(|refusal| {
-            tracing::warn!(session = self.info.id, %refusal, "module is refused");
-        })?;
+        let texts = self.texts(tail)?;
         let bytes = texts.iter().map(|text| text.text.len() as u64).sum();
         let most = self.vgpu.limits.module_bytes;
         if self.objects.module_bytes().saturating_add(bytes) > most {
             let reason = format!("The modules of this session have more than {most} bytes of PTX");
             return Err(Refusal::new(CudaCode::OutOfMemory, reason));
         }
-        let texts: Vec<_> = texts
-            .iter()
-            .map(|text| PtxText {
-                name: &text.name,
-                text: &text.text,
-            })
-            .collect();
+        let texts: Vec<_> = texts.iter().map(borrowed).collect();
         let options = ModuleOptions {
             max_registers: (max_registers > 0).then_some(max_registers),
         };

@@ -46,7 +46,6 @@ pub(crate) struct ContextObject {
     pub(crate) state: Arc<ContextState>,
     pub(crate) printer: Arc<PrintBuffer>,
     pub(crate) stack_bytes: u64,
-    pub(crate) heap_bytes: u64,
     /// Which slice of the arena.
     pub(crate) slice: usize,
     pub(crate) children: HashSet<u64, RandomState>,
