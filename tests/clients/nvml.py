@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import time
 
 import pynvml
 
@@ -62,6 +63,60 @@ def faults_are_events(handle, cuda):
     pynvml.nvmlEventSetFree(events)
 
 
+BUSY = b"""
+.version 8.0
+.target sm_80
+.address_size 64
+.visible .entry busy()
+{
+  .reg .pred %p; .reg .b64 %rd<3>;
+  mov.u64 %rd1, %globaltimer; add.u64 %rd1, %rd1, 2000000000;
+again:
+  mov.u64 %rd2, %globaltimer; setp.lt.u64 %p, %rd2, %rd1; @%p bra again;
+  ret;
+}
+"""
+
+
+def soon(ask):
+    """What is answered once a period has been measured in which something ran."""
+    for _ in range(100):
+        try:
+            return ask()
+        except pynvml.NVMLError_NotFound:
+            time.sleep(0.02)
+    raise AssertionError("nothing was measured")
+
+
+def use_is_by_process(handle, cuda):
+    """A process whose kernel runs has a share of the time; one that asks for what is still to come is told that there is nothing."""
+    module, function = ctypes.c_void_p(), ctypes.c_void_p()
+    assert cuda.cuModuleLoadData(ctypes.byref(module), BUSY) == 0
+    assert cuda.cuModuleGetFunction(ctypes.byref(function), module, b"busy") == 0
+    assert cuda.cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, None, None, None) == 0
+    for ask in (pynvml.nvmlDeviceGetProcessUtilization, pynvml.nvmlDeviceGetProcessesUtilizationInfo):
+        mine = [sample for sample in soon(lambda: ask(handle, 0)) if sample.pid == os.getpid()]
+        assert len(mine) == 1 and 0 < mine[0].smUtil <= 100 and mine[0].timeStamp > 0, mine
+        assert mine[0].encUtil == mine[0].decUtil == 0
+        try:
+            ask(handle, 1 << 63)
+            raise AssertionError("a sample of the future")
+        except pynvml.NVMLError_NotFound:
+            pass
+    kind, samples = pynvml.nvmlDeviceGetSamples(handle, pynvml.NVML_GPU_UTILIZATION_SAMPLES, 0)
+    assert kind == pynvml.NVML_VALUE_TYPE_UNSIGNED_INT and len(samples) == 1
+    assert 0 < samples[0].sampleValue.uiVal <= 100
+    try:
+        pynvml.nvmlDeviceGetSamples(handle, pynvml.NVML_TOTAL_POWER_SAMPLES, 0)
+        raise AssertionError("power is not measured")
+    except pynvml.NVMLError_NotSupported:
+        pass
+    assert cuda.cuCtxSynchronize() == 0
+    assert pynvml.nvmlGpmQueryDeviceSupport(handle).isSupportedDevice == 0
+    detail = pynvml.nvmlDeviceGetRunningProcessDetailList(handle, pynvml.nvmlProcessDetailList_v1, pynvml.NVML_PROCESS_MODE_COMPUTE)
+    assert os.getpid() in [process.pid for process in detail]
+
+
 def main():
     pynvml.nvmlInit()
     assert pynvml.nvmlDeviceGetCount() == 1
@@ -93,9 +148,10 @@ def main():
     assert cuda.cuMemGetInfo_v2(ctypes.byref(free), ctypes.byref(total)) == 0
     assert pynvml.nvmlDeviceGetMemoryInfo(handle).used < holding.used
     things_around(handle)
+    use_is_by_process(handle, cuda)
     faults_are_events(handle, cuda)
     pynvml.nvmlShutdown()
-    print("PASS nvidia-ml-py: device, memory, processes, licence, events")
+    print("PASS nvidia-ml-py: device, memory, processes, use, licence, events")
 
 
 if __name__ == "__main__":

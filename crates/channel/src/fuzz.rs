@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tessera_wire::messages::Hello;
 use tessera_wire::{
-    ImageList, NameList, ParameterList, ProcessList, Request, VgpuInfo, decode, decode_reply,
+    AddressList, ImageList, NameList, ParameterList, ProcessList, Request, UseList, VgpuInfo, decode,
+    decode_reply,
 };
 
 const RING: u64 = 8192;
@@ -88,6 +89,8 @@ fn look_into(request: &Request<'_>) -> bool {
 fn for_tails(data: &[u8]) {
     let _ = VgpuInfo::decode(data);
     let _ = ProcessList::decode(data);
+    let _ = UseList::decode(data);
+    let _ = AddressList::decode(data);
     let _ = ImageList::decode(data);
     let _ = NameList::decode(data);
     let _ = ParameterList::decode(data);

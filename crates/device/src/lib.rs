@@ -169,6 +169,10 @@ pub trait Context: Send + Sync {
     /// Whether a kernel was launched that prints.
     fn has_printed(&self) -> bool;
 
+    /// Addresses of values that the work of this context waits for, where none of it does anything else and none of it waits for
+    /// another context's. Empty: the work goes on, or is done.
+    fn stuck_at(&self) -> Vec<DevicePtr>;
+
     /// The fault that poisoned this context, if any.
     fn fault(&self) -> Option<Fault>;
 

@@ -16,9 +16,10 @@ use crate::code::{Answer, Code};
 use crate::current;
 use crate::device::device;
 use crate::green::Green;
+use crate::memop;
 use crate::peer::Link;
 use crate::printf;
-use crate::ranges::Range;
+use crate::ranges::{Range, RangeKind};
 use crate::resource::Processors;
 use crate::state::{self, Driver};
 use crate::stream::Stream;
@@ -26,8 +27,10 @@ use crate::types::{CUctxCreateParams, CUexecAffinityParam, Caller, Handle};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
 use tessera_channel::Completion;
-use tessera_wire::messages::{ContextCreate, ContextDestroy, ContextSetLimit, HostFree, Ping};
+use tessera_wire::AddressList;
+use tessera_wire::messages::{ContextCreate, ContextDestroy, ContextSetLimit, ContextWaits, HostFree, Ping};
 
 /// `CU_CTX_*` flags that `cuCtxCreate` takes: scheduling, host mapping, local memory, core dumps, memory operations.
 const FLAGS_KNOWN: u32 = 0xff;
@@ -94,6 +97,11 @@ impl Core {
             return Err(Code::DEVICE_UNAVAILABLE);
         }
         Ok(state::driver()?.session.records().fault(self.record.0))
+    }
+
+    /// Whether there is a fault, in a context that may be destroyed.
+    pub(crate) fn has_fault(&self, driver: &Driver) -> bool {
+        driver.session.records().fault(self.record.0) != 0
     }
 
     /// The context was not destroyed and has no sticky error that the program knows of: for calls that neither wait nor ask.
@@ -373,10 +381,7 @@ impl Context {
         if self.core.destroyed.swap(true, Ordering::SeqCst) {
             return Err(Code::CONTEXT_IS_DESTROYED);
         }
-        // A context that is ended waits for its work, so that its text is complete; one with a fault has no work left.
-        for stream in self.streams() {
-            let _ = stream.settle();
-        }
+        self.settle(driver);
         printf::drain(driver, &self.core);
         drop(self.gate.lock().unwrap_or_else(PoisonError::into_inner).take());
         let posted = driver.session.post(
@@ -387,6 +392,47 @@ impl Context {
         );
         self.forget_children(driver);
         Ok(posted?)
+    }
+
+    /// A context that is ended waits for its work, so that its text is complete; one with a fault has no work left. What waits for a
+    /// value in memory that goes with the context waits for ever: nobody may write there any more.
+    fn settle(&self, driver: &Driver) {
+        if !memop::has_waited() {
+            for stream in self.streams() {
+                let _ = stream.settle();
+            }
+            return;
+        }
+        let mut pause = Duration::from_micros(50);
+        while !self.streams().iter().all(|stream| stream.is_over(driver)) && !self.is_stuck(driver) {
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(20));
+        }
+    }
+
+    /// Whether all that is left of its work waits for values in memory of its own.
+    fn is_stuck(&self, driver: &Driver) -> bool {
+        let message = ContextWaits {
+            context: self.handle(),
+        };
+        // Without an answer there is nothing to wait for.
+        let Ok((reply, addresses)) = driver.session.call(&message, &[]) else {
+            return true;
+        };
+        let Ok(addresses) = AddressList::decode(&addresses) else {
+            return false;
+        };
+        let goes_with_it = |address: &u64| {
+            driver.ranges.find(*address).is_some_and(|range| {
+                let own = matches!(
+                    range.kind,
+                    RangeKind::Device { pool: 0 } | RangeKind::Host { .. } | RangeKind::Managed
+                );
+                own && range.context == self.handle()
+            })
+        };
+        let all = addresses.0.len() as u64 == reply.waits;
+        reply.waits > 0 && all && addresses.0.iter().all(goes_with_it)
     }
 
     fn forget_children(&self, driver: &Driver) {
@@ -416,13 +462,7 @@ impl Context {
     }
 
     /// A range that this context makes.
-    pub(crate) fn range(
-        &self,
-        driver: &Driver,
-        base: u64,
-        bytes: u64,
-        kind: crate::ranges::RangeKind,
-    ) -> Range {
+    pub(crate) fn range(&self, driver: &Driver, base: u64, bytes: u64, kind: RangeKind) -> Range {
         Range {
             base,
             bytes,

@@ -12,6 +12,7 @@ use crate::graph::node::Work;
 use crate::state::{self, Driver};
 use crate::stream::{self, Stream};
 use crate::types::{CUstreamBatchMemOpParams, Caller, Handle};
+use std::sync::atomic::{AtomicBool, Ordering};
 use tessera_wire::messages::StreamValue;
 use tessera_wire::{VALUE_AND, VALUE_EQUAL, VALUE_GREATER_OR_EQUAL, VALUE_NOR, VALUE_WRITE};
 
@@ -40,6 +41,14 @@ pub(crate) enum Version {
     Second,
 }
 
+/// A wait was queued, in whichever stream.
+static WAITED: AtomicBool = AtomicBool::new(false);
+
+/// Whether there may be work that waits for a value.
+pub(crate) fn has_waited() -> bool {
+    WAITED.load(Ordering::Relaxed)
+}
+
 /// An operation that was found good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Operation {
@@ -52,6 +61,9 @@ pub(crate) struct Operation {
 impl Operation {
     /// The message for a stream, or for a node of a graph.
     pub(crate) fn message(self, stream: Handle, seq: u64) -> StreamValue {
+        if self.kind != VALUE_WRITE {
+            WAITED.store(true, Ordering::Relaxed);
+        }
         StreamValue {
             stream,
             seq,

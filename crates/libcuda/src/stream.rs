@@ -308,6 +308,11 @@ impl Stream {
             .map_err(|error| Code::from(tessera_guest::Failure::from(error)))
     }
 
+    /// Whether there is nothing to settle: all is done, or nothing will be.
+    pub(crate) fn is_over(&self, driver: &Driver) -> bool {
+        self.is_idle(driver) || self.core.has_fault(driver)
+    }
+
     fn destroy(&self, driver: &Driver) -> Answer {
         self.destroyed.store(true, Ordering::Release);
         capture::forget(self);

@@ -102,6 +102,115 @@ pub struct ProcessInfo {
     pub compute_instance_id: c_uint,
 }
 
+/// `nvmlProcessUtilizationSample_t`, per cent.
+#[repr(C)]
+pub struct ProcessUtilization {
+    /// Process id.
+    pub pid: c_uint,
+    /// End of the period, microseconds since 1970.
+    pub time: c_ulonglong,
+    /// Of the multiprocessors.
+    pub sm: c_uint,
+    /// Of the memory interface.
+    pub memory: c_uint,
+    /// Of the encoder.
+    pub encoder: c_uint,
+    /// Of the decoder.
+    pub decoder: c_uint,
+}
+
+/// `nvmlProcessUtilizationInfo_v1_t`, per cent.
+#[repr(C)]
+pub struct ProcessUtilizationInfo {
+    /// End of the period, microseconds since 1970.
+    pub time: c_ulonglong,
+    /// Process id.
+    pub pid: c_uint,
+    /// Of the multiprocessors.
+    pub sm: c_uint,
+    /// Of the memory interface.
+    pub memory: c_uint,
+    /// Of the encoder.
+    pub encoder: c_uint,
+    /// Of the decoder.
+    pub decoder: c_uint,
+    /// Of the JPEG decoder.
+    pub jpeg: c_uint,
+    /// Of the optical flow accelerator.
+    pub optical_flow: c_uint,
+}
+
+/// `nvmlProcessesUtilizationInfo_v1_t`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct ProcessesUtilizationInfo {
+    /// [`PROCESSES_UTILIZATION_V1`].
+    pub version: c_uint,
+    /// Room in, number out.
+    pub count: c_uint,
+    /// Only samples that ended later, microseconds since 1970.
+    pub seen: c_ulonglong,
+    /// The array.
+    pub processes: *mut ProcessUtilizationInfo,
+}
+
+/// Version word of [`ProcessesUtilizationInfo`].
+pub const PROCESSES_UTILIZATION_V1: c_uint = 0x0100_0018;
+
+/// `nvmlSample_t`.
+#[repr(C)]
+pub struct DeviceSample {
+    /// End of the period, microseconds since 1970.
+    pub time: c_ulonglong,
+    /// Per cent, in the lower half.
+    pub value: u64,
+}
+
+/// `nvmlProcessDetail_v1_t`.
+#[repr(C)]
+pub struct ProcessDetail {
+    /// Process id.
+    pub pid: c_uint,
+    /// Frame buffer, bytes.
+    pub used_gpu_memory: c_ulonglong,
+    /// `0xFFFFFFFF` without MIG.
+    pub gpu_instance_id: c_uint,
+    /// `0xFFFFFFFF` without MIG.
+    pub compute_instance_id: c_uint,
+    /// Of confidential computing, bytes.
+    pub used_protected_memory: c_ulonglong,
+}
+
+/// `nvmlProcessDetailList_v1_t`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct ProcessDetails {
+    /// [`PROCESS_DETAILS_V1`].
+    pub version: c_uint,
+    /// Whose processes.
+    pub mode: c_uint,
+    /// Room in, number out.
+    pub count: c_uint,
+    /// The array.
+    pub processes: *mut ProcessDetail,
+}
+
+/// Version word of [`ProcessDetails`].
+pub const PROCESS_DETAILS_V1: c_uint = 0x0100_0018;
+
+/// `nvmlGpmSupport_t`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Support {
+    /// [`SUPPORT_V1`].
+    pub version: c_uint,
+    /// 0 or 1.
+    pub is_supported: c_uint,
+}
+
+/// Version of [`Support`]: a plain number.
+pub const SUPPORT_V1: c_uint = 1;
+
 /// `nvmlUUID_t`.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -305,6 +414,16 @@ mod tests {
         assert_eq!(size_of::<PciInfoV2>(), 52);
         assert_eq!(size_of::<ProcessInfo>(), 24);
         assert_eq!(size_of::<EventData>(), 32);
+        assert_eq!(size_of::<ProcessUtilization>(), 32);
+        assert_eq!(size_of::<ProcessUtilizationInfo>(), 40);
+        assert_eq!(size_of::<DeviceSample>(), 16);
+        assert_eq!(size_of::<ProcessDetail>(), 32);
+        for (version, size) in [
+            (PROCESSES_UTILIZATION_V1, size_of::<ProcessesUtilizationInfo>()),
+            (PROCESS_DETAILS_V1, size_of::<ProcessDetails>()),
+        ] {
+            assert_eq!(size, usize::try_from(version & 0xff_ffff).unwrap());
+        }
         assert_eq!(size_of::<Uuid>(), 52);
         assert_eq!(size_of::<FieldValue>(), 40);
         assert_eq!(size_of::<FbcStats>(), 12);

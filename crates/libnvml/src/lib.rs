@@ -30,6 +30,7 @@ mod fields;
 mod licence;
 mod media;
 mod process;
+mod samples;
 mod source;
 mod state;
 mod status;
@@ -61,6 +62,7 @@ mod tests {
             include_str!("licence.rs"),
             include_str!("media.rs"),
             include_str!("process.rs"),
+            include_str!("samples.rs"),
             include_str!("system.rs"),
             include_str!("topology.rs"),
         ];

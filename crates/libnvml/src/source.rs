@@ -3,8 +3,8 @@
 use std::ffi::c_int;
 use tessera_channel::{CallError, ChannelError, Client, ClientOptions};
 use tessera_guest::ConnectError;
-use tessera_wire::messages::{QueryFaults, QueryVgpu};
-use tessera_wire::{ProcessList, WireError, kind};
+use tessera_wire::messages::{QueryFaults, QueryUse, QueryVgpu};
+use tessera_wire::{ProcessList, UseList, WireError, kind};
 use thiserror::Error;
 
 /// CUDA version that the guest driver speaks: the API of CUDA 13.5.
@@ -33,6 +33,22 @@ pub(crate) enum SourceError {
 pub(crate) struct Process {
     pub(crate) pid: u32,
     pub(crate) memory_used: u64,
+}
+
+/// Use of the device by a process, per cent of a period.
+pub(crate) struct ProcessUse {
+    pub(crate) pid: u32,
+    pub(crate) kernels: u32,
+    pub(crate) copies: u32,
+}
+
+/// Use of the device in a period.
+pub(crate) struct Use {
+    /// End of the period, microseconds since 1970.
+    pub(crate) time_us: u64,
+    pub(crate) kernels: u32,
+    pub(crate) copies: u32,
+    pub(crate) processes: Vec<ProcessUse>,
 }
 
 /// Faults of kernels since the worker started.
@@ -107,6 +123,32 @@ impl Source {
             }
             answer => answer,
         }
+    }
+
+    /// As [`snapshot`](Self::snapshot), of use only.
+    pub(crate) fn utilisation(&mut self) -> Result<Use, SourceError> {
+        match self.ask_use() {
+            Err(SourceError::Call(CallError::Channel(_))) => {
+                *self = Self::open()?;
+                self.ask_use()
+            }
+            answer => answer,
+        }
+    }
+
+    fn ask_use(&self) -> Result<Use, SourceError> {
+        let reply = self.client.call(&QueryUse::default(), &[])?;
+        let of = |process: tessera_wire::ProcessUse| ProcessUse {
+            pid: process.pid,
+            kernels: process.kernels.min(100),
+            copies: process.copies.min(100),
+        };
+        Ok(Use {
+            time_us: reply.value.time_us,
+            kernels: reply.value.gpu_utilisation.min(100),
+            copies: reply.value.memory_utilisation.min(100),
+            processes: UseList::decode(&reply.tail)?.0.into_iter().map(of).collect(),
+        })
     }
 
     fn ask_faults(&self) -> Result<Faults, SourceError> {

@@ -8,7 +8,7 @@
 //! A device handle is the address of a static cell, so that a handle outlives re-initialisation as it does with the vendor's
 //! library; any other pointer is refused without being looked at.
 
-use crate::source::{Faults, Snapshot, Source, SourceError};
+use crate::source::{Faults, Snapshot, Source, SourceError, Use};
 use crate::status::Status;
 use std::ffi::c_void;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -95,6 +95,11 @@ pub(crate) fn snapshot(device: Device) -> Result<Snapshot, Status> {
 /// The faults of a device up to now.
 pub(crate) fn faults(device: Device) -> Result<Faults, Status> {
     asked(device, Source::faults)
+}
+
+/// The use of a device in the last moments.
+pub(crate) fn utilisation(device: Device) -> Result<Use, Status> {
+    asked(device, Source::utilisation)
 }
 
 fn asked<T>(device: Device, ask: impl FnOnce(&mut Source) -> Result<T, SourceError>) -> Result<T, Status> {

@@ -292,6 +292,10 @@ impl Context for SoftContext {
         self.core.printed.load(Ordering::Relaxed)
     }
 
+    fn stuck_at(&self) -> Vec<DevicePtr> {
+        self.core.shared.scheduler.stuck_at(self.core.id)
+    }
+
     fn fault(&self) -> Option<Fault> {
         self.core.fault().cloned()
     }

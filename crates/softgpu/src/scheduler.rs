@@ -27,7 +27,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tessera_device::{Fault, FaultKind, HostCall};
+use tessera_device::{DevicePtr, Fault, FaultKind, HostCall};
 
 /// Levels of priority, as `cuCtxGetStreamPriorityRange` reports them: 0 (least) to -5.
 pub(crate) const LEVELS: usize = 6;
@@ -45,8 +45,10 @@ type Key = u64;
 #[derive(Default)]
 struct Node {
     uses: u32,
-    /// Nodes that it still waits for.
+    /// Nodes that it still waits for, and what holds it.
     waits: u32,
+    /// How often it is held: nodes that it will wait for are still to come.
+    held: u32,
     /// Places of the nodes that wait for it.
     dependents: Vec<u32>,
     task: Option<Arc<Task>>,
@@ -213,7 +215,9 @@ impl State {
     /// The node `key` waits until [`State::let_go`].
     fn hold(&mut self, key: Key) {
         if let Some(index) = self.nodes.find(key) {
-            self.nodes.nodes[index as usize].waits += 1;
+            let node = &mut self.nodes.nodes[index as usize];
+            node.waits += 1;
+            node.held += 1;
         }
     }
 
@@ -224,7 +228,31 @@ impl State {
         };
         let node = &mut self.nodes.nodes[index as usize];
         node.waits -= 1;
+        node.held -= 1;
         node.waits == 0
+    }
+
+    /// Addresses that the operations of a context wait at, where all that are ready are waits and the others are behind these.
+    fn stuck_at(&self, context: u64) -> Option<Vec<DevicePtr>> {
+        let nodes = &self.nodes.nodes;
+        let of = |index: u32| nodes[index as usize].task.as_ref().map(|task| task.context().id);
+        let mut addresses = Vec::new();
+        for node in nodes {
+            let Some(task) = &node.task else { continue };
+            if task.context().id != context {
+                if node.dependents.iter().any(|&other| of(other) == Some(context)) {
+                    return None;
+                }
+                continue;
+            }
+            match &task.body {
+                _ if node.held > 0 => return None,
+                _ if node.waits > 0 => {}
+                Body::Wait(wait) if !wait.is_over() => addresses.push(wait.address()),
+                _ => return None,
+            }
+        }
+        Some(addresses)
     }
 
     fn push(&mut self, task: Arc<Task>) {
@@ -631,6 +659,11 @@ impl Scheduler {
         state.chore = true;
         drop(state);
         self.wake.notify_one();
+    }
+
+    /// See [`tessera_device::Context::stuck_at`].
+    pub(crate) fn stuck_at(&self, context: u64) -> Vec<DevicePtr> {
+        self.state().stuck_at(context).unwrap_or_default()
     }
 
     /// Forgets what was kept for the order of a context's legacy stream.

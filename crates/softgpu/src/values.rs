@@ -108,6 +108,10 @@ impl WaitValue {
         })
     }
 
+    pub(crate) fn address(&self) -> DevicePtr {
+        self.cell.address
+    }
+
     pub(crate) fn is_over(&self) -> bool {
         self.over.load(Ordering::Acquire)
     }

@@ -330,8 +330,14 @@ fn a_stream_waits_for_a_value_that_another_writes() {
         });
         other.synchronize().expect("write");
         assert!(!bench.stream.is_done(behind));
+        // The write is told to be done a moment before it is forgotten.
+        while bench.context.stuck_at().is_empty() {
+            std::thread::yield_now();
+        }
+        assert_eq!(bench.context.stuck_at(), [address]);
         other.submit(Operation::WriteValue { address, value, wide });
         bench.stream.wait(behind).expect("wait");
+        assert!(bench.context.stuck_at().is_empty());
         assert_eq!(bench.value(), 7);
         let words = read_words(&bench.context, address, 2);
         assert_eq!(u64::from(words[1]) << 32 | u64::from(words[0]), value);

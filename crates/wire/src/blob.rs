@@ -296,6 +296,83 @@ impl ProcessList {
     }
 }
 
+/// Use of the vGPU by a guest process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProcessUse {
+    /// Process id as the asking guest should see it.
+    pub pid: u32,
+    /// Percent of the period in which its kernels ran.
+    pub kernels: u32,
+    /// Percent of the period in which its copies ran.
+    pub copies: u32,
+}
+
+/// Tail of the answer to QueryUse.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UseList(pub Vec<ProcessUse>);
+
+impl UseList {
+    /// As a tail.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = TailWriter::new();
+        out.u32(u32::try_from(self.0.len()).unwrap_or(u32::MAX));
+        for process in &self.0 {
+            out.u32(process.pid).u32(process.kernels).u32(process.copies);
+        }
+        out.finish()
+    }
+
+    /// From a tail.
+    ///
+    /// # Errors
+    /// The bytes are no such list.
+    pub fn decode(tail: &[u8]) -> Result<Self, WireError> {
+        let mut reader = TailReader::new(tail, "use by processes");
+        let mut list = Vec::new();
+        for _ in 0..reader.count(12)? {
+            list.push(ProcessUse {
+                pid: reader.u32()?,
+                kernels: reader.u32()?,
+                copies: reader.u32()?,
+            });
+        }
+        reader.end()?;
+        Ok(Self(list))
+    }
+}
+
+/// Tail of the answer to ContextWaits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AddressList(pub Vec<u64>);
+
+impl AddressList {
+    /// As a tail.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = TailWriter::new();
+        out.u32(u32::try_from(self.0.len()).unwrap_or(u32::MAX));
+        for address in &self.0 {
+            out.u64(*address);
+        }
+        out.finish()
+    }
+
+    /// From a tail.
+    ///
+    /// # Errors
+    /// The bytes are no such list.
+    pub fn decode(tail: &[u8]) -> Result<Self, WireError> {
+        let mut reader = TailReader::new(tail, "list of addresses");
+        let mut list = Vec::new();
+        for _ in 0..reader.count(8)? {
+            list.push(reader.u64()?);
+        }
+        reader.end()?;
+        Ok(Self(list))
+    }
+}
+
 /// One image of a module: PTX text, fatbin or linked container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image<'a> {

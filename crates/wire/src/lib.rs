@@ -29,8 +29,8 @@ mod frame;
 pub mod messages;
 
 pub use blob::{
-    Image, ImageList, NameList, Parameter, ParameterList, Process, ProcessList, TailReader, TailWriter,
-    VgpuInfo,
+    AddressList, Image, ImageList, NameList, Parameter, ParameterList, Process, ProcessList, ProcessUse,
+    TailReader, TailWriter, UseList, VgpuInfo,
 };
 pub use codes::CudaCode;
 pub use frame::{

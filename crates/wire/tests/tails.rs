@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use tessera_wire::{
-    Image, ImageList, NameList, PLACE_STAGING, PLACE_TAIL, Parameter, ParameterList, Process, ProcessList,
-    VgpuInfo,
+    AddressList, Image, ImageList, NameList, PLACE_STAGING, PLACE_TAIL, Parameter, ParameterList, Process,
+    ProcessList, ProcessUse, UseList, VgpuInfo,
 };
 
 #[test]
@@ -77,6 +77,10 @@ proptest! {
             numbers.iter().zip(&names).map(|(&(pid, _, bytes), name)| Process { pid, name: name.clone(), bytes }).collect(),
         );
         prop_assert_eq!(ProcessList::decode(&list.encode()).unwrap(), list);
+        let list = UseList(numbers.iter().map(|&(pid, kernels, _)| ProcessUse { pid, kernels, copies: 7 }).collect());
+        prop_assert_eq!(UseList::decode(&list.encode()).unwrap(), list);
+        let list = AddressList(numbers.iter().map(|&(_, _, address)| address).collect());
+        prop_assert_eq!(AddressList::decode(&list.encode()).unwrap(), list);
     }
 
     #[test]
@@ -86,6 +90,8 @@ proptest! {
         let _ = NameList::decode(&noise);
         let _ = ParameterList::decode(&noise);
         let _ = ProcessList::decode(&noise);
+        let _ = UseList::decode(&noise);
+        let _ = AddressList::decode(&noise);
         let _ = tessera_wire::decode(&noise);
     }
 }

@@ -3,13 +3,13 @@
 use crate::limits::{Arena, Limits};
 use crate::refusal::Refusal;
 use crate::tokens::Tokens;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tessera_channel::Session;
 use tessera_control::{SessionStatus, Tiers, WorkerConfig, WorkerStatus};
 use tessera_device::{Context, Counters, Device, Physical};
-use tessera_wire::{CudaCode, Process, VgpuInfo, kind};
+use tessera_wire::{CudaCode, Process, ProcessUse, VgpuInfo, kind};
 
 /// Driver version that guests see through NVML; CUDA 13 clients want 580 or later.
 const DRIVER_VERSION: &str = "580.95.05";
@@ -35,10 +35,28 @@ pub(crate) struct SessionInfo {
     /// Memory that this session made and that no context counts.
     physical: Mutex<Vec<Weak<dyn Physical>>>,
     /// Of contexts that are gone.
-    past_kernels: Mutex<u64>,
+    past: Mutex<Work>,
     last_fault: Mutex<Option<String>>,
     /// Those of the vGPU.
     faults: Arc<Faults>,
+}
+
+/// What contexts have done.
+#[derive(Clone, Copy, Debug, Default)]
+struct Work {
+    kernels: u64,
+    kernel_ns: u64,
+    copy_ns: u64,
+}
+
+impl Work {
+    fn and(self, counters: &Counters) -> Self {
+        Self {
+            kernels: self.kernels.saturating_add(counters.kernels),
+            kernel_ns: self.kernel_ns.saturating_add(counters.kernel_ns),
+            copy_ns: self.copy_ns.saturating_add(counters.copy_ns),
+        }
+    }
 }
 
 /// Faults of a vGPU since its worker started.
@@ -108,18 +126,26 @@ impl SessionInfo {
 
     /// Keeps the figures of a context that is about to go.
     pub(crate) fn remember(&self, counters: Counters) {
-        *self.past_kernels.lock().unwrap_or_else(PoisonError::into_inner) += counters.kernels;
+        let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
+        *past = past.and(&counters);
     }
 
-    fn figures(&self) -> (u64, u64) {
-        let contexts: Vec<_> = self
-            .contexts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn contexts(&self) -> Vec<Arc<dyn Context>> {
+        let contexts = self.contexts.lock().unwrap_or_else(PoisonError::into_inner);
+        contexts.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// What its contexts have done.
+    fn work(&self) -> Work {
+        let contexts = self.contexts();
+        let past = *self.past.lock().unwrap_or_else(PoisonError::into_inner);
+        contexts
             .iter()
-            .filter_map(Weak::upgrade)
-            .collect();
-        let past = *self.past_kernels.lock().unwrap_or_else(PoisonError::into_inner);
+            .fold(past, |work, context| work.and(&context.counters()))
+    }
+
+    /// Bytes of frame buffer that it holds.
+    fn bytes(&self) -> u64 {
         let physical: u64 = self
             .physical
             .lock()
@@ -128,23 +154,17 @@ impl SessionInfo {
             .filter_map(Weak::upgrade)
             .map(|memory| memory.bytes())
             .sum();
-        contexts
-            .iter()
-            .fold((physical, past), |(bytes, kernels), context| {
-                (
-                    bytes.saturating_add(context.memory_used()),
-                    kernels.saturating_add(context.counters().kernels),
-                )
-            })
+        self.contexts().iter().fold(physical, |bytes, context| {
+            bytes.saturating_add(context.memory_used())
+        })
     }
 
     fn status(&self) -> SessionStatus {
-        let (frame_buffer_used, kernels) = self.figures();
         SessionStatus {
             pid: self.pid,
             name: self.name.clone(),
-            frame_buffer_used,
-            kernels,
+            frame_buffer_used: self.bytes(),
+            kernels: self.work().kernels,
             last_fault: self
                 .last_fault
                 .lock()
@@ -161,11 +181,22 @@ pub(crate) struct Utilisation {
     pub(crate) copies: u32,
 }
 
+/// Use of the device in a period, as a whole and by process.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Measured {
+    /// End of the period, microseconds since 1970.
+    pub(crate) time_us: u64,
+    pub(crate) device: Utilisation,
+    pub(crate) processes: Vec<ProcessUse>,
+}
+
 #[derive(Debug)]
 struct Meter {
     at: Instant,
     counters: Counters,
-    last: Utilisation,
+    /// By number of the session.
+    work: HashMap<u64, Work>,
+    last: Measured,
 }
 
 /// The vGPU that this worker serves.
@@ -194,7 +225,8 @@ impl Vgpu {
         let meter = Mutex::new(Meter {
             at: now,
             counters: device.counters(),
-            last: Utilisation::default(),
+            work: HashMap::new(),
+            last: Measured::default(),
         });
         Self {
             config,
@@ -310,7 +342,7 @@ impl Vgpu {
             .map(|session| Process {
                 pid: session.claimed_pid,
                 name: session.name.clone(),
-                bytes: session.figures().0,
+                bytes: session.bytes(),
             })
             .collect()
     }
@@ -337,21 +369,62 @@ impl Vgpu {
 
     /// Use of the device in the last moments. Measured when asked for, so that nothing runs while nobody asks; a caller that is
     /// the first after a while waits a tenth of a second for a figure.
-    pub(crate) fn utilisation(&self) -> Utilisation {
+    pub(crate) fn measured(&self) -> Measured {
         let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
         if meter.at.elapsed() > LONGEST_PERIOD {
             meter.at = Instant::now();
             meter.counters = self.device.counters();
+            meter.work = self
+                .work()
+                .into_iter()
+                .map(|(session, work)| (session.id, work))
+                .collect();
             std::thread::sleep(SHORTEST_PERIOD);
         }
         let elapsed = meter.at.elapsed();
         if elapsed >= SHORTEST_PERIOD {
-            let counters = self.device.counters();
-            meter.last = utilisation(&meter.counters, &counters, elapsed);
+            let (counters, work) = (self.device.counters(), self.work());
+            let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            meter.last = Measured {
+                time_us: u64::try_from(since_1970.as_micros()).unwrap_or(u64::MAX),
+                device: utilisation(
+                    Work::default().and(&meter.counters),
+                    Work::default().and(&counters),
+                    elapsed,
+                ),
+                processes: work
+                    .iter()
+                    .map(|(session, work)| {
+                        let before = meter.work.get(&session.id).copied().unwrap_or_default();
+                        let used = utilisation(before, *work, elapsed);
+                        ProcessUse {
+                            pid: session.claimed_pid,
+                            kernels: used.kernels,
+                            copies: used.copies,
+                        }
+                    })
+                    .collect(),
+            };
             meter.at = Instant::now();
             meter.counters = counters;
+            meter.work = work
+                .into_iter()
+                .map(|(session, work)| (session.id, work))
+                .collect();
         }
-        meter.last
+        meter.last.clone()
+    }
+
+    /// CUDA sessions with what each has done.
+    fn work(&self) -> Vec<(Arc<SessionInfo>, Work)> {
+        let cuda = |session: &Arc<SessionInfo>| session.kind == kind::CUDA;
+        let sessions = self.sessions().into_iter().filter(cuda);
+        sessions
+            .map(|session| {
+                let work = session.work();
+                (session, work)
+            })
+            .collect()
     }
 }
 
@@ -376,7 +449,7 @@ fn tiers(counted: &tessera_device::Tiers) -> Tiers {
 
 /// NVML counts the time in which at least one kernel ran. Executors that are busy side by side count together here, at most as
 /// the whole time, which is the same for one kernel at a time and for a device that is full.
-fn utilisation(before: &Counters, after: &Counters, elapsed: Duration) -> Utilisation {
+fn utilisation(before: Work, after: Work, elapsed: Duration) -> Utilisation {
     let elapsed = elapsed.as_nanos().max(1);
     let percent = |ns: u64| u32::try_from((u128::from(ns) * 100 / elapsed).min(100)).unwrap_or(100);
     Utilisation {
@@ -404,13 +477,13 @@ mod tests {
 
     #[test]
     fn utilisation_is_a_share_of_time() {
-        let before = Counters::default();
-        let after = Counters {
+        let before = Work::default();
+        let after = Work {
             kernel_ns: 50_000_000,
             copy_ns: 900_000_000,
             ..before
         };
-        let found = utilisation(&before, &after, Duration::from_millis(200));
+        let found = utilisation(before, after, Duration::from_millis(200));
         assert_eq!(
             found,
             Utilisation {
@@ -418,9 +491,6 @@ mod tests {
                 copies: 100
             }
         );
-        assert_eq!(
-            utilisation(&after, &before, Duration::ZERO),
-            Utilisation::default()
-        );
+        assert_eq!(utilisation(after, before, Duration::ZERO), Utilisation::default());
     }
 }

@@ -7,9 +7,9 @@ use tessera_channel::{CallError, Carrier, ChannelError, Client, UnixCarrier};
 use tessera_wire::messages::{
     ContextFault, ContextSetLimit, CopyIn, CopyOut, CopyWithin, EventCreate, EventRecord, Fill, FunctionGet,
     FunctionList, GlobalGet, HostAlloc, HostFree, Launch, Marker, MemAlloc, MemFree, MemInfo, ModuleUnload,
-    Ping, PrintfDrain, QueryFaults, QueryVgpu, StreamCreate, StreamDestroy, StreamWaitEvent,
+    Ping, PrintfDrain, QueryFaults, QueryUse, QueryVgpu, StreamCreate, StreamDestroy, StreamWaitEvent,
 };
-use tessera_wire::{NameList, PLACE_PINNED, PLACE_STAGING, PLACE_TAIL, ProcessList};
+use tessera_wire::{NameList, PLACE_PINNED, PLACE_STAGING, PLACE_TAIL, ProcessList, UseList};
 
 fn pattern(bytes: usize, seed: u8) -> Vec<u8> {
     (0..bytes)
@@ -287,6 +287,12 @@ fn nvml_sees_processes_and_use() {
     assert_eq!(processes.len(), 1);
     assert_eq!(processes[0].pid, std::process::id());
     assert!(processes[0].bytes >= 8 << 20);
+    let reply = nvml.call(&QueryUse {}, &[]).unwrap();
+    assert!(reply.value.time_us > 0 && reply.value.gpu_utilisation <= 100);
+    let used = UseList::decode(&reply.tail).unwrap().0;
+    assert_eq!(used.len(), 1);
+    assert_eq!(used[0].pid, std::process::id());
+    assert!(used[0].kernels <= 100 && used[0].copies <= 100);
     let faults = nvml.call(&QueryFaults {}, &[]).unwrap().value;
     assert_eq!((faults.count, faults.xids), (0, 0));
     // It can only ask.

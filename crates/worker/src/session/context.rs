@@ -9,11 +9,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use tessera_channel::ChannelError;
 use tessera_device::ContextOptions;
-use tessera_wire::CudaCode;
 use tessera_wire::messages::{
     ContextCreate, ContextCreateReply, ContextFault, ContextFaultReply, ContextSetLimit,
-    ContextSetLimitReply, PrintfDrain, PrintfDrainReply,
+    ContextSetLimitReply, ContextWaits, ContextWaitsReply, PrintfDrain, PrintfDrainReply,
 };
+use tessera_wire::{AddressList, CudaCode};
 
 /// CUDA's defaults for `CU_LIMIT_STACK_SIZE`, `CU_LIMIT_MALLOC_HEAP_SIZE` and `CU_LIMIT_PRINTF_FIFO_SIZE`.
 const STACK_BYTES: u64 = 1024;
@@ -22,6 +22,9 @@ const PRINTF_BYTES: u64 = 1 << 20;
 /// Most that a guest can ask for: what the worker itself holds, or a local window can have.
 const MOST_STACK_BYTES: u64 = 512 << 10;
 const MOST_PRINTF_BYTES: u64 = 64 << 20;
+
+/// Most addresses in an answer.
+const MOST_ADDRESSES: usize = 1024;
 
 fn or_default(value: u64, default: u64) -> u64 {
     if value == 0 { default } else { value }
@@ -157,6 +160,15 @@ impl Guest {
                 (reply, text.into_bytes())
             },
         ))
+    }
+
+    pub(super) fn context_waits(&self, handle: u64) -> Answer<ContextWaits> {
+        let mut addresses = self.objects.context(handle)?.device.stuck_at();
+        let reply = ContextWaitsReply {
+            waits: addresses.len() as u64,
+        };
+        addresses.truncate(MOST_ADDRESSES);
+        Ok((reply, AddressList(addresses).encode()))
     }
 
     pub(super) fn printf_drain(&self, handle: u64) -> Answer<PrintfDrain> {

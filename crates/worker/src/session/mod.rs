@@ -39,12 +39,12 @@ use std::sync::Arc;
 use tessera_channel::{ChannelError, Session};
 use tessera_wire::messages::{
     AddressFree, AddressReserve, ArrayCreate, Bar1Alloc, Bar1Open, ContextCreate, ContextFault,
-    ContextSetLimit, FunctionGet, FunctionList, GlobalGet, GraphSeal, Hello, HostAlloc, ImageCreate,
-    LinkCheck, MemAlloc, MemCreate, MemExport, MemImport, MemInfo, MemInfoReply, MemMap, MemSetAccess,
-    MemUnmap, ModuleLoad, Ping, PingReply, PrintfDrain, QueryFaults, QueryFaultsReply, QueryVgpu,
-    QueryVgpuReply, ReferenceGet,
+    ContextSetLimit, ContextWaits, FunctionGet, FunctionList, GlobalGet, GraphSeal, Hello, HostAlloc,
+    ImageCreate, LinkCheck, MemAlloc, MemCreate, MemExport, MemImport, MemInfo, MemInfoReply, MemMap,
+    MemSetAccess, MemUnmap, ModuleLoad, Ping, PingReply, PrintfDrain, QueryFaults, QueryFaultsReply,
+    QueryUse, QueryUseReply, QueryVgpu, QueryVgpuReply, ReferenceGet,
 };
-use tessera_wire::{Call, CudaCode, Header, Opcode, ProcessList, Request};
+use tessera_wire::{Call, CudaCode, Header, Opcode, ProcessList, Request, UseList};
 use virtual_memory::VirtualMemory;
 
 /// What a call comes to: reply and tail.
@@ -109,6 +109,9 @@ impl Guest {
             Request::ContextSetLimit(message) => {
                 let answer = self.context_set_limit(&message);
                 self.answer::<ContextSetLimit>(header, answer)
+            }
+            Request::ContextWaits(message) => {
+                self.answer::<ContextWaits>(header, self.context_waits(message.context))
             }
             Request::ContextFault(message) => {
                 self.answer::<ContextFault>(header, self.context_fault(message.context))
@@ -257,6 +260,7 @@ impl Guest {
                 self.answer::<MemInfo>(header, Ok((reply, Vec::new())))
             }
             Request::QueryVgpu(_) => self.answer::<QueryVgpu>(header, Ok(self.query_vgpu())),
+            Request::QueryUse(_) => self.answer::<QueryUse>(header, Ok(self.query_use())),
             Request::QueryFaults(_) => {
                 let (count, xids) = self.vgpu.faults.get();
                 let reply = QueryFaultsReply { count, xids };
@@ -277,7 +281,7 @@ impl Guest {
 
     fn query_vgpu(&self) -> (QueryVgpuReply, Vec<u8>) {
         let memory = self.vgpu.device.memory();
-        let utilisation = self.vgpu.utilisation();
+        let utilisation = self.vgpu.measured().device;
         let reply = QueryVgpuReply {
             memory_total: memory.total,
             memory_used: memory.used,
@@ -287,6 +291,16 @@ impl Guest {
             uptime_ns: u64::try_from(self.vgpu.started.elapsed().as_nanos()).unwrap_or(u64::MAX),
         };
         (reply, ProcessList(self.vgpu.processes()).encode())
+    }
+
+    fn query_use(&self) -> (QueryUseReply, Vec<u8>) {
+        let measured = self.vgpu.measured();
+        let reply = QueryUseReply {
+            time_us: measured.time_us,
+            gpu_utilisation: measured.device.kernels,
+            memory_utilisation: measured.device.copies,
+        };
+        (reply, UseList(measured.processes).encode())
     }
 
     /// Answers a call.
