@@ -28,6 +28,8 @@ use tessera_wire::messages::{
 
 /// Granularity of every board since Volta, least and recommended.
 pub(crate) const GRANULARITY: u64 = 2 << 20;
+/// Addresses are reserved in pages of the host.
+const PAGE: u64 = 4096;
 /// `CU_MEM_ALLOCATION_TYPE_PINNED`
 pub(crate) const PINNED: i32 = 1;
 /// `CU_MEM_LOCATION_TYPE_DEVICE`, `_HOST`, `_HOST_NUMA_CURRENT`
@@ -167,7 +169,10 @@ pub(crate) fn check_properties(properties: &CUmemAllocationProp) -> Answer {
     match properties.location.kind {
         ON_DEVICE if properties.location.id == 0 => {}
         ON_DEVICE => return Err(Code::INVALID_DEVICE),
-        HOST..=HOST_NUMA_CURRENT => return Err(Code::NOT_SUPPORTED),
+        // Documented: nowhere in particular, and not to be shared.
+        HOST_NUMA_CURRENT => return Err(Code::INVALID_VALUE),
+        HOST if properties.handle_types != 0 => return Err(Code::INVALID_VALUE),
+        HOST..HOST_NUMA_CURRENT => return Err(Code::NOT_SUPPORTED),
         _ => return Err(Code::INVALID_VALUE),
     }
     match properties.handle_types {
@@ -187,8 +192,10 @@ pub(crate) fn mem_get_allocation_granularity(
     if !(0..=1).contains(&option) || prop.kind != PINNED {
         return Err(Code::INVALID_VALUE);
     }
-    if prop.location.kind == ON_DEVICE && prop.location.id != 0 {
-        return Err(Code::INVALID_DEVICE);
+    match prop.location.kind {
+        ON_DEVICE if prop.location.id != 0 => return Err(Code::INVALID_DEVICE),
+        ON_DEVICE..=HOST_NUMA_CURRENT => {}
+        _ => return Err(Code::INVALID_VALUE),
     }
     granularity.put(usize::try_from(GRANULARITY).unwrap_or(usize::MAX))
 }
@@ -272,7 +279,7 @@ pub(crate) fn mem_address_reserve(
     ptr.required()?;
     let (bytes, align) = (size as u64, alignment as u64);
     let aligned = align == 0 || align.is_power_of_two();
-    if flags != 0 || bytes == 0 || !bytes.is_multiple_of(GRANULARITY) || !aligned {
+    if flags != 0 || bytes == 0 || !bytes.is_multiple_of(PAGE) || !aligned {
         return Err(Code::INVALID_VALUE);
     }
     let driver = state::driver()?;

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// The table never has fewer rows than this.
-const ROWS: usize = 400;
+const ROWS: usize = 2000;
 /// Nor more rows that are known to differ than this.
 const KNOWN: usize = 5;
 

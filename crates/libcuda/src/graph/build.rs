@@ -127,7 +127,7 @@ pub(crate) fn graph_destroy_node(handle: Handle) -> Answer {
     let mut body = graph.body();
     let work = &body.nodes.get(&id).ok_or(Code::INVALID_VALUE)?.work;
     // Documented: what allocates and frees cannot be taken out again.
-    if matches!(work, Work::Alloc(_) | Work::Free(_)) {
+    if work.is_memory() {
         return Err(Code::NOT_SUPPORTED);
     }
     let gone = body.nodes.remove(&id);
@@ -317,7 +317,7 @@ pub(crate) fn child(
         let body = child.body();
         let any = |wanted: fn(&Work) -> bool| body.nodes.values().any(|node| wanted(&node.work));
         (
-            any(|work| matches!(work, Work::Alloc(_) | Work::Free(_))),
+            any(Work::is_memory),
             any(|work| matches!(work, Work::Conditional(_))),
         )
     };
@@ -592,6 +592,10 @@ pub(crate) fn graph_remove_dependencies(
     let graph = graph(state::driver()?, handle)?;
     let pairs = pairs(&graph, from, to, data, count)?;
     let mut body = graph.body();
+    // Documented: the order of what allocates and frees stays.
+    if body.nodes.values().any(|node| node.work.is_memory()) {
+        return Err(Code::NOT_SUPPORTED);
+    }
     for (from, to, data) in &pairs {
         let edge = Edge {
             node: *from,

@@ -14,7 +14,7 @@ pub(crate) fn clone(driver: &Driver, from: &Graph, owned: bool) -> Answer<Arc<Gr
         (body.nodes.clone(), body.objects.clone())
     };
     // Documented: their bodies are the program's by handles that a copy cannot have, and memory has one address.
-    let fixed = |work: &Work| matches!(work, Work::Conditional(_) | Work::Alloc(_) | Work::Free(_));
+    let fixed = |work: &Work| matches!(work, Work::Conditional(_)) || work.is_memory();
     if nodes.values().any(|node| fixed(&node.work)) {
         return Err(Code::NOT_SUPPORTED);
     }

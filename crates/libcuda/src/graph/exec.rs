@@ -51,7 +51,23 @@ pub(crate) struct Exec {
     pub(crate) context: Handle,
     objects: Vec<Held>,
     conditions: Vec<Arc<GraphMemory>>,
+    /// Of a graph with memory, until it is destroyed: there is no other one.
+    sole: Mutex<Option<Arc<()>>>,
     state: Mutex<State>,
+}
+
+/// Documented: of a graph that allocates or frees there is one executable graph at a time, since the memory has one address.
+fn sole(graph: &Graph, units: &[Unit]) -> Answer<Option<Arc<()>>> {
+    if !units.iter().any(|unit| unit.work.is_memory()) {
+        return Ok(None);
+    }
+    let mut body = graph.body();
+    if body.sole.strong_count() > 0 {
+        return Err(Code::NOT_SUPPORTED);
+    }
+    let token = Arc::new(());
+    body.sole = Arc::downgrade(&token);
+    Ok(Some(token))
 }
 
 /// Everything that is made of a list of units.
@@ -179,6 +195,7 @@ impl Exec {
         let mut units = Vec::new();
         flatten(graph, &[], &mut units)?;
         let context = context_of(driver, &units)?;
+        let sole = sole(graph, &units)?;
         let mut state = build(driver, &context, with_defaults(units, &conditions))?;
         state.changed();
         let exec = driver.execs.insert(|handle| {
@@ -189,6 +206,7 @@ impl Exec {
                 context: context.core.handle,
                 objects,
                 conditions: conditions.into_iter().map(|(memory, _)| memory).collect(),
+                sole: Mutex::new(sole),
                 state: Mutex::new(state),
             })
         })?;
@@ -423,5 +441,7 @@ pub(crate) fn graph_exec_destroy(handle: Handle) -> Answer {
     if handle == 0 {
         return Err(Code::INVALID_VALUE);
     }
-    driver.execs.remove(handle).map(drop)
+    let exec = driver.execs.remove(handle)?;
+    drop(exec.sole.lock().unwrap_or_else(PoisonError::into_inner).take());
+    Ok(())
 }

@@ -156,7 +156,7 @@ pub(crate) fn alloc_work(driver: &Driver, out: Caller<CUDA_MEM_ALLOC_NODE_PARAMS
         return Err(Code::INVALID_VALUE);
     }
     if params.pool.location.id != 0 {
-        return Err(Code::INVALID_DEVICE);
+        return Err(Code::INVALID_VALUE);
     }
     params.access = Caller::null();
     params.access_count = 0;

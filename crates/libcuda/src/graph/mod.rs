@@ -63,6 +63,8 @@ pub(crate) struct Body {
     pub(crate) nodes: BTreeMap<u32, Node>,
     next: u32,
     pub(crate) objects: Vec<Held>,
+    /// The executable graph, where there can be one only.
+    pub(crate) sole: Weak<()>,
     /// Values of conditional nodes: memory, and what it is set to by each launch.
     pub(crate) conditions: Vec<(Arc<GraphMemory>, Option<u32>)>,
 }

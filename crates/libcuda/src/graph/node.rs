@@ -90,6 +90,11 @@ pub(crate) enum Work {
 }
 
 impl Work {
+    /// Whether it allocates or frees.
+    pub(crate) fn is_memory(&self) -> bool {
+        matches!(self, Self::Alloc(_) | Self::Free(_))
+    }
+
     /// `CUgraphNodeType`
     pub(crate) fn kind(&self) -> i32 {
         match self {

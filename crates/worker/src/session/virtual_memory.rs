@@ -29,8 +29,10 @@ use tessera_wire::messages::{
 };
 use tessera_wire::{CudaCode, Opcode};
 
-/// Addresses are reserved and mapped in these steps.
+/// Addresses are mapped in these steps, and reserved at multiples of them.
 const GRANULARITY: u64 = 2 << 20;
+/// What is reserved is a multiple of the host's page.
+const PAGE: u64 = 4096;
 
 /// `CU_MEM_ACCESS_FLAGS_PROT_*`
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -196,7 +198,7 @@ impl Guest {
             bytes, align, wanted, ..
         } = message;
         let align = if align == 0 { GRANULARITY } else { align };
-        if bytes == 0 || !bytes.is_multiple_of(GRANULARITY) || !align.is_power_of_two() {
+        if bytes == 0 || !bytes.is_multiple_of(PAGE) || !align.is_power_of_two() {
             return Err(Refusal::invalid(format!(
                 "{bytes} bytes of addresses with alignment {align}"
             )));
