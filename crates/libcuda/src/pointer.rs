@@ -5,6 +5,8 @@ use crate::current;
 use crate::ranges::{Range, RangeKind};
 use crate::state::{self, Driver};
 use crate::types::{Caller, c_void};
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// `CUpointer_attribute`
 mod attribute {
@@ -35,6 +37,13 @@ const TYPE_HOST: u32 = 1;
 const TYPE_DEVICE: u32 = 2;
 /// `CU_POINTER_ATTRIBUTE_ACCESS_FLAG_READWRITE`
 const READ_WRITE: u64 = 3;
+
+/// Identities of the allocations whose operations are to be synchronous. An identity is given once, so what is freed needs no care.
+static SYNCHRONOUS: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
+
+fn synchronous() -> MutexGuard<'static, BTreeSet<u64>> {
+    SYNCHRONOUS.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Value of one attribute; the width is the attribute's own.
 enum Value {
@@ -96,7 +105,8 @@ fn known(range: &Range, which: i32, ptr: u64) -> Answer<Value> {
         attribute::IS_LEGACY_IPC_CAPABLE => {
             Value::Byte(u8::from(range.kind == (RangeKind::Device { pool: 0 })))
         }
-        attribute::SYNC_MEMOPS | attribute::IS_RDMA_CAPABLE => Value::Byte(0),
+        attribute::SYNC_MEMOPS => Value::Byte(u8::from(synchronous().contains(&range.identity))),
+        attribute::IS_RDMA_CAPABLE => Value::Byte(0),
         attribute::BUFFER_ID | attribute::MEMORY_BLOCK_ID => Value::Word(range.identity),
         attribute::DEVICE_ORDINAL => Value::Half(0),
         attribute::RANGE_START | attribute::MAPPING_BASE => Value::Word(range.base),
@@ -152,8 +162,8 @@ pub(crate) fn pointer_get_attributes(
     Ok(())
 }
 
-/// `cuPointerSetAttribute`: synchronous memory operations are the only attribute that can be set; every operation here that the
-/// flag is about is ordered already.
+/// `cuPointerSetAttribute`: synchronous memory operations are the only attribute that can be set. It is kept and told; every operation
+/// here that the flag is about is ordered already.
 pub(crate) fn pointer_set_attribute(value: Caller<c_void>, attribute: i32, ptr: u64) -> Answer {
     value.required()?;
     if attribute != attribute::SYNC_MEMOPS {
@@ -162,8 +172,12 @@ pub(crate) fn pointer_set_attribute(value: Caller<c_void>, attribute: i32, ptr: 
     current::current()?;
     let range = look_up(state::driver()?, ptr).ok_or(Code::INVALID_VALUE)?;
     if range.is_host() {
-        Err(Code::INVALID_VALUE)
-    } else {
-        Ok(())
+        return Err(Code::INVALID_VALUE);
     }
+    if value.cast::<u32>().get()? == 0 {
+        synchronous().remove(&range.identity);
+    } else {
+        synchronous().insert(range.identity);
+    }
+    Ok(())
 }

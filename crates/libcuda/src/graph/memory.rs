@@ -1,12 +1,13 @@
 //! Memory of graphs: allocation and free nodes, values of conditional nodes.
 //!
-//! An address is fixed when its node is made. Here the memory is there from then on, until nothing names it any more:
+//! An address is fixed when its node is made. Here the memory is there from then on, until nothing names it any more. What a launch has
+//! allocated stays associated with graphs beyond its free node and its graph, until `cuDeviceGraphMemTrim` or until a new node needs it.
 //!
 //! ```text
 //!   node made ─▶ reserved ── launch ──▶ live ──┬─ free node of the launch ─▶ reserved
 //!                   ▲                          ├─ cuMemFree, cuMemFreeAsync ─▶ reserved
-//!                   └── given back with the    └─ launched again: refused, or freed first (AUTO_FREE_ON_LAUNCH)
-//!                       last graph that names it, if it is not live
+//!                   │                          └─ launched again: refused, or freed first (AUTO_FREE_ON_LAUNCH)
+//!                   └── given back with the last graph that names it and the next trim, if it is not live
 //! ```
 
 use super::node::Work;
@@ -27,10 +28,16 @@ static USED: AtomicU64 = AtomicU64::new(0);
 static USED_HIGH: AtomicU64 = AtomicU64::new(0);
 static RESERVED: AtomicU64 = AtomicU64::new(0);
 static RESERVED_HIGH: AtomicU64 = AtomicU64::new(0);
+/// What a launch has allocated since the last trim: the memory that counts as used.
+static ASSOCIATED: Mutex<Vec<Arc<GraphMemory>>> = Mutex::new(Vec::new());
 static KNOWN: Mutex<Option<HashMap<u64, Weak<GraphMemory>>>> = Mutex::new(None);
 
 fn known() -> MutexGuard<'static, Option<HashMap<u64, Weak<GraphMemory>>>> {
     KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn associated() -> MutexGuard<'static, Vec<Arc<GraphMemory>>> {
+    ASSOCIATED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Memory that belongs to graphs.
@@ -40,6 +47,8 @@ pub(crate) struct GraphMemory {
     context: u64,
     pub(crate) params: Option<CUDA_MEM_ALLOC_NODE_PARAMS>,
     live: AtomicBool,
+    /// Whether it stands in [`ASSOCIATED`].
+    associated: AtomicBool,
     /// Keeps itself while it is live: the program may free it after the graph is gone.
     own: Mutex<Option<Arc<GraphMemory>>>,
 }
@@ -51,13 +60,17 @@ impl GraphMemory {
         bytes: usize,
         params: Option<CUDA_MEM_ALLOC_NODE_PARAMS>,
     ) -> Answer<Arc<Self>> {
-        let address = memory::allocate_as(driver, context, bytes, RangeKind::Graph)?;
+        if params.is_some() {
+            make_way(bytes as u64);
+        }
+        let address = Self::fresh(driver, context, bytes)?;
         let made = Arc::new(Self {
             address,
             bytes: bytes as u64,
             context: context.handle(),
             params,
             live: AtomicBool::new(false),
+            associated: AtomicBool::new(false),
             own: Mutex::default(),
         });
         if params.is_some() {
@@ -68,6 +81,28 @@ impl GraphMemory {
                 .insert(address, Arc::downgrade(&made));
         }
         Ok(made)
+    }
+
+    /// Memory that was not there; where there is no more, what no graph needs is given back first.
+    fn fresh(driver: &Driver, context: &Context, bytes: usize) -> Answer<u64> {
+        let allocate = || memory::allocate_as(driver, context, bytes, RangeKind::Graph);
+        match allocate() {
+            Err(Code::OUT_OF_MEMORY) if trim() > 0 => allocate(),
+            answer => answer,
+        }
+    }
+
+    /// Whether its context still has it.
+    fn is_there(&self, driver: &Driver) -> bool {
+        let range = driver.ranges.find(self.address);
+        range.is_some_and(|range| range.kind == RangeKind::Graph && range.context == self.context)
+    }
+
+    /// It is in the list no more.
+    fn dissociate(&self) {
+        if self.associated.swap(false, Ordering::AcqRel) {
+            USED.fetch_sub(self.bytes, Ordering::Relaxed);
+        }
     }
 
     fn own(&self) -> MutexGuard<'_, Option<Arc<Self>>> {
@@ -81,9 +116,12 @@ impl GraphMemory {
     /// A launch has allocated it.
     pub(crate) fn begin(self: &Arc<Self>) {
         if !self.live.swap(true, Ordering::AcqRel) {
+            *self.own() = Some(Arc::clone(self));
+        }
+        if !self.associated.swap(true, Ordering::AcqRel) {
             let now = USED.fetch_add(self.bytes, Ordering::Relaxed) + self.bytes;
             USED_HIGH.fetch_max(now, Ordering::Relaxed);
-            *self.own() = Some(Arc::clone(self));
+            associated().push(Arc::clone(self));
         }
     }
 
@@ -91,7 +129,6 @@ impl GraphMemory {
     pub(crate) fn end(&self) -> bool {
         let was = self.live.swap(false, Ordering::AcqRel);
         if was {
-            USED.fetch_sub(self.bytes, Ordering::Relaxed);
             let own = self.own().take();
             drop(own);
         }
@@ -183,9 +220,47 @@ mod attribute {
     pub(super) const RESERVED_HIGH: i32 = 3;
 }
 
-/// `cuDeviceGraphMemTrim`: nothing is kept that no graph names.
+/// Takes what `gone` says off the list; how much that was.
+fn take_off(mut gone: impl FnMut(&Arc<GraphMemory>) -> bool) -> usize {
+    // They are dropped without the lock.
+    let taken: Vec<_> = associated().extract_if(.., |memory| gone(memory)).collect();
+    for memory in &taken {
+        memory.dissociate();
+    }
+    taken.len()
+}
+
+/// Gives back as much of what no graph names as a new node needs, if there is so much: graphs do not hold more than they did together.
+fn make_way(bytes: u64) {
+    let mut freed = 0;
+    take_off(|memory| {
+        let gone = freed < bytes && Arc::strong_count(memory) == 1;
+        freed += if gone { memory.bytes } else { 0 };
+        gone
+    });
+}
+
+/// Gives back what is not live and no graph names.
+fn trim() -> usize {
+    take_off(|memory| !memory.is_live())
+}
+
+/// Forgets what went with its context.
+fn forget_lost(driver: &Driver) {
+    take_off(|memory| {
+        let lost = !memory.is_there(driver);
+        if lost {
+            memory.end();
+        }
+        lost
+    });
+}
+
+/// `cuDeviceGraphMemTrim`
 pub(crate) fn device_graph_mem_trim(dev: i32) -> Answer {
-    device(dev).map(drop)
+    device(dev)?;
+    trim();
+    Ok(())
 }
 
 /// `cuDeviceGetGraphMemAttribute`
@@ -198,6 +273,7 @@ pub(crate) fn device_get_graph_mem_attribute(dev: i32, attr: i32, value: Caller<
         attribute::RESERVED_HIGH => &RESERVED_HIGH,
         _ => return Err(Code::INVALID_VALUE),
     };
+    forget_lost(state::driver()?);
     value.cast::<u64>().put(number.load(Ordering::Relaxed))
 }
 
