@@ -372,6 +372,18 @@ static void resources(CUdevResource parts[2]) {
     params[1].coscheduledSmCount = 2;
     OK(d_cuDevSmResourceSplit(again, 2, &all, &rest, 0, params));
     EXPECT(again[0].sm.smCount == 8 && params[1].smCount == unsigned(processors) - 8 && rest.type == CU_DEV_RESOURCE_TYPE_INVALID);
+    params[0] = {};
+    params[0].smCount = 10;
+    DRIVER_EXPECT(d_cuDevSmResourceSplit(again, 1, &all, &rest, 0, params), CUDA_ERROR_INVALID_RESOURCE_CONFIGURATION);
+    params[0].flags = CU_DEV_SM_RESOURCE_GROUP_BACKFILL;
+    OK(d_cuDevSmResourceSplit(again, 1, &all, &rest, 0, params));
+    EXPECT(again[0].sm.smCount == 10 && rest.sm.smCount == unsigned(processors) - 10);
+    params[0].smCount = 9;
+    DRIVER_EXPECT(d_cuDevSmResourceSplit(again, 1, &all, &rest, 0, params), CUDA_ERROR_INVALID_VALUE);
+    params[0] = {};
+    params[0].smCount = 8;
+    params[0].coscheduledSmCount = 4;
+    OK(d_cuDevSmResourceSplit(again, 2, &all, &rest, 0, params));
     CUdevResourceDesc description;
     OK(d_cuDevResourceGenerateDesc(&description, parts, 2));
     CUdevResource mixed[2] = {parts[0], again[0]};

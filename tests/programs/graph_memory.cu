@@ -1,9 +1,10 @@
-// What graphs hold of the device's memory, and what a pointer remembers.
+// What graphs hold of the device's memory, what a pointer remembers, what has no name.
 #include "symbols.cuh"
 
 DRIVER(cuDeviceGetGraphMemAttribute);
 DRIVER(cuDeviceGraphMemTrim);
 DRIVER(cuDeviceSetGraphMemAttribute);
+DRIVER(cuFuncGetName);
 DRIVER(cuGraphAddMemAllocNode);
 DRIVER(cuGraphAddMemFreeNode);
 DRIVER(cuGraphCreate);
@@ -11,6 +12,7 @@ DRIVER(cuGraphDestroy);
 DRIVER(cuGraphExecDestroy);
 DRIVER(cuGraphInstantiate);
 DRIVER(cuGraphLaunch);
+DRIVER(cuKernelGetName);
 DRIVER(cuMemAlloc);
 DRIVER(cuMemFree);
 DRIVER(cuMemHostAlloc);
@@ -138,11 +140,20 @@ static void synchronous() {
     OK(d_cuMemFreeHost(host));
 }
 
+// No function at all is a value that is not valid, not a handle that is not.
+static void unnamed() {
+    const char *name = nullptr;
+    DRIVER_EXPECT(d_cuFuncGetName(&name, nullptr), CUDA_ERROR_INVALID_VALUE);
+    DRIVER_EXPECT(d_cuKernelGetName(&name, nullptr), CUDA_ERROR_INVALID_VALUE);
+    EXPECT(name == nullptr);
+}
+
 int main() {
     CHECK(cudaFree(nullptr));
     trimmed();
     live();
     in_turn();
     synchronous();
+    unnamed();
     return passed("graph memory");
 }

@@ -162,6 +162,8 @@ void device() {
     CHECK(cudaMallocAsync(&async, 4096, nullptr));
     CHECK(cudaMemsetAsync(async, 1, 4096, nullptr));
     CHECK(cudaFreeAsync(async, nullptr));
+    CHECK(cudaMallocAsync(&async, 0, nullptr));
+    EXPECT(async == nullptr);
     CHECK(cudaStreamSynchronize(nullptr));
 }
 

@@ -273,9 +273,12 @@ pub(crate) fn func_get_module(hmod: Caller<Handle>, hfunc: Handle) -> Answer {
     hmod.put(function(hfunc)?.module)
 }
 
-/// `cuFuncGetName`: the text lives as long as the function.
+/// `cuFuncGetName`: the text lives as long as the function. No function at all is an invalid value here, as for `cuKernelGetName`.
 pub(crate) fn func_get_name(name: Caller<Caller<c_char>>, hfunc: Handle) -> Answer {
     name.required()?;
+    if hfunc == 0 {
+        return Err(Code::INVALID_VALUE);
+    }
     function(hfunc)?.put_name(name)
 }
 

@@ -128,9 +128,12 @@ pub(crate) fn kernel_set_cache_config(handle: Handle, config: i32, dev: i32) -> 
     kernel(handle).map(drop)
 }
 
-/// `cuKernelGetName`: the text lives as long as the kernel.
+/// `cuKernelGetName`: the text lives as long as the kernel. No kernel at all is an invalid value here.
 pub(crate) fn kernel_get_name(name: Caller<Caller<c_char>>, handle: Handle) -> Answer {
     name.required()?;
+    if handle == 0 {
+        return Err(Code::INVALID_VALUE);
+    }
     kernel(handle)?.any_function()?.put_name(name)
 }
 

@@ -191,7 +191,12 @@ fn allocate(out: Caller<u64>, bytes: usize, pool: &Pool, default: DefaultStream,
     let driver = state::driver()?;
     let stream = stream::stream(default, stream)?;
     let context: Arc<Context> = driver.contexts.get(stream.core.handle)?;
-    if capture::enter(&stream)? {
+    let captured = capture::enter(&stream)?;
+    // Of a pool, nothing can be had.
+    if bytes == 0 {
+        return out.put(0);
+    }
+    if captured {
         let params = node_params(bytes);
         let memory = GraphMemory::allocate(driver, &context, bytes, Some(params))?;
         let address = memory.address;

@@ -241,7 +241,8 @@ fn group(
     let count = match params.count {
         0 => left - left % unit,
         given if given.is_multiple_of(unit) => given,
-        _ => return Err(Code::INVALID_VALUE),
+        // It could be had, but not together.
+        _ => return Err(Code::INVALID_RESOURCE_CONFIGURATION),
     };
     let possible = count <= left && (discover || count != 0 && (backfill || count >= together));
     if !possible {
