@@ -192,6 +192,16 @@ static void linking(void) {
     void *copy = malloc(bytes);
     memcpy(copy, image, bytes);
     OK(cuLinkDestroy(linker));
+    /* What a linker made is a cubin for the next. */
+    size_t again = 0;
+    OK(cuLinkCreate_v2(0, NULL, NULL, &linker));
+    WANT(cuLinkAddData_v2(linker, 0, "\177ELF\2\1\1", 8, "native.cubin", 0, NULL, NULL), 209);
+    WANT(cuLinkAddData_v2(linker, 3, "no object", 10, "a.o", 0, NULL, NULL), 200);
+    WANT(cuLinkAddData_v2(linker, 4, "no library", 11, "l.a", 0, NULL, NULL), 200);
+    OK(cuLinkAddData_v2(linker, 0, copy, bytes, "linked.cubin", 0, NULL, NULL));
+    OK(cuLinkComplete(linker, &image, &again));
+    TRUE(again == bytes && memcmp(copy, image, bytes) == 0);
+    OK(cuLinkDestroy(linker));
     OK(cuLibraryLoadData(&library, copy, NULL, NULL, 0, NULL, NULL, 0));
     free(copy);
     OK(cuLibraryGetKernel(&kernel, library, "linked"));
