@@ -4,6 +4,7 @@
 //!  target/tessera/bin/tessera
 //!  target/tessera/lib/tessera/libcuda.so.1        libcuda.so -> libcuda.so.1
 //!                             libnvidia-ml.so.1   libnvidia-ml.so -> libnvidia-ml.so.1
+//!                             bin/ptxas -> the command line program, which is `ptxas` under that name
 //!                             libcudart.so.11.0 .12 .13 (our runtime API, one ELF version node each)
 //!                             nvjitlink/libnvJitLink.so.12 .13 (for programs that ask: tessera run --nvjitlink)
 //!                             static/11.0 /12 /13, each libcudart_static.a (the same to link into a program)
@@ -59,7 +60,7 @@ pub(crate) fn build() -> Result<Layout> {
     let built = sh::target().join("release");
     let layout = layout();
     fs::create_dir_all(layout.root.join("bin"))?;
-    fs::create_dir_all(&layout.libraries)?;
+    fs::create_dir_all(layout.libraries.join("bin"))?;
     install(&built.join("tessera"), &layout.tessera)?;
     for (file, name, link) in [
         ("libtessera_libcuda.so", "libcuda.so.1", "libcuda.so"),
@@ -68,6 +69,7 @@ pub(crate) fn build() -> Result<Layout> {
         install(&built.join(file), &layout.libraries.join(name))?;
         relink(name, &layout.libraries.join(link))?;
     }
+    relink("../../../bin/tessera", &layout.libraries.join("bin/ptxas"))?;
     toolchain::link_cudart(&built, &layout.libraries)?;
     toolchain::link_nvjitlink(&built, &layout.libraries)?;
     build_probe(&layout)?;

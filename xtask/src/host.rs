@@ -127,6 +127,17 @@ impl<'a> Host<'a> {
         command
     }
 
+    /// `tessera env` with these options; arguments of the program are added by the caller.
+    pub(crate) fn environment(&self, name: &str, options: &[&str], program: &std::path::Path) -> Command {
+        let mut command = self.tessera();
+        command
+            .args(["env", "--vgpu", name])
+            .args(options)
+            .arg("--")
+            .arg(program);
+        command
+    }
+
     /// The probe on a vGPU.
     pub(crate) fn probe(&self, name: &str, arguments: &[&str]) -> Command {
         let mut command = self.guest(name, &self.layout.probe);

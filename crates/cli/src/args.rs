@@ -1,6 +1,6 @@
 //! What users type. The help texts here are also the manual page and `docs/cli.md`.
 
-use clap::{Args, Parser, Subcommand, ValueHint};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use std::{ffi::OsString, path::PathBuf};
 use tessera_client::ComputeCapability;
@@ -23,6 +23,7 @@ Quick start:
   tessera manager --gpu H100 &              a lasting host with a software H100
   tessera vgpu create --type H100-20C --name train
   tessera run --vgpu train -- python3 train.py
+  eval \"$(tessera env --vgpu train)\"        the same for all that this shell starts
   tessera vgpu list --watch
 
 Exit codes:
@@ -32,7 +33,7 @@ Exit codes:
   3  no manager answers
   4  the object does not exist
   5  refused: no room, taken, or against the GPU's rules
-`tessera run` ends with the program's own code, or with
+`tessera run` and `tessera env -- COMMAND` end with the program's own code, or with
   128 + N  when signal N ended the program
   125      when there was no vGPU to run it on
   126      when the program cannot be executed
@@ -56,6 +57,9 @@ pub(crate) enum Command {
     /// Run a program on a vGPU
     #[command(after_long_help = RUN_HELP)]
     Run(RunOptions),
+    /// Print the environment in which unmodified programs find a vGPU, or run a command in it
+    #[command(after_long_help = ENV_HELP)]
+    Env(EnvOptions),
     /// Run the manager of this host
     #[command(after_long_help = MANAGER_HELP)]
     Manager(ManagerOptions),
@@ -112,7 +116,7 @@ its own manager for as long as the program takes, with one software GPU.
 The program finds its vGPU by two variables: LD_LIBRARY_PATH leads to Tessera's libcuda.so.1 and
 libnvidia-ml.so.1, and TESSERA_VGPU_SOCKET to the vGPU. Variables by which some frameworks are
 told to hand over PTX (CUPY_COMPILE_WITH_PTX, TRITON_PTXAS_PATH and the like) are set too, unless
-they are set already.
+they are set already. `tessera env` sets the same variables for a vGPU that stays.
 
 Examples:
   tessera run -- ./my_cuda_program
@@ -152,6 +156,60 @@ pub(crate) struct RunOptions {
     /// The program and its arguments
     #[arg(trailing_var_arg = true, required = true, value_name = "PROGRAM", value_hint = ValueHint::CommandWithArguments)]
     pub(crate) program: Vec<OsString>,
+}
+
+const ENV_HELP: &str = "\
+The vGPU is one that exists: that of --vgpu or --socket; else the one of the environment that this
+command is called in; else the only one that runs on this host. `tessera run` makes one for one
+program; here it stays until `tessera vgpu delete`.
+
+What is set:
+  TESSERA_VGPU_SOCKET          the vGPU
+  LD_LIBRARY_PATH              Tessera's libraries before others: libcuda.so.1, libnvidia-ml.so.1
+  TRITON_LIBCUDA_PATH          the same, for Triton, which asks the loader's cache otherwise
+  TRITON_PTXAS_PATH            Tessera's ptxas, which checks PTX and packs it for the driver
+  TRITON_PTXAS_BLACKWELL_PATH  the same, for compute capability 9.0 and later
+  CUPY_COMPILE_WITH_PTX        CuPy hands over PTX
+  CUPY_ACCELERATORS            CuPy does without CUB
+With --nvjitlink also LD_PRELOAD.
+All but the first two stay as they are where they are set already. numba-cuda, tinygrad, cuda.core
+and programs in C++ need the first two only; docs/toolchains.md says what each client needs.
+
+Examples:
+  eval \"$(tessera env)\"                       this shell, on the only vGPU of this host
+  eval \"$(tessera env --vgpu train)\" && python3 train.py
+  tessera env --vgpu train -- python3 train.py
+  tessera env --socket /mnt/vgpu/guest.sock -- ./my_cuda_program    in a container
+  tessera env --shell fish | source
+  tessera env --json";
+
+#[derive(Debug, Args)]
+pub(crate) struct EnvOptions {
+    /// The vGPU: its name, UUID or the unique start of one
+    #[arg(long, value_name = "VGPU")]
+    pub(crate) vgpu: Option<String>,
+    /// The vGPU's socket, where there is no manager to ask, as in a container
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath, conflicts_with = "vgpu")]
+    pub(crate) socket: Option<PathBuf>,
+    /// Give programs Tessera's nvJitLink in place of the vendor's, for those that would link machine code with that
+    #[arg(long)]
+    pub(crate) nvjitlink: bool,
+    /// For which shell the lines are
+    #[arg(long, value_name = "SHELL", value_enum, default_value_t = ShellSyntax::Posix)]
+    pub(crate) shell: ShellSyntax,
+    /// Run this command in the environment instead of printing it
+    #[arg(last = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments, conflicts_with = "shell")]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// Kinds of shells by how a variable is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ShellSyntax {
+    /// sh, bash, zsh, dash
+    #[value(aliases = ["sh", "bash", "zsh", "dash"])]
+    Posix,
+    /// fish
+    Fish,
 }
 
 /// The checking mode.

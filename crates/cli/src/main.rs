@@ -3,8 +3,8 @@
 //! Every command but `run`, `manager`, `ptx` and the generators is a client of the manager's API and of nothing else. What users type is in
 //! [`args`], one module per command family does it, [`table`] shows it.
 //!
-//! The same binary is the worker (`tessera worker`, started by the manager) and, when called `ptxas`, the pass-through that lets
-//! Triton hand PTX to a device that compiles PTX itself.
+//! The same binary is the worker (`tessera worker`, started by the manager) and, when called `ptxas`, the assembler that checks
+//! PTX and packs it for a device that compiles PTX itself.
 #![forbid(unsafe_code)]
 
 /// A launch is made by the thread that takes messages and released by an executor: an allocator that is good at that runs empty
@@ -15,6 +15,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 mod args;
 mod commands;
 mod embedded;
+mod environment;
 mod error;
 mod findings;
 mod generate;
@@ -55,6 +56,7 @@ fn execute(arguments: Arguments) -> Result<ExitCode, CliError> {
         Command::Docs => generate::docs(),
         Command::Manager(options) => on_runtime(commands::manager::run(options)),
         Command::Run(options) => on_runtime(commands::run::run(options)),
+        Command::Env(options) => on_runtime(commands::env::run(options, json)),
         Command::Gpu(command) => on_runtime(commands::gpu::run(command, json)),
         Command::Types(options) => on_runtime(commands::types::run(options, json)),
         Command::Vgpu(command) => on_runtime(commands::vgpu::run(command, json)),

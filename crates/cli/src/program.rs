@@ -1,15 +1,17 @@
-//! The program that `tessera run` runs: its environment, its signals, its end.
+//! The program that `tessera run` runs: its start, its signals, its end.
 
-use crate::{error::CliError, libraries};
+use crate::{
+    environment::{self, Guest},
+    error::CliError,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
-    ffi::{OsStr, OsString},
+    ffi::OsString,
     io::{self, IsTerminal as _},
     os::unix::process::ExitStatusExt as _,
     path::Path,
     process::{ExitCode, ExitStatus},
 };
-use tessera_client::paths::VGPU_SOCKET_VARIABLE;
 use tokio::{
     process::Child,
     signal::unix::{Signal as SignalStream, SignalKind, signal},
@@ -47,63 +49,18 @@ impl Signals {
     }
 }
 
-/// What the program needs to find its vGPU.
-pub(crate) struct Guest<'a> {
-    /// Directory of the guest libraries.
-    pub(crate) libraries: &'a Path,
-    /// The vGPU's socket.
-    pub(crate) socket: &'a Path,
-    /// The pass-through that stands for `ptxas`.
-    pub(crate) ptxas: &'a Path,
-    /// Whether our nvJitLink takes the place of the vendor's.
-    pub(crate) nvjitlink: bool,
-}
-
 /// Starts the program.
 pub(crate) fn start(command: &[OsString], guest: &Guest<'_>) -> Result<Child, CliError> {
     let (program, arguments) = command
         .split_first()
         .ok_or_else(|| CliError::Usage("no program was given".into()))?;
     let mut command = tokio::process::Command::new(program);
-    command.args(arguments).env(VGPU_SOCKET_VARIABLE, guest.socket);
-    let mut path = prepend(guest.libraries, std::env::var_os("LD_LIBRARY_PATH"));
-    if guest.nvjitlink {
-        // Python packages load the vendor's library by its path, unless one of that name is loaded already.
-        let mut preload = std::env::var_os("LD_PRELOAD").unwrap_or_default();
-        for library in libraries::nvjitlink(guest.libraries) {
-            preload = prepend(&library, Some(preload));
-        }
-        command.env("LD_PRELOAD", preload);
-        path = prepend(&guest.libraries.join(libraries::NVJITLINK), Some(path));
-    }
-    command.env("LD_LIBRARY_PATH", path);
-    // Frameworks that would compile PTX to machine code themselves are told to hand it over. Users' own settings stay.
-    let switches: [(&str, &OsStr); 5] = [
-        ("CUPY_COMPILE_WITH_PTX", OsStr::new("1")),
-        ("CUPY_ACCELERATORS", OsStr::new("")),
-        ("TRITON_LIBCUDA_PATH", guest.libraries.as_os_str()),
-        ("TRITON_PTXAS_PATH", guest.ptxas.as_os_str()),
-        ("TRITON_PTXAS_BLACKWELL_PATH", guest.ptxas.as_os_str()),
-    ];
-    for (name, value) in switches {
-        if std::env::var_os(name).is_none() {
-            command.env(name, value);
-        }
-    }
+    let variables = environment::variables(guest, |name| std::env::var_os(name));
+    command.args(arguments).envs(variables);
     command.spawn().map_err(|source| CliError::Program {
         program: program.to_string_lossy().into_owned(),
         source,
     })
-}
-
-/// Puts a directory or a library before a path. An empty entry in such a path means the working directory, so none is made.
-fn prepend(directory: &Path, path: Option<OsString>) -> OsString {
-    let mut joined = directory.as_os_str().to_owned();
-    if let Some(path) = path.filter(|path| !path.is_empty()) {
-        joined.push(":");
-        joined.push(path);
-    }
-    joined
 }
 
 /// Waits for the program and passes signals on to it.
@@ -144,13 +101,5 @@ mod tests {
             let found = format!("{:?}", exit_code(ExitStatus::from_raw(raw)));
             assert_eq!(found, format!("{:?}", ExitCode::from(code)));
         }
-    }
-
-    #[test]
-    fn search_paths_get_no_empty_entry() {
-        let directory = Path::new("/lib/tessera");
-        assert_eq!(prepend(directory, None), "/lib/tessera");
-        assert_eq!(prepend(directory, Some("".into())), "/lib/tessera");
-        assert_eq!(prepend(directory, Some("/a:/b".into())), "/lib/tessera:/a:/b");
     }
 }

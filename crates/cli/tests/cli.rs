@@ -371,6 +371,114 @@ fn workers_of_a_killed_run_go_with_it() {
     }
 }
 
+/// A place whose library directory is laid out as a package would.
+fn packaged() -> Place {
+    let place = Place::new();
+    std::fs::create_dir(place.path("lib/bin")).unwrap();
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_tessera"), place.path("lib/bin/ptxas")).unwrap();
+    place
+}
+
+/// What a shell has after the lines that `tessera env` prints.
+fn after_eval(place: &Place, arguments: &[&str], script: &str) -> String {
+    let lines = place.good(&[&["env"], arguments].concat());
+    let output = Command::new("sh")
+        .args(["-c", &format!("{lines}{script}")])
+        .env("LD_LIBRARY_PATH", "/opt/a b:/opt/c")
+        .env("TRITON_PTXAS_PATH", "/mine")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+#[test]
+fn an_environment_is_of_a_vgpu_that_exists() {
+    let mut place = packaged();
+    assert!(place.bad(3, &["env"]).contains("manager"), "there is no manager");
+    place.start_manager(&["--gpu", "H100"]);
+    assert!(place.bad(125, &["env"]).contains("tessera vgpu create"));
+    place.good(&["vgpu", "create", "--type", "H100-20C", "--name", "one"]);
+    let socket = place.json(&["vgpu", "show", "one"])["guest_socket"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let named = place.json(&["env", "--vgpu", "one"]);
+    assert_eq!(named["socket"], socket.as_str());
+    assert_eq!(place.json(&["env"]), named, "the only one");
+    let variables = &named["variables"];
+    assert_eq!(variables["TESSERA_VGPU_SOCKET"], socket.as_str());
+    assert_eq!(
+        variables["TRITON_PTXAS_PATH"],
+        place.path("lib/bin/ptxas").to_str().unwrap()
+    );
+
+    place.good(&["vgpu", "create", "--type", "H100-20C", "--name", "two"]);
+    let message = place.bad(125, &["env"]);
+    assert!(
+        message.contains("--vgpu") && message.contains("one, two"),
+        "{message}"
+    );
+    place.bad(4, &["env", "--vgpu", "three"]);
+    let inside = place.good(&["run", "--vgpu", "one", "--", env!("CARGO_BIN_EXE_tessera"), "env"]);
+    assert!(
+        inside.contains(&socket),
+        "the one that the environment has: {inside}"
+    );
+    place.stop_manager();
+    let directly = place.json(&["env", "--socket", &socket]);
+    assert_eq!(directly, named, "no manager is asked");
+}
+
+#[test]
+fn a_shell_takes_over_an_environment() {
+    let place = packaged();
+    let _socket = std::os::unix::net::UnixListener::bind(place.path("it's.sock")).unwrap();
+    let socket = place.path("it's.sock");
+    let arguments = ["--socket", socket.to_str().unwrap()];
+    let said = after_eval(&place, &arguments, "printf %s \"$TESSERA_VGPU_SOCKET\"");
+    assert_eq!(said, arguments[1]);
+    let fish = place.good(&[&["env", "--shell", "fish"][..], &arguments].concat());
+    assert!(fish.contains("set -gx CUPY_COMPILE_WITH_PTX '1'\n"), "{fish}");
+
+    let mut command = place.tessera(&[&["env"][..], &arguments, &["--", "sh", "-c"]].concat());
+    let script = "echo $LD_LIBRARY_PATH; echo $TRITON_PTXAS_PATH; exit 7";
+    let output = command
+        .arg(script)
+        .env("LD_LIBRARY_PATH", "/opt/a b:/opt/c")
+        .env("TRITON_PTXAS_PATH", "/mine")
+        .output()
+        .unwrap();
+    let expected = format!("{}:/opt/a b:/opt/c\n/mine\n", place.path("lib").display());
+    assert_eq!(text(&output.stdout), expected);
+    assert_eq!(output.status.code(), Some(7), "the command's own");
+    place.bad(
+        127,
+        &[&["env"][..], &arguments, &["--", "no-such-program"]].concat(),
+    );
+}
+
+#[test]
+fn an_environment_needs_a_socket_and_a_lasting_ptxas() {
+    let place = Place::new();
+    assert!(
+        place
+            .bad(125, &["env", "--socket", "/no/such.sock"])
+            .contains("/no/such.sock")
+    );
+    std::fs::write(place.path("file"), "").unwrap();
+    let file = place.path("file");
+    assert!(
+        place
+            .bad(125, &["env", "--socket", file.to_str().unwrap()])
+            .contains("not a socket")
+    );
+    let _socket = std::os::unix::net::UnixListener::bind(place.path("sock")).unwrap();
+    let socket = place.path("sock");
+    let message = place.bad(1, &["env", "--socket", socket.to_str().unwrap()]);
+    assert!(message.contains("bin/ptxas"), "{message}");
+}
+
 #[test]
 fn completions_and_manual_pages_know_the_commands() {
     let place = Place::new();

@@ -20,9 +20,11 @@ const AMPERE: &str = "ampere";
 struct Client {
     name: &'static str,
     vgpu: &'static str,
+    /// By `tessera env` instead of `tessera run`.
+    by_environment: bool,
     command: Vec<String>,
     environment: Vec<(&'static str, String)>,
-    /// Options of `tessera run`.
+    /// Options of that command.
     options: &'static [&'static str],
     expected: &'static str,
 }
@@ -32,6 +34,7 @@ impl Client {
         Self {
             name,
             vgpu: HOPPER,
+            by_environment: false,
             command,
             environment: Vec::new(),
             options: &[],
@@ -42,6 +45,12 @@ impl Client {
     /// On another vGPU.
     fn on(mut self, vgpu: &'static str) -> Self {
         self.vgpu = vgpu;
+        self
+    }
+
+    /// In the environment that `tessera env` makes.
+    fn by_environment(mut self) -> Self {
+        self.by_environment = true;
         self
     }
 
@@ -96,7 +105,6 @@ fn all(libraries: &Path) -> Result<Vec<Client>> {
     let tutorial = |name, file| {
         Client::new(name, script(&triton, file), "PASS Triton")
             .with("TRITON_CACHE_DIR", &sh::cache().join("triton"))
-            .with("PYTHONDONTWRITEBYTECODE", Path::new("1"))
     };
     Ok(vec![
         Client::new("numba-cuda", numba()?, "PASS numba-cuda"),
@@ -106,7 +114,7 @@ fn all(libraries: &Path) -> Result<Vec<Client>> {
         tutorial("Triton", "triton_add.py"),
         // On a board for which Triton writes `mma`: for later ones it writes `wgmma`, which the device does not execute.
         tutorial("Triton matmul", "triton_matmul.py").on(AMPERE),
-        tutorial("Triton norm", "triton_layer_norm.py"),
+        tutorial("Triton norm", "triton_layer_norm.py").by_environment(),
         Client::new("cudarc", vec![cudarc()?.display().to_string()], "PASS cudarc"),
         nvjitlink(libraries)?,
         Client::new("nvidia-ml-py", script(&python, "nvml.py"), "PASS nvidia-ml-py"),
@@ -129,7 +137,12 @@ fn cudarc() -> Result<PathBuf> {
 
 /// Runs a client on a vGPU.
 fn run_one(host: &Host<'_>, client: &Client) -> Result<Result<String, String>> {
-    let mut command = host.guest_with(client.vgpu, client.options, Path::new("timeout"));
+    let timeout = Path::new("timeout");
+    let mut command = if client.by_environment {
+        host.environment(client.vgpu, client.options, timeout)
+    } else {
+        host.guest_with(client.vgpu, client.options, timeout)
+    };
     command.arg(PATIENCE).args(&client.command);
     for (variable, value) in &client.environment {
         command.env(variable, value);

@@ -2,33 +2,30 @@
 
 use crate::{
     args::RunOptions,
-    commands::client,
+    commands::{client, running},
     embedded::{Embedded, private_directory},
+    environment::Guest,
     error::CliError,
     findings::Findings,
-    libraries, logging,
-    program::{self, Guest, Signals},
+    libraries::{self, Helpers},
+    logging,
+    program::{self, Signals},
 };
-use std::{os::unix::fs::symlink, path::Path, process::ExitCode};
+use std::process::ExitCode;
 use tessera_catalogue::{Board, catalogue};
-use tessera_client::{Client, ClientError, CreateVgpu, Gpu, GpuType, Vgpu, VgpuState};
+use tessera_client::{Client, ClientError, CreateVgpu, Gpu, GpuType, Vgpu};
 use tessera_manager::ManagerConfig;
 
 pub(crate) async fn run(options: RunOptions) -> Result<ExitCode, CliError> {
     logging::start("warn");
     let mut signals = Signals::catch()?;
     let scratch = private_directory()?;
-    let libraries = libraries::find(scratch.path())?;
+    let helpers = libraries::find(scratch.path())?;
     if options.nvjitlink {
-        libraries::require_nvjitlink(&libraries)?;
+        libraries::require_nvjitlink(&helpers.libraries)?;
     }
-    let ptxas = scratch.path().join("ptxas");
-    let this =
-        std::env::current_exe().map_err(|source| CliError::file("find", Path::new("tessera"), source))?;
-    symlink(this, &ptxas).map_err(|source| CliError::file("make the link", &ptxas, source))?;
-
     let host = Host::choose(&options).await?;
-    let result = on_vgpu(&host, &options, &mut signals, &libraries, &ptxas).await;
+    let result = on_vgpu(&host, &options, &mut signals, &helpers).await;
     if let Host::Embedded(embedded) = host {
         embedded.stop().await;
     }
@@ -86,20 +83,12 @@ async fn on_vgpu(
     host: &Host,
     options: &RunOptions,
     signals: &mut Signals,
-    libraries: &Path,
-    ptxas: &Path,
+    helpers: &Helpers,
 ) -> Result<ExitCode, CliError> {
     let client = host.client();
     if let Some(given) = &options.vgpu {
-        let vgpu = client.vgpu(given).await?;
-        if vgpu.state != VgpuState::Running {
-            let reason = vgpu.last_failure.as_deref().unwrap_or("wait for it to run");
-            return Err(CliError::NoVgpu(format!(
-                "vGPU {given} is {}: {reason}",
-                vgpu.state
-            )));
-        }
-        return on_this(&vgpu, options, signals, libraries, ptxas).await;
+        let vgpu = running(client.vgpu(given).await?, given)?;
+        return on_this(&vgpu, options, signals, helpers).await;
     }
     let request = request(client, options).await?;
     let name = request.name.clone().unwrap_or_default();
@@ -112,7 +101,7 @@ async fn on_vgpu(
         }
     };
     let vgpu = created.map_err(|error| CliError::NoVgpu(error.to_string()))?;
-    let result = on_this(&vgpu, options, signals, libraries, ptxas).await;
+    let result = on_this(&vgpu, options, signals, helpers).await;
     let findings = options.check.check.is_some().then(|| Findings::of(&vgpu));
     if let Err(error) = client.delete_vgpu(&vgpu.uuid.to_string()).await {
         eprintln!("tessera: vGPU {} could not be deleted: {error}", vgpu.uuid);
@@ -130,13 +119,12 @@ async fn on_this(
     vgpu: &Vgpu,
     options: &RunOptions,
     signals: &mut Signals,
-    libraries: &Path,
-    ptxas: &Path,
+    helpers: &Helpers,
 ) -> Result<ExitCode, CliError> {
     let guest = Guest {
-        libraries,
+        libraries: &helpers.libraries,
         socket: &vgpu.guest_socket,
-        ptxas,
+        ptxas: &helpers.ptxas,
         nvjitlink: options.nvjitlink,
     };
     let mut child = program::start(&options.program, &guest)?;
