@@ -235,8 +235,9 @@ fn apps(options: &Options) -> Result<()> {
 fn clients(options: &Options) -> Result<()> {
     let layout = layout(options)?;
     // What one says does not hide what the other says.
+    let assembler = toolchain::ptxas(&layout);
     let scripts = toolchain::clients(&layout);
-    toolchain::ggml(&layout).and(scripts)
+    toolchain::ggml(&layout).and(scripts).and(assembler)
 }
 
 fn checks(options: &Options) -> Result<()> {

@@ -31,6 +31,7 @@ mod modules;
 mod nvcc;
 mod nvjitlink;
 mod programs;
+mod ptxas;
 mod runtimes;
 mod sources;
 pub(crate) mod suites;
@@ -45,6 +46,7 @@ pub(crate) use modules::modules;
 pub(crate) use nvcc::ptx;
 pub(crate) use nvjitlink::link_nvjitlink;
 pub(crate) use programs::{demo_programs, programs};
+pub(crate) use ptxas::ptxas;
 
 use crate::sh;
 use std::path::PathBuf;
