@@ -115,6 +115,7 @@ fn all(libraries: &Path) -> Result<Vec<Client>> {
         // On a board for which Triton writes `mma`: for later ones it writes `wgmma`, which the device does not execute.
         tutorial("Triton matmul", "triton_matmul.py").on(AMPERE),
         tutorial("Triton norm", "triton_layer_norm.py").by_environment(),
+        Client::new("ptxas", script(&python, "assembled.py"), "PASS ptxas").by_environment(),
         Client::new("cudarc", vec![cudarc()?.display().to_string()], "PASS cudarc"),
         nvjitlink(libraries)?,
         Client::new("nvidia-ml-py", script(&python, "nvml.py"), "PASS nvidia-ml-py"),
