@@ -75,6 +75,7 @@ const UNSAFE: &[&str] = &[
     "guest",
     "libcuda",
     "libcudart",
+    "libnvjitlink",
     "libnvml",
     "mmu",
     "softgpu",
@@ -121,6 +122,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("libcuda", 4),
     ("libnvml", 4),
     ("libcudart", 4),
+    ("libnvjitlink", 4),
     ("manager", 4),
     ("cli", 5),
 ];
