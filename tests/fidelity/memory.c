@@ -99,14 +99,15 @@ STATE(host_memory) {
     FAILS(INVALID_VALUE, HIP(hipHostRegister), cuMemHostRegister(pageable, 4096, 0xffffffff));
     FAILS(HOST_MEMORY_NOT_REGISTERED, HIP(hipHostUnregister), cuMemHostUnregister(pageable));
     FAILS(INVALID_VALUE, HIP(hipHostUnregister), cuMemHostUnregister(NULL));
-    /* Memory that the program has already cannot be shared with the worker. */
-    DIFFERS(SUCCESS, NOT_SUPPORTED, HIP(hipHostRegister), cuMemHostRegister(pageable, 8192, CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP));
-    DIFFERS(HOST_MEMORY_ALREADY_REGISTERED, NOT_SUPPORTED, DOC, cuMemHostRegister(pageable, 8192, 0));
-    DIFFERS(HOST_MEMORY_ALREADY_REGISTERED, NOT_SUPPORTED, DOC, cuMemHostRegister(pageable + 4096, 8192, 0));
+    WORKS(HIP(hipHostRegister), cuMemHostRegister(pageable, 8192, CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP));
+    FAILS(HOST_MEMORY_ALREADY_REGISTERED, DOC, cuMemHostRegister(pageable, 8192, 0));
+    FAILS(HOST_MEMORY_ALREADY_REGISTERED, DOC, cuMemHostRegister(pageable + 4096, 8192, 0));
     FAILS(INVALID_VALUE, HIP(hipFree), cuMemFreeHost(pageable));
     FAILS(HOST_MEMORY_NOT_REGISTERED, HIP(hipHostUnregister), cuMemHostUnregister(pageable + 1));
-    DIFFERS(SUCCESS, INVALID_VALUE, DOC, cuMemHostGetDevicePointer(&d, pageable, 0));
-    DIFFERS(SUCCESS, HOST_MEMORY_NOT_REGISTERED, DOC, cuMemHostUnregister(pageable));
+    WORKS(DOC, cuMemHostGetDevicePointer(&d, pageable, 0));
+    WORKS(DOC, cuMemHostGetDevicePointer(&d, pageable + 8191, 0));
+    FAILS(INVALID_VALUE, DOC, cuMemHostGetDevicePointer(&d, pageable + 8192, 0));
+    WORKS(DOC, cuMemHostUnregister(pageable));
     FAILS(HOST_MEMORY_NOT_REGISTERED, HIP(hipHostUnregister), cuMemHostUnregister(pageable));
     FAILS(INVALID_VALUE, HIP(hipHostUnregister), cuMemHostGetDevicePointer(&d, pageable, 0));
     free(pageable);

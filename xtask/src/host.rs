@@ -100,6 +100,20 @@ impl<'a> Host<'a> {
             .map(|_| ())
     }
 
+    /// Creates a vGPU with unified memory; its type must have the whole frame buffer.
+    pub(crate) fn create_unified(&self, name: &str, vgpu_type: &str) -> Result<()> {
+        let arguments = [
+            "vgpu",
+            "create",
+            "--type",
+            vgpu_type,
+            "--name",
+            name,
+            "--enable-uvm",
+        ];
+        self.json(&arguments).map(|_| ())
+    }
+
     /// One vGPU as `vgpu show` gives it.
     pub(crate) fn vgpu(&self, name: &str) -> Result<Value> {
         self.json(&["vgpu", "show", name])

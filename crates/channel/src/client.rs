@@ -11,7 +11,7 @@ use crate::record::{LIVENESS, Records};
 use crate::ring::{Producer, Pushed};
 use crate::slots::{SlotPool, Slots};
 use crate::{Arena, Carrier, ChannelError, HostMapping, Layout, Shared, StagingHeap, UnixCarrier, layout};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -229,6 +229,14 @@ impl Client {
         let descriptor = received.descriptors.first();
         let descriptor = descriptor.ok_or(ChannelError::Corrupt("BAR1 without a descriptor"))?;
         Ok(Some(Shared::map(descriptor, reply.bytes)?))
+    }
+
+    /// The host arena's descriptor.
+    ///
+    /// # Errors
+    /// The session has no aperture.
+    pub fn host_descriptor(&self) -> Result<BorrowedFd<'_>, ChannelError> {
+        Ok(self.memory()?.host.as_fd())
     }
 
     /// Posts a message.

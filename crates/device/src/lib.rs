@@ -160,6 +160,10 @@ pub trait Context: Send + Sync {
     /// Creates an event.
     fn create_event(&self, sink: Arc<dyn EventSink>) -> Arc<dyn Event>;
 
+    /// Whether the newest record of an event, of this context or another of the device, was reached, or never will be because its context
+    /// is lost. One that was never recorded counts as reached.
+    fn is_reached(&self, event: &Arc<dyn Event>) -> bool;
+
     /// Changes the stack bytes per thread, for kernels launched from now on.
     fn set_stack_bytes(&self, bytes: u64);
 
@@ -217,6 +221,12 @@ pub trait Module: Send + Sync {
     fn global_names(&self) -> Vec<String>;
     /// A global or constant variable by name.
     fn global(&self, name: &str) -> Option<GlobalInfo>;
+    /// Bytes of memory that host and device both use which its managed variables need; 0 where it has none. Until
+    /// [`Module::place_managed`] gave them a place nothing of such a module can be used.
+    fn managed_bytes(&self) -> u64;
+    /// Says where the managed variables are: host memory that is mapped in the context, page aligned, as long as the module lives.
+    /// `initialise`: they get their initial values; else another module's are there already.
+    fn place_managed(&self, address: DevicePtr, initialise: bool) -> Result<(), DeviceError>;
     /// A texture or surface reference by name: what [`Operation::BindImage`] takes.
     fn image_reference(&self, name: &str) -> Option<ImageReference>;
 }

@@ -14,6 +14,7 @@
 
 mod fork;
 mod log;
+pub mod pages;
 mod session;
 
 pub use fork::{forked, watch_forks};

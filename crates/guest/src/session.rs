@@ -1,5 +1,6 @@
 //! The session of this process with its worker.
 
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tessera_channel::{
@@ -217,6 +218,14 @@ impl Session {
     /// The worker refuses or is gone, or the kernel refuses.
     pub fn open_bar1(&self) -> Result<Option<Arc<Shared>>, Failure> {
         Ok(self.client.open_bar1()?)
+    }
+
+    /// The descriptor of the host arena, for [`crate::pages::share`].
+    ///
+    /// # Errors
+    /// Never: [`Session::connect`] makes no session without.
+    pub fn host_descriptor(&self) -> Result<BorrowedFd<'_>, Failure> {
+        Ok(self.client.host_descriptor()?)
     }
 
     /// Posts a message that is not waited for.

@@ -219,7 +219,7 @@ impl Context {
         api_version: u32,
         is_primary: bool,
     ) -> Answer<Arc<Self>> {
-        driver.contexts.insert(|handle| {
+        let context = driver.contexts.insert(|handle| {
             let record = Record::allocate(driver)?;
             let message = ContextCreate {
                 handle,
@@ -261,7 +261,11 @@ impl Context {
                 limits: Arc::new(Mutex::new(Limits::default())),
                 children: Arc::new(Mutex::new(children)),
             })
-        })
+        })?;
+        let mut all = driver.all_contexts.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|context| context.strong_count() > 0);
+        all.push(Arc::downgrade(&context));
+        Ok(context)
     }
 
     /// A view of a primary context, for a green context.
@@ -452,8 +456,15 @@ impl Context {
             let _ = driver.arrays.remove(array);
         }
         driver.images.forget_context(handle);
-        let gone = driver.ranges.retain(|range| range.context != handle);
+        // Managed variables go with the last module that has them.
+        let gone = driver
+            .ranges
+            .retain(|range| range.context != handle || range.kind == RangeKind::ManagedVariables);
         for range in gone.iter().filter(|range| range.is_in_host_arena()) {
+            if range.kind == RangeKind::Registered {
+                let _ = crate::registered::forget(driver, range);
+                continue;
+            }
             crate::memory::unmap_pinned(driver, range);
             driver.managed.forget(range);
             // To the worker it is the session's, not the context's. A worker that is gone has given it back.

@@ -1,10 +1,13 @@
 //! Events.
 //!
 //! An event is a completion record whose value is the sequence number of the newest record that was reached, with its time.
+//!
+//! One that several processes have (`CU_EVENT_INTERPROCESS`) has none: nobody knows what the others record. The worker is asked, or a
+//! stream of its own waits for it. Who records it waits until the worker knows, so that another process that hears of it finds it there.
 
 use crate::abi::DefaultStream;
 use crate::code::{Answer, Code};
-use crate::context::{Core, Record, fence};
+use crate::context::{Context, Core, Record, fence};
 use crate::current;
 use crate::graph::capture::{self, Captured};
 use crate::printf;
@@ -13,19 +16,31 @@ use crate::stream::{self, EXTERNAL, Stream};
 use crate::types::{Caller, Handle};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use tessera_wire::messages::{EventCreate, EventDestroy, EventRecord};
+use tessera_wire::messages::{
+    EventCreate, EventDestroy, EventExport, EventImport, EventReached, EventRecord, EventShared,
+    StreamWaitEvent,
+};
 
 const FLAG_DISABLE_TIMING: u32 = 2;
 const FLAG_INTERPROCESS: u32 = 4;
 const FLAGS_KNOWN: u32 = 7;
 const NANOSECONDS_PER_MILLISECOND: f64 = 1e6;
 
+/// Who tells how far an event is.
+#[derive(Debug)]
+enum Told {
+    /// Its completion record.
+    Record(Record),
+    /// A stream that waits for it, made when it is first needed.
+    Stream(Mutex<Option<Arc<Stream>>>),
+}
+
 /// An event.
 #[derive(Debug)]
 pub(crate) struct Event {
     handle: Handle,
     pub(crate) core: Arc<Core>,
-    record: Record,
+    kind: Told,
     flags: u32,
     /// Sequence number of the newest record posted; 0: never recorded.
     posted: AtomicU64,
@@ -85,10 +100,45 @@ impl Event {
         }
     }
 
-    /// Whether the newest record was reached; an event that was never recorded counts as reached.
+    /// Whether it is known that the newest record was reached; an event that was never recorded counts as reached. Of one that several
+    /// processes have it is not known.
     pub(crate) fn is_done(&self, driver: &Driver) -> bool {
+        let Told::Record(record) = &self.kind else {
+            return false;
+        };
         let posted = self.posted.load(Ordering::Acquire);
-        posted == 0 || driver.session.records().value(self.record.0) >= posted
+        posted == 0 || driver.session.records().value(record.0) >= posted
+    }
+
+    /// Whether the newest record was reached.
+    fn query(&self, driver: &Driver) -> Answer<bool> {
+        match &self.kind {
+            Told::Record(_) => Ok(self.is_done(driver)),
+            Told::Stream(_) => {
+                let message = EventReached { event: self.handle };
+                Ok(driver.session.call(&message, &[])?.0.reached != 0)
+            }
+        }
+    }
+
+    /// The stream that waits for it.
+    fn watch(&self, driver: &Driver, watch: &Mutex<Option<Arc<Stream>>>) -> Answer<Arc<Stream>> {
+        let mut watch = watch.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(stream) = &*watch {
+            return Ok(Arc::clone(stream));
+        }
+        let context = driver.contexts.get(self.core.handle)?;
+        let stream = Stream::create_peer(driver, &context)?;
+        Ok(Arc::clone(watch.insert(stream)))
+    }
+
+    /// Has a stream wait for the newest record.
+    fn wait_in(&self, driver: &Driver, stream: &Stream) -> Answer<u64> {
+        stream.submit(driver, &[], |seq| StreamWaitEvent {
+            stream: stream.handle(),
+            seq,
+            event: self.handle,
+        })
     }
 
     /// Handle of the context.
@@ -97,6 +147,13 @@ impl Event {
     }
 
     fn wait(&self, driver: &Driver) -> Answer {
+        let record = match &self.kind {
+            Told::Record(record) => record.0,
+            Told::Stream(watch) => {
+                let stream = self.watch(driver, watch)?;
+                return stream.wait(self.wait_in(driver, &stream)?);
+            }
+        };
         let posted = self.posted.load(Ordering::Acquire);
         if posted == 0 {
             return Ok(());
@@ -105,7 +162,7 @@ impl Event {
             let progress = driver
                 .session
                 .records()
-                .wait(self.record.0, posted)
+                .wait(record, posted)
                 .map_err(|error| Code::from(tessera_guest::Failure::from(error)))?;
             if progress.value >= posted {
                 return self.core.look();
@@ -144,12 +201,20 @@ pub(crate) fn event_create(ph_event: Caller<Handle>, flags: u32) -> Answer {
         return Err(Code::INVALID_VALUE);
     }
     if flags & FLAG_INTERPROCESS != 0 {
-        // Documented: it needs timing switched off. Sharing events between processes is not served yet; the event itself is.
+        // Documented: it needs timing switched off.
         if flags & FLAG_DISABLE_TIMING == 0 {
             return Err(Code::INVALID_VALUE);
         }
     }
-    let event = driver.events.insert(|handle| {
+    let event = insert(driver, &context, flags, |handle| {
+        if flags & FLAG_INTERPROCESS != 0 {
+            let message = EventShared {
+                context: context.handle(),
+                event: handle,
+            };
+            driver.session.post(&message, &[])?;
+            return Ok(Told::Stream(Mutex::default()));
+        }
         let record = Record::allocate(driver)?;
         let message = EventCreate {
             context: context.handle(),
@@ -159,10 +224,23 @@ pub(crate) fn event_create(ph_event: Caller<Handle>, flags: u32) -> Answer {
             flags,
         };
         driver.session.post(&message, &[])?;
+        Ok(Told::Record(record))
+    })?;
+    ph_event.put(event)
+}
+
+/// Enters a new event; `make` makes it in the worker.
+fn insert(
+    driver: &Driver,
+    context: &Context,
+    flags: u32,
+    make: impl FnOnce(Handle) -> Answer<Told>,
+) -> Answer<Handle> {
+    let event = driver.events.insert(|handle| {
         Ok(Event {
             handle,
             core: Arc::clone(&context.core),
-            record,
+            kind: make(handle)?,
             flags,
             posted: AtomicU64::new(0),
             captured: Mutex::default(),
@@ -170,7 +248,37 @@ pub(crate) fn event_create(ph_event: Caller<Handle>, flags: u32) -> Answer {
         })
     })?;
     context.children().events.insert(event.handle);
-    ph_event.put(event.handle)
+    Ok(event.handle)
+}
+
+/// The token of an event, for other processes.
+pub(crate) fn export(handle: Handle) -> Answer<[u8; 16]> {
+    with_event(handle, |driver, event| {
+        // Only what was made for it.
+        if event.flags & FLAG_INTERPROCESS == 0 {
+            return Err(Code::INVALID_HANDLE);
+        }
+        let (reply, _) = driver.session.call(&EventExport { event: handle }, &[])?;
+        Ok(reply.token)
+    })
+}
+
+/// The event of another process.
+pub(crate) fn import(driver: &Driver, context: &Context, token: [u8; 16]) -> Answer<Handle> {
+    insert(
+        driver,
+        context,
+        FLAG_INTERPROCESS | FLAG_DISABLE_TIMING,
+        |event| {
+            let message = EventImport {
+                context: context.handle(),
+                event,
+                token,
+            };
+            driver.session.call(&message, &[])?;
+            Ok(Told::Stream(Mutex::default()))
+        },
+    )
 }
 
 /// `cuEventDestroy`: returns at once; a record that is queued still runs.
@@ -185,6 +293,11 @@ pub(crate) fn event_destroy(h_event: Handle) -> Answer {
         Ok(()) => event.core.check(),
         Err(_) => Ok(()),
     };
+    if let Told::Stream(watch) = &event.kind
+        && let Some(stream) = watch.lock().unwrap_or_else(PoisonError::into_inner).take()
+    {
+        stream.destroy(driver)?;
+    }
     driver.session.post(&EventDestroy { event: h_event }, &[])?;
     told
 }
@@ -228,7 +341,10 @@ pub(crate) fn record_in(driver: &Driver, stream: &Stream, event: &Event) -> Answ
         event: event.handle,
     })?;
     event.recorded(seq);
-    Ok(())
+    match event.kind {
+        Told::Record(_) => Ok(()),
+        Told::Stream(_) => fence(driver),
+    }
 }
 
 /// `cuEventQuery`
@@ -236,7 +352,7 @@ pub(crate) fn event_query(h_event: Handle) -> Answer {
     let (driver, done) = with_event(h_event, |driver, event| {
         event.core.look()?;
         event.check_wait()?;
-        Ok((driver, event.is_done(driver)))
+        Ok((driver, event.query(driver)?))
     })?;
     if done {
         return Ok(());
@@ -268,7 +384,11 @@ pub(crate) fn event_elapsed_time(p_milliseconds: Caller<f32>, h_start: Handle, h
     if !start.is_done(driver) || !end.is_done(driver) {
         return Err(Code::NOT_READY);
     }
-    let time = |event: &Event| driver.session.records().progress(event.record.0).time;
+    let time = |event: &Event| match &event.kind {
+        Told::Record(record) => driver.session.records().progress(record.0).time,
+        // Without times, as was found above.
+        Told::Stream(_) => 0,
+    };
     let (from, to) = (time(&start), time(&end));
     let nanoseconds = if to >= from {
         (to - from) as f64

@@ -74,6 +74,7 @@ mod printf;
 mod proc_address;
 mod ranges;
 mod reference;
+mod registered;
 mod resource;
 mod sharing;
 mod state;

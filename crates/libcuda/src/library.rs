@@ -14,6 +14,7 @@ use crate::jit::Jit;
 use crate::kernel::Kernel;
 use crate::module::{self, Module};
 use crate::primary;
+use crate::ranges::Range;
 use crate::state::{self, Driver};
 use crate::types::{Caller, Handle, c_char, c_void};
 use std::collections::HashMap;
@@ -43,7 +44,7 @@ impl Library {
             })
         })?;
         if let Ok(context) = current::current() {
-            match Module::load(driver, &context, &library.images, &library.jit) {
+            match Module::load(driver, &context, &library.images, &library.jit, None) {
                 Ok(module) => {
                     module.of_library.store(true, Ordering::Relaxed);
                     library.modules().insert(context.handle(), module);
@@ -72,7 +73,9 @@ impl Library {
         if let Some(module) = modules.get(&context.handle()) {
             return Ok(Arc::clone(module));
         }
-        let module = Module::load(driver, context, &self.images, &self.jit.later())?;
+        let sibling = modules.values().next().cloned();
+        let jit = self.jit.later();
+        let module = Module::load(driver, context, &self.images, &jit, sibling.as_deref())?;
         module.of_library.store(true, Ordering::Relaxed);
         modules.insert(context.handle(), Arc::clone(&module));
         Ok(module)
@@ -222,16 +225,21 @@ pub(crate) fn library_get_global(
     Ok(())
 }
 
-/// `cuLibraryGetManaged`: managed memory is not served yet, so a library that has managed variables did not load.
+/// `cuLibraryGetManaged`: a managed variable is the same in every context.
 pub(crate) fn library_get_managed(
-    _dptr: Caller<u64>,
-    _bytes: Caller<usize>,
+    dptr: Caller<u64>,
+    bytes: Caller<usize>,
     handle: Handle,
     name: Caller<c_char>,
 ) -> Answer {
-    name.required()?;
-    library(handle)?;
-    Err(Code::NOT_FOUND)
+    let name = name.text()?;
+    let (driver, module) = library(handle)?.any_module()?;
+    let (address, length) = module.global(driver, &name)?;
+    let range = driver.ranges.find(address);
+    range.filter(Range::is_managed).ok_or(Code::NOT_FOUND)?;
+    dptr.put_if_wanted(address);
+    bytes.put_if_wanted(usize::try_from(length).unwrap_or(usize::MAX));
+    Ok(())
 }
 
 /// `cuLibraryGetUnifiedFunction`: there are no unified function pointers.

@@ -6,6 +6,7 @@
 
 use crate::abi::DefaultStream;
 use crate::code::{Answer, Code};
+use crate::context::Context;
 use crate::current;
 use crate::device::attribute::MANAGED_MEMORY;
 use crate::memory;
@@ -157,11 +158,45 @@ pub(crate) fn mem_alloc_managed(dptr: Caller<u64>, bytesize: usize, flags: u32) 
     )?)
 }
 
+/// The managed variables of a module, or of all modules of a library; gone with the last of them.
+pub(crate) struct Variables {
+    address: u64,
+}
+
+impl Variables {
+    /// Takes memory for `bytes` bytes of variables.
+    pub(crate) fn allocate(driver: &Driver, context: &Context, bytes: u64) -> Answer<Self> {
+        let bytes = usize::try_from(bytes).map_err(|_| Code::OUT_OF_MEMORY)?;
+        let kind = RangeKind::ManagedVariables;
+        let flags = tessera_wire::HOST_PORTABLE;
+        let address = memory::allocate_in_host_arena(driver, context, bytes, flags, kind)?;
+        Ok(Self { address })
+    }
+
+    pub(crate) fn address(&self) -> u64 {
+        self.address
+    }
+}
+
+impl Drop for Variables {
+    fn drop(&mut self) {
+        let Ok(driver) = state::driver() else { return };
+        let range = driver
+            .ranges
+            .take(self.address, |range| range.kind == RangeKind::ManagedVariables);
+        if let Some(range) = range {
+            driver.managed.forget(&range);
+            // A worker that is gone has given it back.
+            let _ = memory::free_host(driver, &range);
+        }
+    }
+}
+
 /// The managed memory that holds a range, which is not empty.
 fn managed(driver: &Driver, address: u64, bytes: usize) -> Answer<Range> {
     let range = driver.ranges.covering(address, bytes as u64);
     range
-        .filter(|range| bytes > 0 && range.kind == RangeKind::Managed)
+        .filter(|range| bytes > 0 && range.is_managed())
         .ok_or(Code::INVALID_VALUE)
 }
 

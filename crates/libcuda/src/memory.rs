@@ -7,15 +7,12 @@ use crate::ranges::{Bar1Place, Range, RangeKind};
 use crate::state::{self, Driver};
 use crate::types::{Caller, Handle, c_void};
 use std::sync::PoisonError;
-use std::sync::atomic::{AtomicBool, Ordering};
 use tessera_wire::messages::{Bar1Alloc, HostAlloc, HostFree, MemFree, MemInfo};
 
 /// Rows of `cuMemAllocPitch` start at multiples of this; what boards report as texture pitch alignment is not above it.
 const PITCH_ALIGN: usize = 512;
 /// `CU_MEMHOSTALLOC_PORTABLE | DEVICEMAP | WRITECOMBINED`
 const HOST_FLAGS_KNOWN: u32 = 7;
-/// `CU_MEMHOSTREGISTER_*`: portable, mapped, of input/output memory, read only.
-const REGISTER_FLAGS_KNOWN: u32 = 15;
 const HOST_PORTABLE: u32 = 1;
 /// `CU_MEMHOSTALLOC_DEVICEMAP`: with unified addressing every pinned page is mapped.
 const HOST_DEVICEMAP: u32 = 2;
@@ -221,7 +218,7 @@ pub(crate) fn mem_free_host(p: Caller<c_void>) -> Answer {
     let driver = state::driver()?;
     let range = driver
         .ranges
-        .take(p.address(), Range::is_host)
+        .take(p.address(), |range| matches!(range.kind, RangeKind::Host { .. }))
         .ok_or(Code::INVALID_VALUE)?;
     settle_and_free_host(driver, &range)
 }
@@ -253,48 +250,16 @@ pub(crate) fn mem_host_get_device_pointer(pdptr: Caller<u64>, p: Caller<c_void>,
         return Err(Code::INVALID_VALUE);
     }
     current::current()?;
-    host_range(p)?;
+    let range = state::driver()?.ranges.find(p.address());
+    range.filter(Range::is_host).ok_or(Code::INVALID_VALUE)?;
     pdptr.put(p.address())
 }
 
 /// `cuMemHostGetFlags`
 pub(crate) fn mem_host_get_flags(p_flags: Caller<u32>, p: Caller<c_void>) -> Answer {
     current::current()?;
-    let (_, flags) = host_range(p)?;
-    p_flags.put(flags)
-}
-
-fn host_range(p: Caller<c_void>) -> Answer<(Range, u32)> {
-    let range = state::driver()?
-        .ranges
-        .find(p.address())
-        .ok_or(Code::INVALID_VALUE)?;
-    match range.kind {
-        RangeKind::Host { flags } => Ok((range, flags)),
+    match state::driver()?.ranges.find(p.address()).map(|range| range.kind) {
+        Some(RangeKind::Host { flags }) => p_flags.put(flags),
         _ => Err(Code::INVALID_VALUE),
     }
-}
-
-/// `cuMemHostRegister`: pages of the program's own cannot be shared with the worker after the fact.
-pub(crate) fn mem_host_register(p: Caller<c_void>, bytesize: usize, flags: u32) -> Answer {
-    static LOGGED: AtomicBool = AtomicBool::new(false);
-    p.required()?;
-    if bytesize == 0 || flags & !REGISTER_FLAGS_KNOWN != 0 {
-        return Err(Code::INVALID_VALUE);
-    }
-    current::current()?;
-    if !LOGGED.swap(true, Ordering::Relaxed) {
-        tessera_guest::log(
-            "cuMemHostRegister is not supported: memory that a program has already allocated cannot be shared with the vGPU's worker; \
-             use cuMemHostAlloc",
-        );
-    }
-    Err(Code::NOT_SUPPORTED)
-}
-
-/// `cuMemHostUnregister`
-pub(crate) fn mem_host_unregister(p: Caller<c_void>) -> Answer {
-    p.required()?;
-    current::current()?;
-    Err(Code::HOST_MEMORY_NOT_REGISTERED)
 }

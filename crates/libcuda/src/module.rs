@@ -3,19 +3,23 @@
 use crate::code::{Answer, Code};
 use crate::context::{Context, Core};
 use crate::current;
+use crate::device::attribute::MANAGED_MEMORY;
 use crate::function::Function;
 use crate::image::{self, Image};
 use crate::jit::Jit;
+use crate::managed::Variables;
 use crate::ranges::RangeKind;
 use crate::reference::Reference;
 use crate::state::{self, Driver};
 use crate::types::{Caller, Handle, c_char, c_void};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tessera_fatbin::linked_registers;
 use tessera_guest::Failure;
-use tessera_wire::messages::{FunctionGet, FunctionList, GlobalGet, LinkCheck, ModuleLoad, ModuleUnload};
+use tessera_wire::messages::{
+    FunctionGet, FunctionList, GlobalGet, LinkCheck, ModuleLoad, ModuleManaged, ModuleUnload,
+};
 use tessera_wire::{ImageList, NameList, PLACE_STAGING, PLACE_TAIL, ParameterList};
 
 /// Images up to this many bytes in all travel inside the message; longer ones rest in the staging heap.
@@ -31,6 +35,8 @@ pub(crate) struct Module {
     references: Mutex<HashMap<String, Arc<Reference>>>,
     /// A library's: it goes with that and not before.
     pub(crate) of_library: AtomicBool,
+    /// Its managed variables, where it has any.
+    variables: OnceLock<Arc<Variables>>,
 }
 
 /// Sends images in whichever way they fit; `send` gets the tail.
@@ -115,8 +121,15 @@ fn most_registers(images: &[Image], jit: &Jit) -> u32 {
 }
 
 impl Module {
-    /// Loads images into a context and links them.
-    pub(crate) fn load(driver: &Driver, context: &Context, images: &[Image], jit: &Jit) -> Answer<Arc<Self>> {
+    /// Loads images into a context and links them. Of a library, `sibling` is a module in another context: they have their managed
+    /// variables in common.
+    pub(crate) fn load(
+        driver: &Driver,
+        context: &Context,
+        images: &[Image],
+        jit: &Jit,
+        sibling: Option<&Self>,
+    ) -> Answer<Arc<Self>> {
         let module = driver.modules.insert(|handle| {
             let message = ModuleLoad {
                 context: context.handle(),
@@ -133,10 +146,42 @@ impl Module {
                 functions: Mutex::new(HashMap::new()),
                 references: Mutex::new(HashMap::new()),
                 of_library: AtomicBool::new(false),
+                variables: OnceLock::new(),
             })
         })?;
         context.children().modules.insert(module.handle);
+        if let Err(code) = module.place_managed(driver, context, sibling) {
+            unload(driver, &module)?;
+            return Err(code);
+        }
         Ok(module)
+    }
+
+    /// Gives the managed variables a place, where the module has any.
+    fn place_managed(&self, driver: &Driver, context: &Context, sibling: Option<&Self>) -> Answer {
+        // Elsewhere a module that has some does not load.
+        if driver.attribute(MANAGED_MEMORY) != Some(1) {
+            return Ok(());
+        }
+        let mut message = ModuleManaged {
+            module: self.handle,
+            ..ModuleManaged::default()
+        };
+        let (reply, _) = driver.session.call(&message, &[])?;
+        if reply.bytes == 0 {
+            return Ok(());
+        }
+        let variables = match sibling.and_then(|sibling| sibling.variables.get()) {
+            Some(theirs) => {
+                message.flags = tessera_wire::MANAGED_INITIALISED;
+                Arc::clone(theirs)
+            }
+            None => Arc::new(Variables::allocate(driver, context, reply.bytes)?),
+        };
+        message.address = variables.address();
+        driver.session.call(&message, &[])?;
+        let _ = self.variables.set(variables);
+        Ok(())
     }
 
     fn functions(&self) -> MutexGuard<'_, HashMap<String, Arc<Function>>> {
@@ -246,7 +291,7 @@ pub(crate) fn unload(driver: &Driver, module: &Module) -> Answer {
 fn load_current(out: Caller<Handle>, images: &[Image], jit: &Jit) -> Answer {
     let driver = state::driver()?;
     let context = current::faultless()?;
-    let module = Module::load(driver, &context, images, jit)?;
+    let module = Module::load(driver, &context, images, jit, None)?;
     out.put(module.handle)
 }
 

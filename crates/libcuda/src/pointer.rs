@@ -101,7 +101,7 @@ fn known(range: &Range, which: i32, ptr: u64) -> Answer<Value> {
         attribute::DEVICE_POINTER => Value::Word(ptr),
         attribute::HOST_POINTER if range.is_in_host_arena() => Value::Word(ptr),
         attribute::HOST_POINTER => return Err(Code::INVALID_VALUE),
-        attribute::IS_MANAGED => Value::Byte(u8::from(range.kind == RangeKind::Managed)),
+        attribute::IS_MANAGED => Value::Byte(u8::from(range.is_managed())),
         attribute::IS_LEGACY_IPC_CAPABLE => {
             Value::Byte(u8::from(range.kind == (RangeKind::Device { pool: 0 })))
         }

@@ -38,8 +38,12 @@ pub(crate) enum RangeKind {
         /// As given.
         flags: u32,
     },
+    /// `cuMemHostRegister`: the program's own pages.
+    Registered,
     /// `cuMemAllocManaged`: pages of the host that the device has too.
     Managed,
+    /// The managed variables of a module.
+    ManagedVariables,
 }
 
 /// Where an allocation lies in BAR1 ([`crate::bar1`]), in one piece.
@@ -72,12 +76,16 @@ impl Range {
     }
 
     pub(crate) fn is_host(&self) -> bool {
-        matches!(self.kind, RangeKind::Host { .. })
+        matches!(self.kind, RangeKind::Host { .. } | RangeKind::Registered)
     }
 
-    /// Whether its pages are those of the host arena, pinned or managed.
+    /// Whether its pages are those of the host arena: pinned, registered or managed.
     pub(crate) fn is_in_host_arena(&self) -> bool {
-        matches!(self.kind, RangeKind::Host { .. } | RangeKind::Managed)
+        matches!(self.kind, RangeKind::Host { .. } | RangeKind::Registered) || self.is_managed()
+    }
+
+    pub(crate) fn is_managed(&self) -> bool {
+        matches!(self.kind, RangeKind::Managed | RangeKind::ManagedVariables)
     }
 }
 
@@ -159,6 +167,14 @@ impl Ranges {
         {
             place.filled = true;
         }
+    }
+
+    /// A range that has bytes of `address .. address + bytes`.
+    pub(crate) fn overlapping(&self, address: u64, bytes: u64) -> Option<Range> {
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        let end = address.saturating_add(bytes);
+        let (_, range) = map.range(..end).next_back()?;
+        (range.base + range.bytes > address).then_some(*range)
     }
 
     /// The range that holds `bytes` bytes from `address`; of mappings that follow each other, the first.
@@ -285,6 +301,12 @@ mod tests {
         assert!(ranges.covering(u64::MAX, u64::MAX).is_none());
         assert!(ranges.may_overlap(0xfff, 2) && ranges.may_overlap(0x200f, 1));
         assert!(!ranges.may_overlap(0xff0, 0x10) && !ranges.may_overlap(0x2010, u64::MAX));
+        assert!(ranges.overlapping(0xf00, 0x100).is_none());
+        assert!(ranges.overlapping(0x1100, 0xf00).is_none());
+        let overlapping = |address, bytes| ranges.overlapping(address, bytes).map(|range| range.base);
+        assert_eq!(overlapping(0xf00, 0x101), Some(0x1000));
+        assert_eq!(overlapping(0x10ff, 1), Some(0x1000));
+        assert_eq!(overlapping(0, u64::MAX), Some(0x2000));
         assert!(ranges.take(0x1001, |_| true).is_none());
         assert!(ranges.take(0x1000, |_| false).is_none());
         assert!(ranges.take(0x1000, |_| true).is_some());

@@ -1,8 +1,9 @@
-//! Memory of two processes.
+//! Memory and events of two processes.
 //!
 //! ```text
 //!   cuMemExportToShareableHandle ─▶ descriptor of a sealed file ─▶ cuMemImportFromShareableHandle     the token is in the file
 //!   cuIpcGetMemHandle ───────────▶ 64 bytes ────────────────────▶ cuIpcOpenMemHandle                 the token is in the bytes
+//!   cuIpcGetEventHandle ─────────▶ 64 bytes ────────────────────▶ cuIpcOpenEventHandle
 //! ```
 //!
 //! Either way the worker makes a token for the memory and knows it again in another session of the same vGPU; to any other it means
@@ -10,9 +11,12 @@
 
 use crate::code::{Answer, Code};
 use crate::current;
+use crate::event;
 use crate::ranges::{Range, RangeKind};
 use crate::state::{self, Driver};
-use crate::types::{CUipcMemHandle, CUmemAllocationProp, CUmemLocation, Caller, Handle, c_void};
+use crate::types::{
+    CUipcEventHandle, CUipcMemHandle, CUmemAllocationProp, CUmemLocation, Caller, Handle, c_void,
+};
 use crate::virtual_memory::{
     ACCESS_READ_WRITE, FILE_DESCRIPTOR, GRANULARITY, ON_DEVICE, OTHER_HANDLE_TYPES, PINNED, new_handle,
     reserve, settle,
@@ -28,6 +32,8 @@ use tessera_wire::messages::{
 
 /// What a file or a handle of ours begins with.
 const MAGIC: [u8; 8] = *b"tessera\x01";
+/// What the handle of an event begins with.
+const MAGIC_EVENT: [u8; 8] = *b"tessera\x02";
 /// `CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS`: the one flag, and without it nothing can be opened.
 const LAZY_PEER_ACCESS: u32 = 1;
 
@@ -45,7 +51,7 @@ struct Opened {
 
 #[derive(Default)]
 struct Books {
-    /// Tokens of allocations of this process, which it cannot open itself.
+    /// Tokens of allocations and events of this process, which it cannot open itself.
     own: HashSet<Token>,
     /// By address.
     opened: HashMap<u64, Opened>,
@@ -295,6 +301,32 @@ pub(crate) fn ipc_close_mem_handle(dptr: u64) -> Answer {
         &[],
     )?;
     Ok(())
+}
+
+/// `cuIpcGetEventHandle`
+pub(crate) fn ipc_get_event_handle(p_handle: Caller<CUipcEventHandle>, event: Handle) -> Answer {
+    p_handle.required()?;
+    let driver = state::driver()?;
+    let token = event::export(event)?;
+    driver.sharing.books().own.insert(token);
+    let mut handle = CUipcEventHandle { bytes: [0; 64] };
+    handle.bytes[..32].copy_from_slice(&pack(token, 0));
+    handle.bytes[..8].copy_from_slice(&MAGIC_EVENT);
+    p_handle.put(handle)
+}
+
+/// `cuIpcOpenEventHandle`: an event of the current context, each time a new one.
+pub(crate) fn ipc_open_event_handle(ph_event: Caller<Handle>, handle: CUipcEventHandle) -> Answer {
+    ph_event.required()?;
+    let context = current::current()?;
+    let driver = state::driver()?;
+    let rest = handle.bytes.strip_prefix(&MAGIC_EVENT);
+    let token = rest.and_then(|rest| rest.first_chunk());
+    let token: Token = *token.ok_or(Code::INVALID_VALUE)?;
+    if driver.sharing.books().own.contains(&token) {
+        return Err(Code::INVALID_CONTEXT);
+    }
+    ph_event.put(event::import(driver, &context, token)?)
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ use crate::pool::Pool;
 use crate::primary::Primary;
 use crate::ranges::Ranges;
 use crate::reference::Reference;
+use crate::registered::Registered;
 use crate::sharing::Sharing;
 use crate::stream::Stream;
 use crate::texture::Images;
@@ -36,7 +37,7 @@ use crate::types::CUuuid;
 use crate::virtual_memory::VirtualMemory;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use tessera_channel::HostMapping;
 use tessera_guest::{ConnectError, Session};
 use tessera_wire::VgpuInfo;
@@ -57,6 +58,8 @@ pub(crate) struct Driver {
     uuid: CUuuid,
     attributes: [Option<i32>; ATTRIBUTES],
     pub(crate) contexts: Objects<Context>,
+    /// Every context but views, for what concerns the whole process.
+    pub(crate) all_contexts: Mutex<Vec<Weak<Context>>>,
     pub(crate) streams: Objects<Stream>,
     pub(crate) events: Objects<Event>,
     pub(crate) modules: Objects<Module>,
@@ -76,6 +79,7 @@ pub(crate) struct Driver {
     pub(crate) default_pool: OnceLock<Arc<Pool>>,
     pub(crate) current_pool: Mutex<Option<Arc<Pool>>>,
     pub(crate) managed: Managed,
+    pub(crate) registered: Registered,
     pub(crate) ranges: Ranges,
     pub(crate) bar1: Bar1,
     pub(crate) virtual_memory: VirtualMemory,
@@ -100,6 +104,7 @@ impl Driver {
             session,
             attributes,
             contexts: Objects::new(Kind::Context),
+            all_contexts: Mutex::default(),
             streams: Objects::remembering(Kind::Stream),
             events: Objects::new(Kind::Event),
             modules: Objects::new(Kind::Module),
@@ -119,6 +124,7 @@ impl Driver {
             default_pool: OnceLock::new(),
             current_pool: Mutex::new(None),
             managed: Managed::default(),
+            registered: Registered::default(),
             ranges: Ranges::default(),
             bar1: Bar1::default(),
             virtual_memory: VirtualMemory::default(),
@@ -151,6 +157,15 @@ impl Driver {
         self.attribute(number)
             .and_then(|value| u32::try_from(value).ok())
             .unwrap_or(0)
+    }
+
+    /// Waits for the work of every context.
+    pub(crate) fn settle(&self) {
+        let all = self.all_contexts.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: Vec<_> = all.iter().filter_map(Weak::upgrade).collect();
+        for stream in all.iter().flat_map(|context| context.streams()) {
+            let _ = stream.settle();
+        }
     }
 
     /// A number that no other stream, context or buffer of this process has.

@@ -313,7 +313,7 @@ impl Stream {
         self.is_idle(driver) || self.core.has_fault(driver)
     }
 
-    fn destroy(&self, driver: &Driver) -> Answer {
+    pub(crate) fn destroy(&self, driver: &Driver) -> Answer {
         self.destroyed.store(true, Ordering::Release);
         capture::forget(self);
         Ok(driver.session.post(&StreamDestroy { stream: self.handle }, &[])?)

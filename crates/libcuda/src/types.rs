@@ -78,6 +78,13 @@ pub(crate) struct CUmemPoolProps {
     pub(crate) rest: [u8; 54],
 }
 
+/// `CUipcEventHandle`
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct CUipcEventHandle {
+    pub(crate) bytes: [u8; 64],
+}
+
 /// `CUipcMemHandle`
 #[repr(C)]
 #[derive(Clone, Copy)]

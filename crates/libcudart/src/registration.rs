@@ -1,8 +1,8 @@
 //! What the compiler's start-up code of a program calls, as `crt/host_runtime.h` of the toolkit declares it.
 
 use crate::abi::{Dim3, Handle, In, Out};
-use crate::registry::{add_binary, add_kernel, add_variable, remove_binary};
-use crate::thread::{CallConfiguration, pop_configuration, push_configuration};
+use crate::registry::{add_binary, add_kernel, add_variable, place_managed, remove_binary};
+use crate::thread::{CallConfiguration, context, pop_configuration, push_configuration};
 use std::ffi::{c_char, c_void};
 
 /// A fat binary of the program; the answer names it from now on.
@@ -53,15 +53,15 @@ extern "C" fn __cudaRegisterVar(
     _global: i32,
 ) {
     if let Some(name) = name.text() {
-        add_variable(binary.addr(), stand_in, name, false);
+        add_variable(binary.addr(), stand_in, name, None);
     }
 }
 
-/// A `__managed__` variable. It is known, and every use answers `cudaErrorNotSupported`.
+/// A `__managed__` variable. The program keeps its address in `pointer`, and asks for it before the first use.
 #[unsafe(no_mangle)]
 extern "C" fn __cudaRegisterManagedVar(
     binary: Handle,
-    _pointer: *mut *mut c_void,
+    pointer: *mut *mut c_void,
     stand_in: *const c_void,
     name: In<c_char>,
     _external: i32,
@@ -70,18 +70,21 @@ extern "C" fn __cudaRegisterManagedVar(
     _global: i32,
 ) {
     if let Some(name) = name.text() {
-        eprintln!(
-            "tessera: the __managed__ variable {} is not supported by this version of libcudart; its uses answer cudaErrorNotSupported",
-            name.to_string_lossy()
-        );
-        add_variable(binary.addr(), stand_in, name, true);
+        add_variable(binary.addr(), stand_in, name, Some(pointer.expose_provenance()));
     }
 }
 
-/// Asks for managed variables to be ready; says whether there was anything to do.
+/// Asks for the managed variables of a binary to be ready, as the program does before it uses one; says whether they are.
 #[unsafe(no_mangle)]
-extern "C" fn __cudaInitModule(_binary: Handle) -> c_char {
-    0
+extern "C" fn __cudaInitModule(binary: Handle) -> c_char {
+    let placed = context().and_then(|driver| place_managed(driver, binary.addr()));
+    if let Err(error) = &placed {
+        eprintln!(
+            "tessera: __managed__ variables cannot be had: error {}",
+            error.code()
+        );
+    }
+    c_char::from(placed.is_ok())
 }
 
 /// First half of `<<<...>>>`; 0 lets the stub go on.

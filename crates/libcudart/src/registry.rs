@@ -83,24 +83,27 @@ impl Kernel {
 pub(crate) struct Variable {
     binary: Arc<Binary>,
     name: CString,
-    /// `__managed__`: not supported yet.
-    managed: bool,
+    /// Of a `__managed__` variable: where the program keeps its address, which the start-up code asks for before the first use.
+    pointer: Option<Address>,
 }
 
 impl Variable {
+    /// Where a managed one is, as far as the program was told.
+    fn placed(&self) -> Option<Address> {
+        let place = Out::<DevicePtr>::at(self.pointer?).input().get().ok()?;
+        Address::try_from(place).ok().filter(|&place| place != 0)
+    }
+
     /// Where it lies in the current context, and its size.
     pub(crate) fn range(&self, driver: &Driver) -> Result<(DevicePtr, usize), Error> {
-        if self.managed {
-            return Err(Error::NOT_SUPPORTED);
-        }
         let library = self.binary.library(driver)?;
         let (mut address, mut bytes) = (0, 0);
-        driver.cuLibraryGetGlobal(
-            Out::local(&mut address),
-            Out::local(&mut bytes),
-            library,
-            self.name.as_ptr(),
-        )?;
+        let (to_address, to_bytes) = (Out::local(&mut address), Out::local(&mut bytes));
+        if self.pointer.is_some() {
+            driver.cuLibraryGetManaged(to_address, to_bytes, library, self.name.as_ptr())?;
+        } else {
+            driver.cuLibraryGetGlobal(to_address, to_bytes, library, self.name.as_ptr())?;
+        }
         Ok((address, bytes))
     }
 }
@@ -167,8 +170,8 @@ pub(crate) fn add_kernel(binary: Address, stub: *const c_void, name: &CStr) {
         .insert(stub.expose_provenance(), Arc::new(kernel));
 }
 
-/// Registers a variable under the address of its host stand-in.
-pub(crate) fn add_variable(binary: Address, stand_in: *const c_void, name: &CStr, managed: bool) {
+/// Registers a variable under the address of its host stand-in; a managed one with the place of its address.
+pub(crate) fn add_variable(binary: Address, stand_in: *const c_void, name: &CStr, pointer: Option<Address>) {
     let mut registry = REGISTRY.write().unwrap_or_else(PoisonError::into_inner);
     let Some(binary) = registry.binaries.get(&binary).cloned() else {
         return;
@@ -176,9 +179,27 @@ pub(crate) fn add_variable(binary: Address, stand_in: *const c_void, name: &CStr
     let variable = Variable {
         binary,
         name: name.to_owned(),
-        managed,
+        pointer,
     };
     registry.variables.insert(stand_in.addr(), Arc::new(variable));
+}
+
+/// Tells the program where the managed variables of a binary are.
+pub(crate) fn place_managed(driver: &Driver, binary: Address) -> Result<(), Error> {
+    let registry = REGISTRY.read().unwrap_or_else(PoisonError::into_inner);
+    let Some(binary) = registry.binaries.get(&binary) else {
+        return Ok(());
+    };
+    let of_binary = |variable: &&Arc<Variable>| Arc::ptr_eq(&variable.binary, binary);
+    let managed: Vec<_> = registry.variables.values().filter(of_binary).cloned().collect();
+    drop(registry);
+    for variable in managed {
+        let Some(pointer) = variable.pointer else { continue };
+        let (address, _) = variable.range(driver)?;
+        let place = Out::<DevicePtr>::at(pointer);
+        place.set(address)?;
+    }
+    Ok(())
 }
 
 /// The kernel of a stub.
@@ -208,14 +229,14 @@ pub(crate) fn stub(driver: &Driver, handle: Handle) -> Option<Handle> {
     Some(std::ptr::with_exposed_provenance_mut(*stub))
 }
 
-/// The variable of a host stand-in.
-pub(crate) fn variable(stand_in: *const c_void) -> Result<Arc<Variable>, Error> {
+/// The variable of a host stand-in. What a program has of a managed one is where it really is.
+pub(crate) fn variable(symbol: *const c_void) -> Result<Arc<Variable>, Error> {
     let registry = REGISTRY.read().unwrap_or_else(PoisonError::into_inner);
-    registry
-        .variables
-        .get(&stand_in.addr())
-        .cloned()
-        .ok_or(Error::INVALID_SYMBOL)
+    let found = registry.variables.get(&symbol.addr()).or_else(|| {
+        let is_it = |variable: &&Arc<Variable>| variable.placed() == Some(symbol.addr());
+        registry.variables.values().find(is_it)
+    });
+    found.cloned().ok_or(Error::INVALID_SYMBOL)
 }
 
 #[cfg(test)]
@@ -227,7 +248,7 @@ mod tests {
         let (wrapper, stub, stand_in) = (1_u8, 2_u8, 3_u8);
         let binary = add_binary((&raw const wrapper).cast());
         add_kernel(binary, (&raw const stub).cast(), c"kernel");
-        add_variable(binary, (&raw const stand_in).cast(), c"variable", false);
+        add_variable(binary, (&raw const stand_in).cast(), c"variable", None);
         assert_eq!(
             kernel((&raw const stub).cast()).map(|kernel| kernel.name().to_owned()),
             Ok(c"kernel".to_owned())

@@ -279,6 +279,11 @@ impl Context for SoftContext {
         Arc::new(SoftEvent::new(sink))
     }
 
+    fn is_reached(&self, event: &Arc<dyn Event>) -> bool {
+        let event = Arc::clone(event).as_any().downcast::<SoftEvent>();
+        event.is_ok_and(|event| self.core.shared.scheduler.is_reached(&event))
+    }
+
     fn set_stack_bytes(&self, bytes: u64) {
         self.core.stack.store(bytes, Ordering::Relaxed);
     }

@@ -10,6 +10,8 @@ pub(crate) struct SoftEvent {
     pub(crate) sink: Arc<dyn EventSink>,
     /// Key of the newest record submitted (see [`crate::scheduler`]), 0 before the first. Used under the scheduler's lock.
     pub(crate) newest: AtomicU64,
+    /// Key of the record that was reached last.
+    pub(crate) reached: AtomicU64,
 }
 
 impl SoftEvent {
@@ -17,6 +19,7 @@ impl SoftEvent {
         Self {
             sink,
             newest: AtomicU64::new(0),
+            reached: AtomicU64::new(0),
         }
     }
 }

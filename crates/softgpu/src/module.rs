@@ -6,7 +6,7 @@ use crate::holdings::Kind;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tessera_device::{
     DeviceError, DevicePtr, Function, FunctionInfo, GlobalInfo, ImageReference, Module, ModuleLoaded,
     ModuleOptions, ParameterInfo, PtxText,
@@ -29,6 +29,10 @@ struct Layout {
     bytes: u64,
     align: u64,
     base: DevicePtr,
+    /// The same of managed variables, whose block is host memory that is given later.
+    managed: BTreeMap<VarId, u64>,
+    managed_bytes: u64,
+    managed_base: OnceLock<DevicePtr>,
 }
 
 impl Layout {
@@ -39,6 +43,9 @@ impl Layout {
             bytes: 0,
             align: 256,
             base: 0,
+            managed: BTreeMap::new(),
+            managed_bytes: 0,
+            managed_base: OnceLock::new(),
         };
         for (id, variable) in module.vars.iter() {
             if !in_device_memory(variable) {
@@ -55,17 +62,23 @@ impl Layout {
             } else {
                 u64::from(variable.align.max(1))
             };
-            let at = layout
-                .bytes
-                .checked_next_multiple_of(align)
-                .ok_or_else(too_large)?;
+            let bytes = if variable.managed {
+                &mut layout.managed_bytes
+            } else {
+                &mut layout.bytes
+            };
+            let at = bytes.checked_next_multiple_of(align).ok_or_else(too_large)?;
             // Every variable gets an address of its own, an empty one too.
             let size = if opaque {
                 HEADER_BYTES as u64
             } else {
                 variable.size.max(1)
             };
-            layout.bytes = at.checked_add(size).ok_or_else(too_large)?;
+            *bytes = at.checked_add(size).ok_or_else(too_large)?;
+            if variable.managed {
+                layout.managed.insert(id, at);
+                continue;
+            }
             layout.align = layout.align.max(align);
             layout.variables.insert(id, at);
         }
@@ -79,7 +92,10 @@ fn in_device_memory(variable: &Variable) -> bool {
 
 impl Symbols for Layout {
     fn variable(&self, id: VarId) -> Option<u64> {
-        Some(self.base + self.variables.get(&id)?)
+        match self.variables.get(&id) {
+            Some(offset) => Some(self.base + offset),
+            None => Some(self.managed_base.get()? + self.managed.get(&id)?),
+        }
     }
 
     fn function(&self, id: FuncId) -> Option<u64> {
@@ -103,9 +119,9 @@ pub(crate) struct SoftModule {
 impl Drop for SoftModule {
     fn drop(&mut self) {
         if let Some(checker) = &self.context.checker {
-            self.globals().for_each(|(_, info)| {
+            for (_, info) in self.globals_of(self.layout.variables.keys()) {
                 checker.freed(info.address);
-            });
+            }
         }
         if self.layout.base != 0
             && let Err(error) = self.context.remove(self.layout.base, Kind::Internal)
@@ -171,8 +187,10 @@ pub(crate) fn load(
         compiled: Mutex::default(),
         this: this.clone(),
     });
-    loaded.initialise()?;
-    loaded.tell_checker();
+    if loaded.layout.managed.is_empty() {
+        loaded.initialise(loaded.layout.variables.keys())?;
+        loaded.tell_checker();
+    }
     let log = format!(
         "{}: {} kernels, {} bytes of variables\n",
         loaded.log_name,
@@ -233,7 +251,8 @@ impl SoftModule {
         let Some(checker) = &self.context.checker else {
             return;
         };
-        for (name, info) in self.globals() {
+        // Managed ones are in memory that it knows as the host's.
+        for (name, info) in self.globals_of(self.layout.variables.keys()) {
             checker.allocated(checking::unseen(
                 info.address,
                 info.bytes,
@@ -243,12 +262,15 @@ impl SoftModule {
         }
     }
 
-    /// Writes the initial values of the variables, addresses included.
-    fn initialise(&self) -> Result<(), DeviceError> {
-        for (&id, &offset) in &self.layout.variables {
+    /// Writes the initial values of variables, addresses included.
+    fn initialise<'a>(&self, variables: impl Iterator<Item = &'a VarId>) -> Result<(), DeviceError> {
+        for &id in variables {
             let variable = &self.module.vars[id];
+            let Some(address) = self.layout.variable(id) else {
+                continue;
+            };
             if !variable.opaque_init.is_empty() {
-                self.initialise_sampler(variable, offset)?;
+                self.initialise_sampler(variable, address)?;
             }
             let Some(init) = &variable.init else { continue };
             let mut bytes = init.bytes.clone();
@@ -257,14 +279,14 @@ impl SoftModule {
             }
             let size = usize::try_from(variable.size).unwrap_or(usize::MAX);
             bytes.truncate(size);
-            let written = self.context.space.write_bytes(self.layout.base + offset, &bytes);
+            let written = self.context.space.write_bytes(address, &bytes);
             written.map_err(|fault| DeviceError::InvalidValue(format!("the context was closed: {fault}")))?;
         }
         Ok(())
     }
 
     /// A sampler that the text describes. Textures are described by the host.
-    fn initialise_sampler(&self, variable: &Variable, offset: u64) -> Result<(), DeviceError> {
+    fn initialise_sampler(&self, variable: &Variable, address: u64) -> Result<(), DeviceError> {
         if variable.ty != Type::SamplerRef {
             let text = format!("initial value of .{} {}", variable.ty, variable.name);
             return Err(DeviceError::NotSupported(text));
@@ -272,7 +294,7 @@ impl SoftModule {
         let sampler = Sampler::of_fields(&variable.opaque_init)
             .map_err(|field| DeviceError::InvalidPtx(format!("{}: {field}", variable.name)))?;
         let header = Image::sampler_only(sampler).encode();
-        let written = self.context.space.write_bytes(self.layout.base + offset, &header);
+        let written = self.context.space.write_bytes(address, &header);
         written.map_err(|fault| DeviceError::InvalidValue(format!("the context was closed: {fault}")))
     }
 
@@ -313,15 +335,23 @@ impl SoftModule {
 
     /// Variables that the host can ask for by name.
     fn globals(&self) -> impl Iterator<Item = (&str, GlobalInfo)> {
-        let plain = |id: VarId| self.module.vars[id].ty.class() != TypeClass::Opaque;
-        let variables = self.layout.variables.iter().filter(move |(id, _)| plain(**id));
-        variables.map(|(&id, offset)| {
+        self.globals_of(self.layout.variables.keys().chain(self.layout.managed.keys()))
+    }
+
+    fn globals_of<'a>(
+        &'a self,
+        ids: impl Iterator<Item = &'a VarId>,
+    ) -> impl Iterator<Item = (&'a str, GlobalInfo)> {
+        ids.filter_map(|&id| {
             let variable = &self.module.vars[id];
+            if variable.ty.class() == TypeClass::Opaque {
+                return None;
+            }
             let info = GlobalInfo {
-                address: self.layout.base + offset,
+                address: self.layout.variable(id)?,
                 bytes: variable.size,
             };
-            (&*variable.name, info)
+            Some((&*variable.name, info))
         })
     }
 
@@ -414,6 +444,23 @@ impl Module for SoftModule {
 
     fn global_names(&self) -> Vec<String> {
         self.globals().map(|(name, _)| name.to_owned()).collect()
+    }
+
+    fn managed_bytes(&self) -> u64 {
+        self.layout.managed_bytes
+    }
+
+    fn place_managed(&self, address: DevicePtr, initialise: bool) -> Result<(), DeviceError> {
+        if self.layout.managed.is_empty() || self.layout.managed_base.set(address).is_err() {
+            let text = "a module without managed variables, or whose variables have a place".to_owned();
+            return Err(DeviceError::InvalidValue(text));
+        }
+        self.initialise(self.layout.variables.keys())?;
+        if initialise {
+            self.initialise(self.layout.managed.keys())?;
+        }
+        self.tell_checker();
+        Ok(())
     }
 
     fn image_reference(&self, name: &str) -> Option<ImageReference> {

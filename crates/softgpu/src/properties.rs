@@ -142,14 +142,14 @@ const FIXED: &[(i32, i32)] = &[
     (88, 0),           // PAGEABLE_MEMORY_ACCESS
     (89, 0),           // CONCURRENT_MANAGED_ACCESS
     (90, 1),           // COMPUTE_PREEMPTION_SUPPORTED
-    (91, 0),           // CAN_USE_HOST_POINTER_FOR_REGISTERED_MEM
+    (91, 1),           // CAN_USE_HOST_POINTER_FOR_REGISTERED_MEM
     (92, 1),           // CAN_USE_STREAM_MEM_OPS_V1
     (93, 1),           // CAN_USE_64_BIT_STREAM_MEM_OPS_V1
     (94, 1),           // CAN_USE_STREAM_WAIT_VALUE_NOR_V1
     (95, 1),           // COOPERATIVE_LAUNCH
     (96, 0),           // COOPERATIVE_MULTI_DEVICE_LAUNCH
     (98, 1),           // CAN_FLUSH_REMOTE_WRITES
-    (99, 0),           // HOST_REGISTER_SUPPORTED
+    (99, 1),           // HOST_REGISTER_SUPPORTED
     (100, 0),          // PAGEABLE_MEMORY_ACCESS_USES_HOST_PAGE_TABLES
     (101, 0),          // DIRECT_MANAGED_MEM_ACCESS_FROM_HOST
     (102, 1),          // VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED
@@ -161,7 +161,7 @@ const FIXED: &[(i32, i32)] = &[
     (109, 0),          // MAX_ACCESS_POLICY_WINDOW_SIZE
     (110, 0),          // GPU_DIRECT_RDMA_WITH_CUDA_VMM_SUPPORTED
     (112, 0),          // SPARSE_CUDA_ARRAY_SUPPORTED
-    (113, 0),          // READ_ONLY_HOST_REGISTER_SUPPORTED
+    (113, 1),          // READ_ONLY_HOST_REGISTER_SUPPORTED
     (114, 0),          // TIMELINE_SEMAPHORE_INTEROP_SUPPORTED
     (115, 1),          // MEMORY_POOLS_SUPPORTED
     (116, 0),          // GPU_DIRECT_RDMA_SUPPORTED

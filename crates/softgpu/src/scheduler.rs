@@ -320,6 +320,14 @@ impl Scheduler {
         }
     }
 
+    /// Whether the newest record of an event was reached, or will never be because its context is lost.
+    pub(crate) fn is_reached(&self, event: &SoftEvent) -> bool {
+        let state = self.state();
+        let newest = event.newest.load(Ordering::Relaxed);
+        // Whoever saw the record completed must find it reached: its node goes a little later.
+        event.reached.load(Ordering::Acquire) == newest || state.nodes.find(newest).is_none()
+    }
+
     /// Takes an operation in. Does not wait for anything that runs.
     pub(crate) fn submit(&self, shared: &Shared, task: &Arc<Task>, wait: Option<&SoftEvent>) {
         let mut state = self.state();

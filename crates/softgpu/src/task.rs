@@ -208,7 +208,11 @@ impl Task {
             | Body::Conditional(_)
             | Body::HostCall
             | Body::Nothing => {}
-            Body::Record { event, generation } => event.sink.recorded(*generation, now_ns()),
+            Body::Record { event, generation } => {
+                let key = self.order.key.load(Ordering::Relaxed);
+                event.reached.store(key, Ordering::Release);
+                event.sink.recorded(*generation, now_ns());
+            }
             Body::Free(base) => {
                 if let Err(error) = context.remove(*base, Kind::Allocation) {
                     context.poison(Fault {

@@ -530,6 +530,58 @@ fn texts_are_linked() {
     assert!(matches!(twice.err(), Some(DeviceError::Link(_))));
 }
 
+/// Managed variables are where the host says, with their initial values; others may have their address.
+#[test]
+fn managed_variables_are_in_memory_of_the_host() {
+    let gpu = gpu();
+    let first = context(&gpu);
+    let second = context(&gpu);
+    let ptx = ".version 8.0\n.target sm_80\n.address_size 64
+.visible .global .attribute(.managed) .align 4 .u32 count = 5;
+.visible .global .attribute(.managed) .align 8 .u64 place = count;
+.visible .global .align 8 .u64 plain = place;
+.visible .entry k() {
+    .reg .b32 %r<3>; .reg .b64 %rd<4>;
+    ld.global.u64 %rd1, [plain];
+    ld.global.u64 %rd2, [%rd1];
+    ld.global.u32 %r1, [%rd2];
+    add.u32 %r1, %r1, 1;
+    st.global.u32 [count], %r1;
+    ret;
+}";
+    let address = 0x2080_0000_0000;
+    let pages = host(4096);
+    let module = load(&first, ptx);
+    assert_eq!(module.managed_bytes(), 16);
+    assert!(
+        module.function("k").is_err() && module.global("count").is_none(),
+        "nowhere yet"
+    );
+    first.map_host(address, pages.clone(), false).expect("map");
+    second.map_host(address, pages.clone(), false).expect("map");
+    module.place_managed(address, true).expect("placed");
+    assert!(module.place_managed(address, true).is_err(), "once");
+    assert_eq!(words(&bytes_of(&pages)[..4]), [5]);
+    assert_eq!(bytes_of(&pages)[8..16], address.to_le_bytes());
+    let plain = module.global("plain").expect("a variable").address;
+    assert_eq!(read(&first, plain, 8), (address + 8).to_le_bytes());
+    assert_eq!(module.global("place").expect("a variable").address, address + 8);
+    let stream = TestStream::plain(&first);
+    stream.submit(launch(&kernel(&module, "k"), 1, 1, &[]));
+    stream.synchronize().expect("kernel");
+    assert_eq!(words(&bytes_of(&pages)[..4]), [6]);
+    // The same variables in another context: they keep what they have.
+    let other = load(&second, ptx);
+    other.place_managed(address, false).expect("placed");
+    let stream = TestStream::plain(&second);
+    stream.submit(launch(&kernel(&other, "k"), 1, 1, &[]));
+    stream.synchronize().expect("kernel");
+    assert_eq!(words(&bytes_of(&pages)[..4]), [7]);
+    let none = load(&first, ".version 8.0\n.target sm_80\n.address_size 64\n");
+    assert_eq!(none.managed_bytes(), 0);
+    assert!(none.place_managed(address, true).is_err());
+}
+
 /// Blocks of a cooperative launch meet twice at the grid barrier of their own making, through the workspace.
 #[test]
 fn blocks_of_a_cooperative_launch_are_all_resident() {

@@ -128,6 +128,10 @@ pub const ALL_LEVELS: u32 = u32::MAX;
 pub const HOST_PORTABLE: u32 = 1;
 /// `LinkCheck`: look at each image by itself and link nothing.
 pub const LINK_APART: u32 = 1;
+/// ModuleManaged: the variables have values already.
+pub const MANAGED_INITIALISED: u32 = 1;
+/// HostRegister: kernels cannot write there.
+pub const HOST_READ_ONLY: u32 = 1;
 
 /// Why bytes are not a message.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

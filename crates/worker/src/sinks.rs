@@ -244,6 +244,14 @@ impl EventSink for EventState {
     }
 }
 
+/// An event of several sessions: streams that wait for it tell.
+#[derive(Debug)]
+pub(crate) struct Untold;
+
+impl EventSink for Untold {
+    fn recorded(&self, _generation: u64, _nanoseconds: u64) {}
+}
+
 #[derive(Debug, Default)]
 struct Printed {
     pieces: VecDeque<(bool, Vec<u8>)>,

@@ -1,36 +1,41 @@
-//! Memory that sessions of one vGPU share, by tokens that cannot be guessed.
+//! What sessions of one vGPU share, memory and events, by tokens that cannot be guessed.
 //!
-//! A token is no reference: memory lives as long as a session has a handle of it or has it mapped, and its token dies with it.
+//! A token is no reference: memory lives as long as a session has a handle of it or has it mapped, an event as long as one has a handle
+//! or waits for it, and its token dies with it.
 
 use crate::refusal::Refusal;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use tessera_device::Physical;
 use tessera_wire::CudaCode;
 
-/// All tokens of a vGPU.
-#[derive(Default)]
-pub(crate) struct Tokens(Mutex<HashMap<[u8; 16], Weak<dyn Physical>>>);
+/// All tokens of a vGPU for things of one kind.
+pub(crate) struct Tokens<T: ?Sized>(Mutex<HashMap<[u8; 16], Weak<T>>>);
 
-impl Tokens {
-    /// The token of this memory: the same each time. `limit` is the most that there can be.
-    pub(crate) fn of(&self, memory: &Arc<dyn Physical>, limit: usize) -> Result<[u8; 16], Refusal> {
-        let memory = Arc::downgrade(memory);
+impl<T: ?Sized> Default for Tokens<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: ?Sized> Tokens<T> {
+    /// The token of this thing: the same each time. `limit` is the most that there can be.
+    pub(crate) fn of(&self, thing: &Arc<T>, limit: usize) -> Result<[u8; 16], Refusal> {
+        let thing = Arc::downgrade(thing);
         let mut tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((token, _)) = tokens.iter().find(|(_, other)| other.ptr_eq(&memory)) {
+        if let Some((token, _)) = tokens.iter().find(|(_, other)| other.ptr_eq(&thing)) {
             return Ok(*token);
         }
         tokens.retain(|_, other| other.strong_count() > 0);
         if tokens.len() >= limit {
-            return Err(Refusal::limit("shared memories", limit));
+            return Err(Refusal::limit("shared memories or events", limit));
         }
         let token = random()?;
-        tokens.insert(token, memory);
+        tokens.insert(token, thing);
         Ok(token)
     }
 
-    /// The memory of this token, if it is still there.
-    pub(crate) fn memory(&self, token: &[u8; 16]) -> Option<Arc<dyn Physical>> {
+    /// The thing of this token, if it is still there.
+    pub(crate) fn get(&self, token: &[u8; 16]) -> Option<Arc<T>> {
         let tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         tokens.get(token)?.upgrade()
     }

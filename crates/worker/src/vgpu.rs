@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tessera_channel::Session;
 use tessera_control::{SessionStatus, Tiers, WorkerConfig, WorkerStatus};
-use tessera_device::{Context, Counters, Device, Physical};
+use tessera_device::{Context, Counters, Device, Event, Physical};
 use tessera_wire::{CudaCode, Process, ProcessUse, VgpuInfo, kind};
 
 /// Driver version that guests see through NVML; CUDA 13 clients want 580 or later.
@@ -207,7 +207,8 @@ pub(crate) struct Vgpu {
     pub(crate) arena: Arena,
     pub(crate) started: Instant,
     pub(crate) faults: Arc<Faults>,
-    tokens: Tokens,
+    memories: Tokens<dyn Physical>,
+    events: Tokens<dyn Event>,
     sessions: Mutex<Sessions>,
     meter: Mutex<Meter>,
 }
@@ -235,7 +236,8 @@ impl Vgpu {
             arena,
             started: now,
             faults: Arc::default(),
-            tokens: Tokens::default(),
+            memories: Tokens::default(),
+            events: Tokens::default(),
             sessions: Mutex::default(),
             meter,
         }
@@ -268,12 +270,22 @@ impl Vgpu {
 
     /// The token by which other sessions get at this memory.
     pub(crate) fn export(&self, memory: &Arc<dyn Physical>) -> Result<[u8; 16], Refusal> {
-        self.tokens.of(memory, self.limits.mappings)
+        self.memories.of(memory, self.limits.mappings)
     }
 
     /// The memory of a token.
     pub(crate) fn import(&self, token: &[u8; 16]) -> Option<Arc<dyn Physical>> {
-        self.tokens.memory(token)
+        self.memories.get(token)
+    }
+
+    /// The token by which other sessions get at this event.
+    pub(crate) fn export_event(&self, event: &Arc<dyn Event>) -> Result<[u8; 16], Refusal> {
+        self.events.of(event, self.limits.events)
+    }
+
+    /// The event of a token.
+    pub(crate) fn import_event(&self, token: &[u8; 16]) -> Option<Arc<dyn Event>> {
+        self.events.get(token)
     }
 
     /// Enters a session; `make` gets its number. `None` when there are too many, or the worker is about to end.

@@ -137,7 +137,7 @@ fn planted(layout: &Layout, nvcc: &Nvcc) -> Result<(usize, Vec<String>)> {
 fn clean(layout: &Layout, nvcc: &Nvcc) -> Result<(usize, Vec<String>)> {
     let programs: Vec<(String, Vec<PathBuf>)> = programs::sources()?
         .into_iter()
-        .filter(|(name, _)| !FAULTY.contains(&name.as_str()))
+        .filter(|(name, _)| ![FAULTY, programs::UNIFIED].concat().contains(&name.as_str()))
         .collect();
     let builds = parallel(&programs, |(name, sources)| {
         let flags: &[&str] = if sources.len() > 1 {

@@ -15,6 +15,9 @@ use std::time::Instant;
 /// Seconds after which a program counts as stuck.
 const PATIENCE: &str = "240";
 
+/// Programs that need unified memory, which the vGPU of `tessera run` has not.
+pub(super) const UNIFIED: &[&str] = &["managed"];
+
 /// A way of compiling.
 struct Variant {
     major: u32,
@@ -196,7 +199,12 @@ pub(super) fn parallel<J: Sync, R: Send>(jobs: &[J], work: impl Fn(&J) -> R + Sy
 
 /// Runs a program on a vGPU. Its last line is its verdict, of which what follows `PASS` is answered.
 pub(super) fn run_one(host: &Host<'_>, build: &Build) -> Result<Result<String, String>> {
-    let mut command = host.guest("programs", Path::new("timeout"));
+    let vgpu = if UNIFIED.contains(&build.name.as_str()) {
+        "unified"
+    } else {
+        "programs"
+    };
+    let mut command = host.guest(vgpu, Path::new("timeout"));
     let output = sh::output(command.arg(PATIENCE).arg(&build.path))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let verdict = text.lines().last().unwrap_or_default();
@@ -217,8 +225,9 @@ pub(crate) fn programs(layout: &Layout) -> Result<()> {
     let work = tempfile::tempdir()?;
     let mut builds = build_all(&compilers)?;
     builds.extend(runtimes::builds(layout, &compilers, work.path())?);
-    let host = Host::start(layout, &["H100 80GB"])?;
+    let host = Host::start(layout, &["H100 80GB", "H100 80GB"])?;
     host.create("programs", "H100-20C")?;
+    host.create_unified("unified", "H100-80C")?;
     let mut failed = 0;
     for build in &builds {
         let start = Instant::now();

@@ -218,7 +218,12 @@ impl Guest {
         if bytes == 0 {
             return Ok(Operation::Marker);
         }
-        Ok(match (message.place, out) {
+        let place = if self.is_registered(message.place, other, bytes) {
+            PLACE_DEVICE
+        } else {
+            message.place
+        };
+        Ok(match (place, out) {
             (PLACE_DEVICE, true) => Operation::ArrayRead {
                 destination: other,
                 destination_pitch: pitch,

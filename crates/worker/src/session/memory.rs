@@ -11,18 +11,25 @@
 
 use super::objects::{Kind, StreamObject};
 use super::{Answer, Guest};
+use crate::limits::ARENA_BYTES;
 use crate::memory::host_range;
 use crate::refusal::{Refusal, chain};
 use crate::sinks::StreamState;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use tessera_channel::{ChannelError, RangePool, Session};
 use tessera_device::Context;
-use tessera_wire::messages::{HostAlloc, HostAllocReply, MemAlloc, MemAllocReply, MemFree};
-use tessera_wire::{CudaCode, Opcode};
+use tessera_wire::messages::{
+    HostAlloc, HostAllocReply, HostRegister, HostRegisterReply, MemAlloc, MemAllocReply, MemFree,
+};
+use tessera_wire::{CudaCode, HOST_READ_ONLY, Opcode};
 
 /// Pinned memory is given out in pages.
 const PAGE: u64 = 4096;
+/// Bits of a device address.
+const ADDRESS_BITS: u32 = 47;
+/// Page tables that addresses of the guest's own may cost, over the life of a session; a few KiB each.
+const MOST_TABLES: usize = 65_536;
 
 /// A free that waits.
 struct Waiting {
@@ -38,12 +45,24 @@ enum What {
     Array { context: u64, array: u64 },
 }
 
+/// Pinned memory: where it is in the host arena.
+#[derive(Clone, Copy)]
+struct Piece {
+    offset: u64,
+    bytes: u64,
+    read_only: bool,
+    /// At the guest's own address, outside the arena.
+    registered: bool,
+}
+
 /// Pinned host memory of a session: pieces of the host arena, mapped in every context.
 pub(super) struct HostMemory {
     base: u64,
     pool: RangePool,
-    /// Offset to length of what is given out.
-    pieces: BTreeMap<u64, u64>,
+    /// What is given out, by address.
+    pieces: BTreeMap<u64, Piece>,
+    /// Numbers of the 2 MiB for which page tables were made because of registered memory. They stay, so that their number is limited.
+    tables: HashSet<u64>,
     waiting: Vec<Waiting>,
     /// Streams whose handles are gone and whose work is not: context, state, last sequence number.
     outliving: Vec<(u64, Arc<StreamState>, u64)>,
@@ -55,6 +74,7 @@ impl HostMemory {
             base,
             pool: RangePool::new(bytes),
             pieces: BTreeMap::new(),
+            tables: HashSet::new(),
             waiting: Vec::new(),
             outliving: Vec::new(),
         }
@@ -62,8 +82,8 @@ impl HostMemory {
 
     /// Maps all there is in a new context.
     pub(super) fn map_all(&self, context: &dyn Context, channel: &Session) -> Result<(), Refusal> {
-        for (&offset, &bytes) in &self.pieces {
-            map(context, channel, self.base + offset, offset, bytes)?;
+        for (&address, piece) in &self.pieces {
+            map(context, channel, address, piece)?;
         }
         Ok(())
     }
@@ -83,24 +103,54 @@ impl HostMemory {
 
     /// Offset of `address`, if `bytes` bytes from there lie in one piece.
     pub(super) fn offset_of(&self, address: u64, bytes: u64) -> Option<u64> {
-        let offset = address.checked_sub(self.base)?;
-        let (&start, &length) = self.pieces.range(..=offset).next_back()?;
-        let end = offset.checked_add(bytes)?;
-        (end <= start + length).then_some(offset)
+        let (&start, piece) = self.pieces.range(..=address).next_back()?;
+        let inside = address - start;
+        (inside.checked_add(bytes)? <= piece.bytes).then_some(piece.offset + inside)
+    }
+
+    /// Whether a piece of the arena begins at `address` and has so many bytes.
+    pub(super) fn is_allocated(&self, address: u64, bytes: u64) -> bool {
+        self.pieces
+            .get(&address)
+            .is_some_and(|piece| !piece.registered && piece.bytes >= bytes)
+    }
+
+    /// Whether `bytes` bytes from `address` are memory that was registered: several pieces in the arena, perhaps, but one range in every
+    /// context.
+    pub(super) fn is_registered(&self, address: u64, bytes: u64) -> bool {
+        let Some(end) = address.checked_add(bytes) else {
+            return false;
+        };
+        let mut covered = address;
+        while covered < end {
+            match self.pieces.range(..=covered).next_back() {
+                Some((&start, piece)) if piece.registered && start + piece.bytes > covered => {
+                    covered = start + piece.bytes;
+                }
+                _ => return false,
+            }
+        }
+        bytes > 0
+    }
+
+    /// Counts the page tables that a range of the guest's own needs: one for each 2 MiB that it has a part of, one for each 512 MiB.
+    fn book_tables(&mut self, address: u64, bytes: u64) -> bool {
+        const SMALL: u64 = 21;
+        const LARGE: u64 = 29;
+        let last = address + bytes - 1;
+        let parts = [address, last].map(|end| end >> SMALL);
+        // Told apart from the small ones, whose numbers are below 2^26.
+        let large = (address >> LARGE..=last >> LARGE).map(|number| number | 1 << 40);
+        self.tables.extend(parts.into_iter().chain(large));
+        self.tables.len() <= MOST_TABLES
     }
 }
 
-fn map(
-    context: &dyn Context,
-    channel: &Session,
-    address: u64,
-    offset: u64,
-    bytes: u64,
-) -> Result<(), Refusal> {
+fn map(context: &dyn Context, channel: &Session, address: u64, piece: &Piece) -> Result<(), Refusal> {
     let range = channel
-        .host(offset, bytes)
+        .host(piece.offset, piece.bytes)
         .ok_or_else(|| Refusal::invalid("Pinned memory outside the host arena"))?;
-    context.map_host(address, host_range(&range), false)?;
+    context.map_host(address, host_range(&range), piece.read_only)?;
     Ok(())
 }
 
@@ -198,20 +248,45 @@ impl Guest {
         }
     }
 
-    pub(super) fn host_alloc(&mut self, message: &HostAlloc) -> Answer<HostAlloc> {
-        self.settle_frees();
-        self.objects.context(message.context)?;
-        let full = || {
-            Refusal::new(
+    /// Takes a piece of the host arena.
+    fn take_host(&mut self, bytes: u64) -> Result<u64, Refusal> {
+        let Some(offset) = self.host.pool.take(bytes) else {
+            return Err(Refusal::new(
                 CudaCode::OutOfMemory,
                 format!(
-                    "Pinned memory: {} bytes asked for, {} of {} free",
-                    message.bytes,
+                    "Pinned memory: {bytes} bytes asked for, {} of {} free",
                     self.host.pool.free_bytes(),
                     self.vgpu.limits.host_bytes
                 ),
-            )
+            ));
         };
+        Ok(offset)
+    }
+
+    /// Maps a new piece in every context of the session, for `context`.
+    fn map_host_everywhere(&mut self, context: u64, address: u64, piece: Piece) -> Result<(), Refusal> {
+        let mut mapped = Vec::new();
+        for (handle, other) in self.objects.contexts() {
+            if let Err(refusal) = map(other.device.as_ref(), &self.channel, address, &piece) {
+                // A poisoned context cannot keep the others from having memory.
+                if other.state.fault().is_some() && handle != context {
+                    continue;
+                }
+                for handle in mapped {
+                    self.unmap_in(handle, address);
+                }
+                self.host.pool.give(piece.offset, piece.bytes);
+                return Err(refusal);
+            }
+            mapped.push(handle);
+        }
+        self.host.pieces.insert(address, piece);
+        Ok(())
+    }
+
+    pub(super) fn host_alloc(&mut self, message: &HostAlloc) -> Answer<HostAlloc> {
+        self.settle_frees();
+        self.objects.context(message.context)?;
         let Some(bytes) = message
             .bytes
             .checked_next_multiple_of(PAGE)
@@ -222,31 +297,60 @@ impl Guest {
                 message.bytes
             )));
         };
-        let refused = full();
-        let offset = self.host.pool.take(bytes).ok_or(refused)?;
+        let offset = self.take_host(bytes)?;
         let address = self.host.base + offset;
-        let mut mapped = Vec::new();
-        for (handle, context) in self.objects.contexts() {
-            if let Err(refusal) = map(context.device.as_ref(), &self.channel, address, offset, bytes) {
-                // A poisoned context cannot keep the others from having memory.
-                if context.state.fault().is_some() && handle != message.context {
-                    continue;
-                }
-                for context in mapped {
-                    self.unmap_in(context, address);
-                }
-                self.host.pool.give(offset, bytes);
-                return Err(refusal);
-            }
-            mapped.push(handle);
-        }
-        self.host.pieces.insert(offset, bytes);
+        let piece = Piece {
+            offset,
+            bytes,
+            read_only: false,
+            registered: false,
+        };
+        self.map_host_everywhere(message.context, address, piece)?;
         let reply = HostAllocReply {
             address,
             offset,
             bytes,
         };
         Ok((reply, Vec::new()))
+    }
+
+    pub(super) fn host_register(&mut self, message: &HostRegister) -> Answer<HostRegister> {
+        self.settle_frees();
+        self.objects.context(message.context)?;
+        let &HostRegister {
+            address,
+            bytes,
+            flags,
+            ..
+        } = message;
+        let arena = self.vgpu.arena.base..self.vgpu.arena.base + ARENA_BYTES;
+        let end = address.checked_add(bytes).filter(|&end| end <= 1 << ADDRESS_BITS);
+        let outside = end.is_some_and(|end| end <= arena.start || address >= arena.end);
+        let whole = bytes > 0 && bytes.is_multiple_of(PAGE) && address.is_multiple_of(PAGE);
+        if !outside || !whole || address == 0 || flags & !HOST_READ_ONLY != 0 {
+            return Err(Refusal::invalid(format!(
+                "Registration of {bytes} bytes at {address:#x}, flags {flags:#x}"
+            )));
+        }
+        if self.host.pieces.len() >= self.vgpu.limits.mappings {
+            return Err(Refusal::limit(
+                "pieces of pinned memory",
+                self.vgpu.limits.mappings,
+            ));
+        }
+        let offset = self.take_host(bytes)?;
+        if !self.host.book_tables(address, bytes) {
+            self.host.pool.give(offset, bytes);
+            return Err(Refusal::limit("page tables of registered memory", MOST_TABLES));
+        }
+        let piece = Piece {
+            offset,
+            bytes,
+            read_only: flags & HOST_READ_ONLY != 0,
+            registered: true,
+        };
+        self.map_host_everywhere(message.context, address, piece)?;
+        Ok((HostRegisterReply { offset }, Vec::new()))
     }
 
     fn unmap_in(&self, context: u64, address: u64) {
@@ -258,10 +362,7 @@ impl Guest {
     }
 
     pub(super) fn host_free(&mut self, address: u64) -> Result<(), ChannelError> {
-        let known = address
-            .checked_sub(self.host.base)
-            .is_some_and(|offset| self.host.pieces.contains_key(&offset));
-        if !known {
+        if !self.host.pieces.contains_key(&address) {
             return self.stray(Opcode::HostFree, "pinned memory that does not exist");
         }
         self.free_later(What::Host { address }, None);
@@ -269,11 +370,8 @@ impl Guest {
     }
 
     fn host_release(&mut self, address: u64) {
-        let Some(offset) = address.checked_sub(self.host.base) else {
-            return;
-        };
         // Taken out first: a second free of the same piece finds nothing.
-        let Some(bytes) = self.host.pieces.remove(&offset) else {
+        let Some(Piece { offset, bytes, .. }) = self.host.pieces.remove(&address) else {
             return;
         };
         for (_, context) in self.objects.contexts() {

@@ -39,10 +39,11 @@ use std::sync::Arc;
 use tessera_channel::{ChannelError, Session};
 use tessera_wire::messages::{
     AddressFree, AddressReserve, ArrayCreate, Bar1Alloc, Bar1Open, ContextCreate, ContextFault,
-    ContextSetLimit, ContextWaits, FunctionGet, FunctionList, GlobalGet, GraphSeal, Hello, HostAlloc,
-    ImageCreate, LinkCheck, MemAlloc, MemCreate, MemExport, MemImport, MemInfo, MemInfoReply, MemMap,
-    MemSetAccess, MemUnmap, ModuleLoad, Ping, PingReply, PrintfDrain, QueryFaults, QueryFaultsReply,
-    QueryUse, QueryUseReply, QueryVgpu, QueryVgpuReply, ReferenceGet,
+    ContextSetLimit, ContextWaits, EventExport, EventImport, EventReached, FunctionGet, FunctionList,
+    GlobalGet, GraphSeal, Hello, HostAlloc, HostRegister, ImageCreate, LinkCheck, MemAlloc, MemCreate,
+    MemExport, MemImport, MemInfo, MemInfoReply, MemMap, MemSetAccess, MemUnmap, ModuleLoad, ModuleManaged,
+    Ping, PingReply, PrintfDrain, QueryFaults, QueryFaultsReply, QueryUse, QueryUseReply, QueryVgpu,
+    QueryVgpuReply, ReferenceGet,
 };
 use tessera_wire::{Call, CudaCode, Header, Opcode, ProcessList, Request, UseList};
 use virtual_memory::VirtualMemory;
@@ -128,10 +129,17 @@ impl Guest {
                 let answer = self.host_alloc(&message);
                 self.answer::<HostAlloc>(header, answer)
             }
+            Request::HostRegister(message) => {
+                let answer = self.host_register(&message);
+                self.answer::<HostRegister>(header, answer)
+            }
             Request::HostFree(message) => self.host_free(message.address),
             Request::ModuleLoad(message, tail) => {
                 let answer = self.module_load(&message, tail);
                 self.answer::<ModuleLoad>(header, answer)
+            }
+            Request::ModuleManaged(message) => {
+                self.answer::<ModuleManaged>(header, self.module_managed(&message))
             }
             Request::ModuleUnload(message) => {
                 self.module_unload(message.module);
@@ -230,6 +238,15 @@ impl Guest {
             Request::StreamDestroy(message) => self.stream_destroy(message.stream),
             Request::StreamHost(message) => self.stream_host(&message),
             Request::EventCreate(message) => self.event_create(&message),
+            Request::EventShared(message) => self.event_shared(&message),
+            Request::EventExport(message) => self.answer::<EventExport>(header, self.event_export(&message)),
+            Request::EventReached(message) => {
+                self.answer::<EventReached>(header, self.event_reached(&message))
+            }
+            Request::EventImport(message) => {
+                let answer = self.event_import(&message);
+                self.answer::<EventImport>(header, answer)
+            }
             Request::EventDestroy(message) => self.event_destroy(message.event),
             Request::GraphCreate(message) => self.graph_create(&message),
             Request::GraphNode(message, tail) => self.graph_node(&message, tail),

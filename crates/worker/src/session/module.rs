@@ -12,9 +12,9 @@ use std::time::Instant;
 use tessera_device::{ModuleLoaded, ModuleOptions, PtxText};
 use tessera_wire::messages::{
     FunctionGet, FunctionGetReply, FunctionList, FunctionListReply, GlobalGet, GlobalGetReply, LinkCheck,
-    LinkCheckReply, ModuleLoad, ModuleLoadReply,
+    LinkCheckReply, ModuleLoad, ModuleLoadReply, ModuleManaged, ModuleManagedReply,
 };
-use tessera_wire::{CudaCode, LINK_APART, NameList, Parameter, ParameterList};
+use tessera_wire::{CudaCode, LINK_APART, MANAGED_INITIALISED, NameList, Parameter, ParameterList};
 
 fn count(items: usize) -> u32 {
     u32::try_from(items).unwrap_or(u32::MAX)
@@ -45,6 +45,11 @@ impl Guest {
             .check_new(message.module, Kind::Module, self.vgpu.limits.modules)?;
         let compiled = self.compile(message.context, message.max_registers, tail)?;
         let loaded = compiled.loaded;
+        if loaded.module.managed_bytes() > 0 && !self.vgpu.config.enable_uvm {
+            let reason = "The module has managed variables, and managed memory is not enabled for this vGPU; `tessera vgpu create --enable-uvm` \
+                          makes one that has it";
+            return Err(Refusal::new(CudaCode::NotSupported, reason));
+        }
         let reply = ModuleLoadReply {
             functions: count(loaded.module.function_names().len()),
             globals: count(loaded.module.global_names().len()),
@@ -119,6 +124,18 @@ impl Guest {
             log: log.into_bytes(),
             bytes,
         })
+    }
+
+    pub(super) fn module_managed(&self, message: &ModuleManaged) -> Answer<ModuleManaged> {
+        let module = &self.objects.module(message.module)?.module;
+        let bytes = module.managed_bytes();
+        if message.address != 0 {
+            if message.flags & !MANAGED_INITIALISED != 0 || !self.host.is_allocated(message.address, bytes) {
+                return Err(Refusal::invalid("Managed variables outside pinned memory"));
+            }
+            module.place_managed(message.address, message.flags & MANAGED_INITIALISED == 0)?;
+        }
+        Ok((ModuleManagedReply { bytes }, Vec::new()))
     }
 
     pub(super) fn module_unload(&mut self, handle: u64) {

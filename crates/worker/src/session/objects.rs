@@ -71,7 +71,10 @@ pub(crate) struct EventObject {
     pub(crate) context: u64,
     pub(crate) event: Arc<dyn Event>,
     /// The device holds the sink too; kept here so that the record lives as long as the handle.
-    pub(crate) _state: Arc<EventState>,
+    /// Other sessions may have it too.
+    pub(crate) shared: bool,
+    /// Of one that is this session's alone.
+    pub(crate) _state: Option<Arc<EventState>>,
 }
 
 pub(crate) struct ArrayObject {
@@ -178,6 +181,11 @@ impl Objects {
             return Err(Refusal::limit(kind.plural(), limit));
         }
         Ok(())
+    }
+
+    /// How many objects of a kind there are.
+    pub(crate) fn count(&self, kind: Kind) -> usize {
+        self.counts[kind as usize]
     }
 
     /// Enters an object whose handle was checked.

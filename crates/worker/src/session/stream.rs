@@ -1,13 +1,16 @@
 //! Streams and events.
 
-use super::Guest;
 use super::objects::{EventObject, Kind, Object, StreamObject};
+use super::{Answer, Guest};
 use crate::refusal::Refusal;
-use crate::sinks::{EventState, StreamState};
+use crate::sinks::{EventState, StreamState, Untold};
 use std::sync::Arc;
 use tessera_channel::{ChannelError, RecordWriter};
-use tessera_device::{EventSink, Operation, StreamOptions, StreamSink};
-use tessera_wire::messages::{EventCreate, EventRecord, StreamCreate, StreamHost, StreamWaitEvent};
+use tessera_device::{Event, EventSink, Operation, StreamOptions, StreamSink};
+use tessera_wire::messages::{
+    EventCreate, EventExport, EventExportReply, EventImport, EventImportReply, EventReached,
+    EventReachedReply, EventRecord, EventShared, StreamCreate, StreamHost, StreamWaitEvent,
+};
 use tessera_wire::{CudaCode, Opcode, STREAM_LEGACY, STREAM_NON_BLOCKING};
 
 impl Guest {
@@ -108,8 +111,67 @@ impl Guest {
         Ok(EventObject {
             context: message.context,
             event,
-            _state: state,
+            shared: false,
+            _state: Some(state),
         })
+    }
+
+    pub(super) fn event_shared(&mut self, message: &EventShared) -> Result<(), ChannelError> {
+        let checked = self
+            .objects
+            .check_new(message.event, Kind::Event, self.vgpu.limits.events)
+            .and_then(|()| self.objects.context(message.context));
+        match checked {
+            Ok(context) => {
+                let event = context.device.create_event(Arc::new(Untold));
+                self.insert_shared(message.context, message.event, event);
+                Ok(())
+            }
+            Err(refusal) => {
+                tracing::warn!(session = self.info.id, %refusal, "event is not made");
+                self.stray(Opcode::EventShared, "an event that cannot be made")
+            }
+        }
+    }
+
+    fn insert_shared(&mut self, context: u64, handle: u64, event: Arc<dyn Event>) {
+        let event = EventObject {
+            context,
+            event,
+            shared: true,
+            _state: None,
+        };
+        self.objects.insert(handle, Object::Event(event));
+    }
+
+    pub(super) fn event_export(&self, message: &EventExport) -> Answer<EventExport> {
+        let object = self.objects.event(message.event)?;
+        if !object.shared {
+            let reason = "The event was not made for several processes";
+            return Err(Refusal::new(CudaCode::InvalidHandle, reason));
+        }
+        let token = self.vgpu.export_event(&object.event)?;
+        Ok((EventExportReply { token }, Vec::new()))
+    }
+
+    pub(super) fn event_import(&mut self, message: &EventImport) -> Answer<EventImport> {
+        self.objects
+            .check_new(message.event, Kind::Event, self.vgpu.limits.events)?;
+        self.objects.context(message.context)?;
+        let event = self.vgpu.import_event(&message.token).ok_or_else(|| {
+            let reason = "No event of this vGPU has this token";
+            Refusal::new(CudaCode::InvalidHandle, reason)
+        })?;
+        self.insert_shared(message.context, message.event, event);
+        let events = self.objects.count(Kind::Event) as u64;
+        Ok((EventImportReply { events }, Vec::new()))
+    }
+
+    pub(super) fn event_reached(&self, message: &EventReached) -> Answer<EventReached> {
+        let object = self.objects.event(message.event)?;
+        let context = self.objects.context(object.context)?;
+        let reached = u64::from(context.device.is_reached(&object.event));
+        Ok((EventReachedReply { reached }, Vec::new()))
     }
 
     pub(super) fn event_destroy(&mut self, handle: u64) -> Result<(), ChannelError> {

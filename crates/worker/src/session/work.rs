@@ -118,6 +118,19 @@ impl Guest {
         if bytes == 0 {
             return Ok(Operation::Marker);
         }
+        let span = Span2d {
+            width: message.width,
+            height: message.height,
+        };
+        if self.is_registered(message.place, message.source, bytes) {
+            return Ok(Operation::Copy {
+                destination: message.destination,
+                destination_pitch: message.destination_pitch,
+                source: message.source,
+                source_pitch: message.source_pitch,
+                span,
+            });
+        }
         let source = if message.place == PLACE_TAIL {
             self.inside(message.source, bytes, tail)?
         } else {
@@ -128,10 +141,7 @@ impl Guest {
             destination_pitch: message.destination_pitch,
             source,
             source_pitch: message.source_pitch,
-            span: Span2d {
-                width: message.width,
-                height: message.height,
-            },
+            span,
         })
     }
 
@@ -153,16 +163,32 @@ impl Guest {
         if bytes == 0 {
             return Ok(Operation::Marker);
         }
+        let span = Span2d {
+            width: message.width,
+            height: message.height,
+        };
+        if self.is_registered(message.place, message.destination, bytes) {
+            return Ok(Operation::Copy {
+                destination: message.destination,
+                destination_pitch: message.destination_pitch,
+                source: message.source,
+                source_pitch: message.source_pitch,
+                span,
+            });
+        }
         Ok(Operation::CopyOut {
             destination: self.host_side(message.place, message.destination, bytes)?,
             destination_pitch: message.destination_pitch,
             source: message.source,
             source_pitch: message.source_pitch,
-            span: Span2d {
-                width: message.width,
-                height: message.height,
-            },
+            span,
         })
+    }
+
+    /// Whether host memory that a message names is memory that was registered. Contexts have it at the guest's address, in one piece,
+    /// which it need not be in the host arena.
+    pub(super) fn is_registered(&self, place: u32, address: u64, bytes: u64) -> bool {
+        place == PLACE_PINNED && self.host.is_registered(address, bytes)
     }
 
     pub(super) fn checked_extent(&self, width: u64, height: u64, pitch: u64) -> Result<u64, Refusal> {
