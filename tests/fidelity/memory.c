@@ -170,3 +170,69 @@ STATE(pools) {
     FAILS(INVALID_VALUE, HIP(hipFreeAsync), cuMemFreeAsync(p, NULL));
     FAILS(INVALID_VALUE, DOC, cuMemAllocFromPoolAsync(&p, 64, NULL, NULL));
 }
+
+/* "To create an IPC capable mempool, create a mempool with a CUmemAllocationHandleType other than CU_MEM_HANDLE_TYPE_NONE." */
+STATE(shared_pools) {
+    CUmemoryPool pool, plain, imported, out;
+    CUdeviceptr p, q, r = 0;
+    CUmemPoolPtrExportData data;
+    CUmemPoolProps props = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED, .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = 0}};
+    CUmemAllocationHandleType by_descriptor = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+    int descriptor = -1, attribute = 0;
+    with_context();
+    SET(cuMemPoolCreate(&plain, &props));
+    props.handleTypes = by_descriptor;
+    WORKS(CP(test_cuda_mempool), cuMemPoolCreate(&pool, &props));
+    props.handleTypes = (CUmemAllocationHandleType)0x1000;
+    FAILS(INVALID_VALUE, DOC, cuMemPoolCreate(&out, &props));
+    WORKS(DOC, cuDeviceGetAttribute(&attribute, CU_DEVICE_ATTRIBUTE_MEMPOOL_SUPPORTED_HANDLE_TYPES, 0));
+    HOLDS(DOC, (attribute & CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) != 0);
+    FAILS(INVALID_VALUE, DOC, cuMemPoolExportToShareableHandle(NULL, pool, by_descriptor, 0));
+    FAILS(INVALID_VALUE, DOC, cuMemPoolExportToShareableHandle(&descriptor, NULL, by_descriptor, 0));
+    FAILS(INVALID_VALUE, DOC, cuMemPoolExportToShareableHandle(&descriptor, pool, by_descriptor, 1));
+    FAILS(INVALID_VALUE, DOC, cuMemPoolExportToShareableHandle(&descriptor, plain, by_descriptor, 0));
+    WORKS(DOC, cuMemPoolExportToShareableHandle(&descriptor, pool, by_descriptor, 0));
+    void *handle = (void *)(intptr_t)descriptor;
+    FAILS(INVALID_VALUE, DOC, cuMemPoolImportFromShareableHandle(NULL, handle, by_descriptor, 0));
+    FAILS(INVALID_VALUE, DOC, cuMemPoolImportFromShareableHandle(&imported, handle, by_descriptor, 1));
+    FAILS(INVALID_VALUE, DOC, cuMemPoolImportFromShareableHandle(&imported, handle, CU_MEM_HANDLE_TYPE_NONE, 0));
+    WORKS(DOC, cuMemPoolImportFromShareableHandle(&imported, handle, by_descriptor, 0));
+    SET(cuMemAllocFromPoolAsync(&p, 64, pool, NULL));
+    SET(cuMemAllocFromPoolAsync(&q, 64, plain, NULL));
+    SET(cuStreamSynchronize(NULL));
+    FAILS(INVALID_VALUE, DOC, cuMemPoolExportPointer(NULL, p));
+    FAILS(INVALID_VALUE, DOC, cuMemPoolExportPointer(&data, 0));
+    FAILS(INVALID_VALUE, DOC, cuMemPoolExportPointer(&data, q));
+    WORKS(DOC, cuMemPoolExportPointer(&data, p));
+    FAILS(INVALID_VALUE, DOC, cuMemPoolImportPointer(NULL, imported, &data));
+    FAILS(INVALID_VALUE, DOC, cuMemPoolImportPointer(&r, imported, NULL));
+    FAILS(INVALID_VALUE, DOC, cuMemPoolImportPointer(&r, NULL, &data));
+    /* "Imported memory pools do not support creating new allocations." */
+    FAILS(INVALID_VALUE, DOC, cuMemAllocFromPoolAsync(&r, 64, imported, NULL));
+    FAILS(INVALID_VALUE, DOC, cuDeviceSetMemPool(0, imported));
+}
+
+/* "the event must have been created with CU_EVENT_INTERPROCESS and CU_EVENT_DISABLE_TIMING" */
+STATE(shared_events) {
+    CUevent event, plain;
+    CUipcEventHandle handle;
+    float time;
+    with_context();
+    FAILS(INVALID_VALUE, DOC, cuEventCreate(&event, CU_EVENT_INTERPROCESS));
+    WORKS(DOC, cuEventCreate(&event, CU_EVENT_INTERPROCESS | CU_EVENT_DISABLE_TIMING));
+    SET(cuEventCreate(&plain, CU_EVENT_DISABLE_TIMING));
+    FAILS(INVALID_VALUE, DOC, cuIpcGetEventHandle(NULL, event));
+    FAILS(INVALID_HANDLE, DOC, cuIpcGetEventHandle(&handle, NULL));
+    FAILS(INVALID_HANDLE, DOC, cuIpcGetEventHandle(&handle, WILD(CUevent)));
+    FAILS(INVALID_HANDLE, DOC, cuIpcGetEventHandle(&handle, plain));
+    WORKS(DOC, cuIpcGetEventHandle(&handle, event));
+    FAILS(INVALID_VALUE, DOC, cuIpcOpenEventHandle(NULL, handle));
+    WORKS(DOC, cuEventQuery(event));
+    WORKS(DOC, cuEventRecord(event, NULL));
+    WORKS(DOC, cuEventSynchronize(event));
+    WORKS(DOC, cuEventQuery(event));
+    FAILS(INVALID_HANDLE, DOC, cuEventElapsedTime(&time, event, event));
+    WORKS(DOC, cuStreamWaitEvent(NULL, event, 0));
+    WORKS(DOC, cuEventDestroy(event));
+    FAILS(INVALID_HANDLE, DOC, cuEventDestroy(event));
+}

@@ -3,6 +3,13 @@
 
 DRIVER(cuCtxDestroy);
 DRIVER(cuCtxGetCurrent);
+#if CUDA_VERSION >= 13000
+DRIVER(cuMemDiscardAndPrefetchBatchAsync);
+DRIVER(cuMemDiscardBatchAsync);
+DRIVER(cuMemPrefetchBatchAsync);
+#endif
+DRIVER(cuMemRangeGetAttribute);
+DRIVER(cuStreamSynchronize);
 
 struct Record {
     int number;
@@ -37,6 +44,59 @@ static __global__ void wait_for(unsigned *flag, unsigned *answer) {
 }
 
 __managed__ unsigned flag, answer;
+
+#if CUDA_VERSION >= 13000
+static int prefetched(void *memory, size_t bytes) {
+    int device;
+    OK(d_cuMemRangeGetAttribute(&device, 4, CU_MEM_RANGE_ATTRIBUTE_LAST_PREFETCH_LOCATION, CUdeviceptr(memory), bytes));
+    return device;
+}
+
+// Ranges of a batch, each with its place.
+static void batches() {
+    const size_t bytes = 1 << 16;
+    CUdeviceptr ranges[3];
+    size_t sizes[] = {bytes, bytes, bytes}, firsts[] = {0, 2};
+    CUmemLocation places[2] = {};
+    CUstream work = stream();
+    for (CUdeviceptr &range : ranges) {
+        void *made;
+        CHECK(cudaMallocManaged(&made, bytes));
+        std::memset(made, 3, bytes);
+        range = CUdeviceptr(made);
+    }
+    places[0].type = CU_MEM_LOCATION_TYPE_DEVICE;
+    places[1].type = CU_MEM_LOCATION_TYPE_HOST;
+    OK(d_cuMemPrefetchBatchAsync(ranges, sizes, 3, places, firsts, 2, 0, work));
+    OK(d_cuStreamSynchronize(work));
+    EXPECT(prefetched((void *)ranges[0], bytes) == 0 && prefetched((void *)ranges[1], bytes) == 0);
+    EXPECT(prefetched((void *)ranges[2], bytes) == CU_DEVICE_CPU);
+    EXPECT(static_cast<char *>((void *)ranges[1])[100] == 3);
+    firsts[0] = 1;
+    DRIVER_EXPECT(d_cuMemPrefetchBatchAsync(ranges, sizes, 3, places, firsts, 2, 0, work), CUDA_ERROR_INVALID_VALUE);
+    firsts[0] = 0, firsts[1] = 3;
+    DRIVER_EXPECT(d_cuMemPrefetchBatchAsync(ranges, sizes, 3, places, firsts, 2, 0, work), CUDA_ERROR_INVALID_VALUE);
+    firsts[1] = 1;
+    DRIVER_EXPECT(d_cuMemPrefetchBatchAsync(ranges, sizes, 3, places, firsts, 2, 1, work), CUDA_ERROR_INVALID_VALUE);
+    DRIVER_EXPECT(d_cuMemPrefetchBatchAsync(ranges, sizes, 3, places, firsts, 2, 0, CU_STREAM_LEGACY), CUDA_ERROR_INVALID_VALUE);
+    DRIVER_EXPECT(d_cuMemPrefetchBatchAsync(ranges, sizes, 0, places, firsts, 1, 0, work), CUDA_ERROR_INVALID_VALUE);
+    OK(d_cuMemDiscardBatchAsync(ranges, sizes, 2, 0, work));
+    OK(d_cuMemDiscardAndPrefetchBatchAsync(ranges, sizes, 3, places, firsts, 2, 0, work));
+    OK(d_cuStreamSynchronize(work));
+    EXPECT(prefetched((void *)ranges[0], bytes) == 0 && prefetched((void *)ranges[1], bytes) == CU_DEVICE_CPU);
+    // The runtime's names for the same, and what there is of it.
+    CHECK(cudaMemDiscardBatchAsync(reinterpret_cast<void **>(ranges), sizes, 2, 0, work));
+    cudaMemLocation place = {};
+    place.type = cudaMemLocationTypeDevice;
+    firsts[0] = 0;
+    CHECK(cudaMemPrefetchBatchAsync(reinterpret_cast<void **>(ranges), sizes, 3, &place, firsts, 1, 0, work));
+    CHECK(cudaStreamSynchronize(work));
+    EXPECT(prefetched((void *)ranges[1], bytes) == 0);
+    sizes[2] += 1;
+    DRIVER_EXPECT(d_cuMemDiscardBatchAsync(ranges, sizes, 3, 0, work), CUDA_ERROR_INVALID_VALUE);
+    for (CUdeviceptr range : ranges) CHECK(cudaFree((void *)range));
+}
+#endif
 
 int main() {
     // The host uses it before anything else was asked of the device.
@@ -76,6 +136,10 @@ int main() {
     __atomic_store_n(&flag, 1, __ATOMIC_SEQ_CST);
     until([&] { return __atomic_load_n(&answer, __ATOMIC_SEQ_CST) == 5; });
     CHECK(cudaDeviceSynchronize());
+
+#if CUDA_VERSION >= 13000
+    batches();
+#endif
 
     // Another context has the same ones, and they are still there when it is gone.
     CUcontext first;

@@ -1,6 +1,7 @@
-// Events that two processes have: each waits for what the other recorded, on the host and in its streams.
+// Events that two processes have: each waits for what the other recorded, on the host and in its streams. Pools that they share.
 #include "driver.cuh"
 
+#include <fcntl.h>
 #include <string>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,9 +18,18 @@ DRIVER(cuIpcOpenEventHandle);
 DRIVER(cuIpcOpenMemHandle);
 DRIVER(cuLaunchHostFunc);
 DRIVER(cuMemAlloc);
+DRIVER(cuMemAllocFromPoolAsync);
 DRIVER(cuMemcpyDtoH);
 DRIVER(cuMemFree);
+DRIVER(cuMemFreeAsync);
+DRIVER(cuMemPoolCreate);
+DRIVER(cuMemPoolDestroy);
+DRIVER(cuMemPoolExportPointer);
+DRIVER(cuMemPoolExportToShareableHandle);
+DRIVER(cuMemPoolImportFromShareableHandle);
+DRIVER(cuMemPoolImportPointer);
 DRIVER(cuMemsetD32);
+DRIVER(cuPointerGetAttribute);
 DRIVER(cuStreamQuery);
 DRIVER(cuStreamSynchronize);
 DRIVER(cuStreamWaitEvent);
@@ -60,6 +70,83 @@ struct Line {
     }
 };
 
+const auto BY_DESCRIPTOR = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+
+// A pool's allocations, used by a process that cannot allocate from it.
+static void imports_pool(const Line &line, CUstream work) {
+    auto process = line.receive<pid_t>();
+    std::string name = "/proc/" + std::to_string(process) + "/fd/" + std::to_string(line.receive<int>());
+    int descriptor = open(name.c_str(), O_RDONLY);
+    EXPECT(descriptor >= 0);
+    CUmemoryPool pool, of;
+    CUdeviceptr one, two, none;
+    void *handle = reinterpret_cast<void *>(intptr_t(descriptor));
+    DRIVER_EXPECT(d_cuMemPoolImportFromShareableHandle(&pool, handle, BY_DESCRIPTOR, 1), CUDA_ERROR_INVALID_VALUE);
+    OK(d_cuMemPoolImportFromShareableHandle(&pool, handle, BY_DESCRIPTOR, 0));
+    close(descriptor);
+    auto first = line.receive<CUmemPoolPtrExportData>();
+    auto second = line.receive<CUmemPoolPtrExportData>();
+    OK(d_cuMemPoolImportPointer(&one, pool, &first));
+    OK(d_cuMemPoolImportPointer(&two, pool, &second));
+    EXPECT(one != two);
+    second.reserved[40] ^= 1;
+    DRIVER_EXPECT(d_cuMemPoolImportPointer(&none, pool, &second), CUDA_ERROR_INVALID_VALUE);
+    DRIVER_EXPECT(d_cuMemAllocFromPoolAsync(&none, 64, pool, work), CUDA_ERROR_INVALID_VALUE);
+    OK(d_cuPointerGetAttribute(&of, CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE, one + 100));
+    EXPECT(of == pool);
+    launch(one, 100, work);
+    launch(two, 200, work);
+    OK(d_cuStreamSynchronize(work));
+    line.tell();
+    line.hear();
+    expect(one, 111);
+    OK(d_cuMemFreeAsync(one, work));
+    OK(d_cuMemFree(two));
+    DRIVER_EXPECT(d_cuMemFree(two), CUDA_ERROR_INVALID_VALUE);
+    OK(d_cuMemPoolDestroy(pool));
+    line.tell();
+}
+
+static void exports_pool(const Line &line, CUstream work) {
+    CUmemPoolProps wish = {};
+    CUmemoryPool pool, plain;
+    CUmemPoolPtrExportData data;
+    CUdeviceptr one, two, other;
+    int descriptor;
+    wish.allocType = CU_MEM_ALLOCATION_TYPE_PINNED;
+    wish.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
+    OK(d_cuMemPoolCreate(&plain, &wish));
+    DRIVER_EXPECT(d_cuMemPoolExportToShareableHandle(&descriptor, plain, BY_DESCRIPTOR, 0), CUDA_ERROR_INVALID_VALUE);
+    OK(d_cuMemAllocFromPoolAsync(&other, WORDS * 4, plain, work));
+    DRIVER_EXPECT(d_cuMemPoolExportPointer(&data, other), CUDA_ERROR_INVALID_VALUE);
+    OK(d_cuMemFreeAsync(other, work));
+    wish.handleTypes = BY_DESCRIPTOR;
+    OK(d_cuMemPoolCreate(&pool, &wish));
+    OK(d_cuMemPoolExportToShareableHandle(&descriptor, pool, BY_DESCRIPTOR, 0));
+    line.send(getpid());
+    line.send(descriptor);
+    for (CUdeviceptr *made : {&one, &two}) {
+        OK(d_cuMemAllocFromPoolAsync(made, WORDS * 4, pool, work));
+        OK(d_cuStreamSynchronize(work));
+        OK(d_cuMemsetD32(*made, 1, WORDS));
+        OK(d_cuMemPoolExportPointer(&data, *made));
+        line.send(data);
+    }
+    line.hear();
+    expect(one, 101);
+    expect(two, 201);
+    launch(one, 10, work);
+    OK(d_cuStreamSynchronize(work));
+    line.tell();
+    line.hear();
+    OK(d_cuMemFreeAsync(one, work));
+    OK(d_cuMemFreeAsync(two, work));
+    OK(d_cuStreamSynchronize(work));
+    OK(d_cuMemPoolDestroy(pool));
+    OK(d_cuMemPoolDestroy(plain));
+    close(descriptor);
+}
+
 static int second(const Line &line) {
     begin();
     CUevent ping, pong;
@@ -92,6 +179,7 @@ static int second(const Line &line) {
         line.tell();
     }
     OK(d_cuEventSynchronize(pong));
+    imports_pool(line, work);
     // The other process ends with its event recorded behind what never comes to an end by itself.
     line.hear();
     DRIVER_EXPECT(d_cuEventQuery(ping), CUDA_ERROR_NOT_READY);
@@ -148,6 +236,7 @@ static int first(const Line &line) {
     }
     OK(d_cuStreamSynchronize(work));
     expect(data, 11 + 2 * ROUNDS);
+    exports_pool(line, work);
     OK(d_cuLaunchHostFunc(work, Barrier::wait, &last));
     OK(d_cuEventRecord(ping, work));
     line.tell();
@@ -180,5 +269,5 @@ int main(int count, char **arguments) {
         EXPECT(waitpid(child, &status, 0) == child);
         if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) fail("a process ended with %d", status);
     }
-    std::printf("PASS events of two processes\n");
+    std::printf("PASS events and pools of two processes\n");
 }

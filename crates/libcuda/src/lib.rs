@@ -69,6 +69,7 @@ mod occupancy;
 mod peer;
 mod pointer;
 mod pool;
+mod pool_sharing;
 mod primary;
 mod printf;
 mod proc_address;

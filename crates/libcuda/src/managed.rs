@@ -4,6 +4,8 @@
 //! nothing has to move. What a program advises or prefetches is kept and answered, page by page, and changes nothing else. A vGPU has
 //! managed memory where it was created with `enable_uvm`.
 
+pub(crate) mod batch;
+
 use crate::abi::DefaultStream;
 use crate::code::{Answer, Code};
 use crate::context::Context;

@@ -91,6 +91,12 @@ pub(crate) fn mem_alloc_pitch(
     dptr.put(address)
 }
 
+/// Whether memory of another process's pool begins there.
+pub(crate) fn is_imported(driver: &Driver, address: u64) -> bool {
+    let range = driver.ranges.find(address);
+    range.is_some_and(|range| range.base == address && matches!(range.kind, RangeKind::Imported { .. }))
+}
+
 /// `cuMemFree`: null is fine. The worker frees once the work that was queued before is done.
 pub(crate) fn mem_free(dptr: u64) -> Answer {
     if dptr == 0 {
@@ -100,6 +106,9 @@ pub(crate) fn mem_free(dptr: u64) -> Answer {
     current::faultless()?;
     if crate::graph::memory::free(driver, dptr)? {
         return Ok(());
+    }
+    if is_imported(driver, dptr) {
+        return crate::sharing::close(driver, dptr);
     }
     let range = driver
         .ranges

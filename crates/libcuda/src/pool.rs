@@ -12,14 +12,17 @@ use crate::graph::memory::GraphMemory;
 use crate::graph::node::Work;
 use crate::graph::{self, capture};
 use crate::memory;
+use crate::pool_sharing;
 use crate::ranges::{Range, RangeKind};
+use crate::sharing::{self, Token};
 use crate::state::{self, Driver};
 use crate::stream;
 use crate::types::{
     CUDA_MEM_ALLOC_NODE_PARAMS, CUmemAccessDesc, CUmemLocation, CUmemPoolProps, Caller, Handle, c_void,
 };
+use crate::virtual_memory::FILE_DESCRIPTOR;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 use tessera_wire::messages::MemFreeAsync;
 
 /// `CUmemPool_attribute`
@@ -58,6 +61,11 @@ pub(crate) struct Pool {
     pub(crate) handle: Handle,
     is_default: bool,
     max_bytes: u64,
+    /// `CUmemAllocationHandleType`
+    pub(crate) handle_types: i32,
+    /// Of another process: nothing can be allocated from it.
+    pub(crate) imported: bool,
+    token: OnceLock<Token>,
     reuse: [AtomicI32; 3],
     threshold: AtomicU64,
     used: AtomicU64,
@@ -65,16 +73,37 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    fn new(handle: Handle, is_default: bool, max_bytes: u64) -> Self {
+    fn new(handle: Handle, is_default: bool, max_bytes: u64, handle_types: i32) -> Self {
         Self {
             handle,
             is_default,
             max_bytes,
+            handle_types,
+            imported: false,
+            token: OnceLock::new(),
             reuse: [const { AtomicI32::new(1) }; 3],
             threshold: AtomicU64::new(0),
             used: AtomicU64::new(0),
             used_high: AtomicU64::new(0),
         }
+    }
+
+    /// A pool of another process.
+    pub(crate) fn imported(handle: Handle, token: Token) -> Self {
+        Self {
+            imported: true,
+            token: OnceLock::from(token),
+            ..Self::new(handle, false, 0, FILE_DESCRIPTOR)
+        }
+    }
+
+    /// What its allocations are known by in other processes.
+    pub(crate) fn token(&self) -> Answer<Token> {
+        if let Some(token) = self.token.get() {
+            return Ok(*token);
+        }
+        let token = pool_sharing::random()?;
+        Ok(*self.token.get_or_init(|| token))
     }
 
     fn charge(&self, bytes: u64) {
@@ -88,7 +117,7 @@ fn default_pool(driver: &'static Driver) -> Answer<Arc<Pool>> {
     if let Some(pool) = driver.default_pool.get() {
         return Ok(Arc::clone(pool));
     }
-    let pool = driver.pools.insert(|handle| Ok(Pool::new(handle, true, 0)))?;
+    let pool = driver.pools.insert(|handle| Ok(Pool::new(handle, true, 0, 0)))?;
     // Of two threads that get here at once, one pool stays.
     Ok(Arc::clone(driver.default_pool.get_or_init(|| pool)))
 }
@@ -103,7 +132,7 @@ fn current_pool(driver: &'static Driver) -> Answer<Arc<Pool>> {
     set.map_or_else(|| default_pool(driver), Ok)
 }
 
-fn pool(handle: Handle) -> Answer<Arc<Pool>> {
+pub(crate) fn pool(handle: Handle) -> Answer<Arc<Pool>> {
     state::driver()?
         .pools
         .get(handle)
@@ -126,6 +155,9 @@ pub(crate) fn device_get_mem_pool(out: Caller<Handle>, dev: i32) -> Answer {
 pub(crate) fn device_set_mem_pool(dev: i32, handle: Handle) -> Answer {
     let driver = device(dev)?;
     let pool = pool(handle)?;
+    if pool.imported {
+        return Err(Code::INVALID_VALUE);
+    }
     *driver.current_pool.lock().unwrap_or_else(PoisonError::into_inner) = Some(pool);
     Ok(())
 }
@@ -238,6 +270,9 @@ pub(crate) fn mem_alloc_from_pool_async(
     stream: Handle,
 ) -> Answer {
     let pool = pool(handle)?;
+    if pool.imported {
+        return Err(Code::INVALID_VALUE);
+    }
     allocate(dptr, bytesize, &pool, default, stream)
 }
 
@@ -263,6 +298,10 @@ pub(crate) fn mem_free_async(default: DefaultStream, dptr: u64, stream: Handle) 
     if graph::memory::free(driver, dptr)? {
         return Ok(());
     }
+    if memory::is_imported(driver, dptr) {
+        stream.synchronize()?;
+        return sharing::close(driver, dptr);
+    }
     let range = driver
         .ranges
         .take(dptr, |range| matches!(range.kind, RangeKind::Device { .. }))
@@ -286,13 +325,15 @@ pub(crate) fn mem_pool_create(out: Caller<Handle>, pool_props: Caller<CUmemPoolP
     if props.location.id != 0 {
         return Err(Code::INVALID_VALUE);
     }
-    if props.handle_types != 0 {
-        tessera_guest::log("a memory pool that can be shared with other processes is not supported yet");
-        return Err(Code::NOT_SUPPORTED);
-    }
-    let pool = state::driver()?
-        .pools
-        .insert(|handle| Ok(Pool::new(handle, false, props.max_bytes as u64)))?;
+    pool_sharing::check_types(props.handle_types)?;
+    let pool = state::driver()?.pools.insert(|handle| {
+        Ok(Pool::new(
+            handle,
+            false,
+            props.max_bytes as u64,
+            props.handle_types,
+        ))
+    })?;
     out.put(pool.handle)
 }
 
@@ -363,9 +404,8 @@ pub(crate) fn mem_pool_get_attribute(handle: Handle, attr: i32, value: Caller<c_
         attribute::RESERVED_CURRENT | attribute::USED_CURRENT => wide.put(pool.used.load(Ordering::Relaxed)),
         attribute::RESERVED_HIGH | attribute::USED_HIGH => wide.put(pool.used_high.load(Ordering::Relaxed)),
         attribute::ALLOCATION_TYPE => number.put(PINNED),
-        attribute::EXPORT_HANDLE_TYPES | attribute::LOCATION_ID | attribute::HW_DECOMPRESS_ENABLED => {
-            number.put(0)
-        }
+        attribute::EXPORT_HANDLE_TYPES => number.put(pool.handle_types),
+        attribute::LOCATION_ID | attribute::HW_DECOMPRESS_ENABLED => number.put(0),
         attribute::LOCATION_TYPE => number.put(ON_DEVICE),
         attribute::MAX_POOL_SIZE => wide.put(pool.max_bytes),
         _ => Err(Code::INVALID_VALUE),

@@ -33,6 +33,11 @@ pub(crate) enum RangeKind {
     },
     /// Memory of another process, by `cuIpcOpenMemHandle`.
     Opened,
+    /// Memory of another process's pool.
+    Imported {
+        /// The pool as it was imported.
+        pool: Handle,
+    },
     /// `cuMemHostAlloc` with these flags.
     Host {
         /// As given.

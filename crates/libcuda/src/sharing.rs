@@ -37,7 +37,7 @@ const MAGIC_EVENT: [u8; 8] = *b"tessera\x02";
 /// `CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS`: the one flag, and without it nothing can be opened.
 const LAZY_PEER_ACCESS: u32 = 1;
 
-type Token = [u8; 16];
+pub(crate) type Token = [u8; 16];
 
 /// Memory of another process that is open here.
 #[derive(Clone, Copy)]
@@ -68,23 +68,23 @@ impl Sharing {
 }
 
 /// Magic, token and number of bytes, as they leave the process.
-fn pack(token: Token, bytes: u64) -> [u8; 32] {
+pub(crate) fn pack(magic: [u8; 8], token: Token, bytes: u64) -> [u8; 32] {
     let mut packed = [0; 32];
-    packed[..8].copy_from_slice(&MAGIC);
+    packed[..8].copy_from_slice(&magic);
     packed[8..24].copy_from_slice(&token);
     packed[24..].copy_from_slice(&bytes.to_le_bytes());
     packed
 }
 
-fn unpack(packed: &[u8; 32]) -> Option<(Token, u64)> {
-    let (magic, rest) = packed.split_first_chunk::<8>()?;
+pub(crate) fn unpack(magic: [u8; 8], packed: &[u8; 32]) -> Option<(Token, u64)> {
+    let (found, rest) = packed.split_first_chunk::<8>()?;
     let (token, bytes) = rest.split_first_chunk::<16>()?;
     let bytes = u64::from_le_bytes(*bytes.first_chunk()?);
-    (*magic == MAGIC).then_some((*token, bytes))
+    (*found == magic).then_some((*token, bytes))
 }
 
 /// A file in memory that nobody can change.
-fn sealed_file(content: &[u8]) -> std::io::Result<File> {
+pub(crate) fn sealed_file(content: &[u8]) -> std::io::Result<File> {
     // SAFETY: the name is a C string; the result is checked.
     let descriptor = unsafe {
         libc::memfd_create(
@@ -107,7 +107,7 @@ fn sealed_file(content: &[u8]) -> std::io::Result<File> {
 }
 
 /// What a descriptor of the program's says, which may be any or none.
-fn read_descriptor(descriptor: i32) -> Option<[u8; 32]> {
+pub(crate) fn read_descriptor(descriptor: i32) -> Option<[u8; 32]> {
     let mut packed = [0_u8; 32];
     // SAFETY: the kernel writes at most as many bytes as there are; a bad descriptor is an error.
     let got = unsafe { libc::pread(descriptor, packed.as_mut_ptr().cast(), packed.len(), 0) };
@@ -136,7 +136,7 @@ pub(crate) fn mem_export_to_shareable_handle(
         ..MemExport::default()
     };
     let (reply, _) = driver.session.call(&message, &[])?;
-    let file = sealed_file(&pack(reply.token, reply.bytes)).map_err(|_| Code::OPERATING_SYSTEM)?;
+    let file = sealed_file(&pack(MAGIC, reply.token, reply.bytes)).map_err(|_| Code::OPERATING_SYSTEM)?;
     shareable_handle.cast::<i32>().put(file.into_raw_fd())
 }
 
@@ -162,7 +162,7 @@ pub(crate) fn mem_import_from_shareable_handle(
     }
     let descriptor = i32::try_from(os_handle.address()).map_err(|_| Code::INVALID_VALUE)?;
     let packed = read_descriptor(descriptor).ok_or(Code::INVALID_VALUE)?;
-    let (token, _) = unpack(&packed).ok_or(Code::INVALID_VALUE)?;
+    let (token, _) = unpack(MAGIC, &packed).ok_or(Code::INVALID_VALUE)?;
     let (memory, bytes) = import(driver, token)?;
     let properties = CUmemAllocationProp {
         kind: PINNED,
@@ -199,7 +199,7 @@ pub(crate) fn ipc_get_mem_handle(p_handle: Caller<CUipcMemHandle>, dptr: u64) ->
     let MemExportReply { token, .. } = driver.session.call(&message, &[])?.0;
     driver.sharing.books().own.insert(token);
     let mut handle = CUipcMemHandle { bytes: [0; 64] };
-    handle.bytes[..32].copy_from_slice(&pack(token, range.bytes));
+    handle.bytes[..32].copy_from_slice(&pack(MAGIC, token, range.bytes));
     p_handle.put(handle)
 }
 
@@ -231,7 +231,8 @@ pub(crate) fn ipc_open_mem_handle(pdptr: Caller<u64>, handle: CUipcMemHandle, fl
     if flags != LAZY_PEER_ACCESS {
         return Err(Code::INVALID_VALUE);
     }
-    let packed = handle.bytes.first_chunk().and_then(unpack);
+    let packed = handle.bytes.first_chunk();
+    let packed = packed.and_then(|packed| unpack(MAGIC, packed));
     let (token, bytes) = packed.ok_or(Code::INVALID_VALUE)?;
     let mut books = driver.sharing.books();
     if books.own.contains(&token) {
@@ -241,6 +242,13 @@ pub(crate) fn ipc_open_mem_handle(pdptr: Caller<u64>, handle: CUipcMemHandle, fl
         opened.references += 1;
         return pdptr.put(address);
     }
+    let (address, opened) = enter(driver, token, bytes, RangeKind::Opened)?;
+    books.opened.insert(address, opened);
+    pdptr.put(address)
+}
+
+/// Maps the memory of a token at addresses of its own.
+fn enter(driver: &Driver, token: Token, bytes: u64, kind: RangeKind) -> Answer<(u64, Opened)> {
     let (memory, mapped) = import(driver, token)?;
     let reserved = mapped.next_multiple_of(GRANULARITY);
     let address = match map(driver, memory, mapped, reserved) {
@@ -253,7 +261,7 @@ pub(crate) fn ipc_open_mem_handle(pdptr: Caller<u64>, handle: CUipcMemHandle, fl
     driver.ranges.insert(Range {
         base: address,
         bytes,
-        kind: RangeKind::Opened,
+        kind,
         context: 0,
         identity: driver.next_identity(),
         bar1: None,
@@ -265,14 +273,29 @@ pub(crate) fn ipc_open_mem_handle(pdptr: Caller<u64>, handle: CUipcMemHandle, fl
         mapped,
         reserved,
     };
-    books.opened.insert(address, opened);
-    pdptr.put(address)
+    Ok((address, opened))
+}
+
+/// [`enter`], for [`close`].
+pub(crate) fn open(driver: &Driver, token: Token, bytes: u64, kind: RangeKind) -> Answer<u64> {
+    let (address, opened) = enter(driver, token, bytes, kind)?;
+    driver.sharing.books().opened.insert(address, opened);
+    Ok(address)
 }
 
 /// `cuIpcCloseMemHandle`: once for each time it was opened.
 pub(crate) fn ipc_close_mem_handle(dptr: u64) -> Answer {
     current::current()?;
     let driver = state::driver()?;
+    let range = driver.ranges.find(dptr).ok_or(Code::INVALID_VALUE)?;
+    if range.kind != RangeKind::Opened {
+        return Err(Code::INVALID_VALUE);
+    }
+    close(driver, dptr)
+}
+
+/// Takes one reference of open memory away, and with the last the mapping.
+pub(crate) fn close(driver: &Driver, dptr: u64) -> Answer {
     let mut books = driver.sharing.books();
     let opened = books.opened.get_mut(&dptr).ok_or(Code::INVALID_VALUE)?;
     opened.references -= 1;
@@ -282,7 +305,7 @@ pub(crate) fn ipc_close_mem_handle(dptr: u64) -> Answer {
     let opened = *opened;
     books.opened.remove(&dptr);
     drop(books);
-    driver.ranges.take(dptr, |range| range.kind == RangeKind::Opened);
+    driver.ranges.take(dptr, |_| true);
     settle();
     let unmapping = MemUnmap {
         address: dptr,
@@ -310,8 +333,7 @@ pub(crate) fn ipc_get_event_handle(p_handle: Caller<CUipcEventHandle>, event: Ha
     let token = event::export(event)?;
     driver.sharing.books().own.insert(token);
     let mut handle = CUipcEventHandle { bytes: [0; 64] };
-    handle.bytes[..32].copy_from_slice(&pack(token, 0));
-    handle.bytes[..8].copy_from_slice(&MAGIC_EVENT);
+    handle.bytes[..32].copy_from_slice(&pack(MAGIC_EVENT, token, 0));
     p_handle.put(handle)
 }
 
@@ -320,9 +342,10 @@ pub(crate) fn ipc_open_event_handle(ph_event: Caller<Handle>, handle: CUipcEvent
     ph_event.required()?;
     let context = current::current()?;
     let driver = state::driver()?;
-    let rest = handle.bytes.strip_prefix(&MAGIC_EVENT);
-    let token = rest.and_then(|rest| rest.first_chunk());
-    let token: Token = *token.ok_or(Code::INVALID_VALUE)?;
+    let packed = handle.bytes.first_chunk();
+    let (token, _) = packed
+        .and_then(|packed| unpack(MAGIC_EVENT, packed))
+        .ok_or(Code::INVALID_VALUE)?;
     if driver.sharing.books().own.contains(&token) {
         return Err(Code::INVALID_CONTEXT);
     }
@@ -336,14 +359,15 @@ mod tests {
 
     #[test]
     fn a_sealed_file_says_what_was_written_and_others_say_nothing() {
-        let packed = pack([9; 16], 1 << 40);
+        let packed = pack(MAGIC, [9; 16], 1 << 40);
         let file = sealed_file(&packed).expect("a file in memory");
         assert_eq!(read_descriptor(file.as_raw_fd()), Some(packed));
-        assert_eq!(unpack(&packed), Some(([9; 16], 1 << 40)));
+        assert_eq!(unpack(MAGIC_EVENT, &packed), None);
+        assert_eq!(unpack(MAGIC, &packed), Some(([9; 16], 1 << 40)));
         assert!((&file).write_all(b"more").is_err(), "sealed");
         assert_eq!(read_descriptor(-1), None);
         let other = sealed_file(b"short").expect("a file in memory");
         assert_eq!(read_descriptor(other.as_raw_fd()), None);
-        assert_eq!(unpack(&[0; 32]), None);
+        assert_eq!(unpack(MAGIC, &[0; 32]), None);
     }
 }

@@ -78,6 +78,13 @@ pub(crate) struct CUmemPoolProps {
     pub(crate) rest: [u8; 54],
 }
 
+/// `CUmemPoolPtrExportData`
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct CUmemPoolPtrExportData {
+    pub(crate) bytes: [u8; 64],
+}
+
 /// `CUipcEventHandle`
 #[repr(C)]
 #[derive(Clone, Copy)]

@@ -293,6 +293,12 @@ driver_functions! {
     fn cuMemAdvise_v2(memory: DevicePtr, bytes: usize, advice: i32, location: Location);
     fn cuMemPrefetchAsync(memory: DevicePtr, bytes: usize, device: i32, stream: Handle);
     fn cuMemPrefetchAsync_v2(memory: DevicePtr, bytes: usize, location: Location, flags: u32, stream: Handle);
+    fn cuMemPrefetchBatchAsync(memory: *const DevicePtr, bytes: *const usize, count: usize, locations: *const Location,
+        firsts: *const usize, location_count: usize, flags: u64, stream: Handle);
+    fn cuMemDiscardBatchAsync(memory: *const DevicePtr, bytes: *const usize, count: usize, flags: u64, stream: Handle);
+    fn cuMemDiscardAndPrefetchBatchAsync(memory: *const DevicePtr, bytes: *const usize, count: usize, locations: *const Location,
+        firsts: *const usize, location_count: usize, flags: u64, stream: Handle);
+    fn cuMemGetLocationInfo(memory: DevicePtr, bytes: usize, summary: usize, sampling: usize, locations: *mut Location);
     fn cuMemRangeGetAttribute(value: *mut c_void, size: usize, attribute: i32, memory: DevicePtr, bytes: usize);
     fn cuMemRangeGetAttributes(values: *mut *mut c_void, sizes: *mut usize, attributes: *mut i32, count: usize, memory: DevicePtr,
         bytes: usize);

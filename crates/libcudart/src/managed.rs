@@ -1,6 +1,6 @@
 //! Managed memory: advice, prefetch, what is known of a range.
 
-use crate::abi::{Handle, Location, Word, address, device_address, low};
+use crate::abi::{DevicePtr, Handle, Location, Word, address, device_address, low};
 use crate::thread::context;
 use crate::version::major;
 use std::ffi::c_void;
@@ -40,6 +40,11 @@ runtime_api! {
     ) {
         context()?.cuMemRangeGetAttributes(values, sizes, attributes, count, device_address(memory), bytes)
     }
+
+    /// Where the parts of a range are.
+    fn cudaMemGetLocationInfo(memory: *mut c_void, bytes: usize, summary: usize, sampling: usize, locations: *mut Location) {
+        context()?.cuMemGetLocationInfo(device_address(memory), bytes, summary, sampling, locations)
+    }
 }
 
 per_thread_api! {
@@ -61,5 +66,30 @@ per_thread_api! {
         memory: *const c_void, bytes: usize, place: Location, flags: u32, stream: Handle,
     ) {
         context()?.cuMemPrefetchAsync_v2(device_address(memory), bytes, place, flags, default.stream(stream))
+    }
+
+    /// Moves many ranges.
+    fn cudaMemPrefetchBatchAsync/cudaMemPrefetchBatchAsync_ptsz[default](
+        memory: *const DevicePtr, bytes: *const usize, count: usize, locations: *const Location, firsts: *const usize,
+        location_count: usize, flags: u64, stream: Handle,
+    ) {
+        let stream = default.stream(stream);
+        context()?.cuMemPrefetchBatchAsync(memory, bytes, count, locations, firsts, location_count, flags, stream)
+    }
+
+    /// Gives up what is in many ranges.
+    fn cudaMemDiscardBatchAsync/cudaMemDiscardBatchAsync_ptsz[default](
+        memory: *const DevicePtr, bytes: *const usize, count: usize, flags: u64, stream: Handle,
+    ) {
+        context()?.cuMemDiscardBatchAsync(memory, bytes, count, flags, default.stream(stream))
+    }
+
+    /// Both.
+    fn cudaMemDiscardAndPrefetchBatchAsync/cudaMemDiscardAndPrefetchBatchAsync_ptsz[default](
+        memory: *const DevicePtr, bytes: *const usize, count: usize, locations: *const Location, firsts: *const usize,
+        location_count: usize, flags: u64, stream: Handle,
+    ) {
+        let stream = default.stream(stream);
+        context()?.cuMemDiscardAndPrefetchBatchAsync(memory, bytes, count, locations, firsts, location_count, flags, stream)
     }
 }

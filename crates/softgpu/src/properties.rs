@@ -167,12 +167,12 @@ const FIXED: &[(i32, i32)] = &[
     (116, 0),          // GPU_DIRECT_RDMA_SUPPORTED
     (117, 0),          // GPU_DIRECT_RDMA_FLUSH_WRITES_OPTIONS
     (118, 0),          // GPU_DIRECT_RDMA_WRITES_ORDERING
-    (119, 0),          // MEMPOOL_SUPPORTED_HANDLE_TYPES
+    (119, 1),          // MEMPOOL_SUPPORTED_HANDLE_TYPES
     (121, 0),          // DEFERRED_MAPPING_CUDA_ARRAY_SUPPORTED
     (122, 1),          // CAN_USE_64_BIT_STREAM_MEM_OPS
     (123, 1),          // CAN_USE_STREAM_WAIT_VALUE_NOR
     (124, 0),          // DMA_BUF_SUPPORTED
-    (125, 0),          // IPC_EVENT_SUPPORTED
+    (125, 1),          // IPC_EVENT_SUPPORTED
     (126, 1),          // MEM_SYNC_DOMAIN_COUNT
     (128, 0),          // HANDLE_TYPE_FABRIC_SUPPORTED
     (129, 0),          // UNIFIED_FUNCTION_POINTERS
