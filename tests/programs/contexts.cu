@@ -485,6 +485,11 @@ static void attributes() {
     CUstreamAttrValue value = {};
     OK(d_cuStreamGetAttribute(b, CU_STREAM_ATTRIBUTE_PRIORITY, &value));
     EXPECT(value.priority == -2);
+    value.priority = -4;
+    OK(d_cuStreamSetAttribute(b, CU_STREAM_ATTRIBUTE_PRIORITY, &value));
+    value.priority = 0;
+    OK(d_cuStreamGetAttribute(b, CU_STREAM_ATTRIBUTE_PRIORITY, &value));
+    EXPECT(value.priority == -4);
     OK(d_cuStreamGetAttribute(a, CU_STREAM_ATTRIBUTE_SYNCHRONIZATION_POLICY, &value));
     EXPECT(value.syncPolicy == CU_SYNC_POLICY_AUTO);
     value.syncPolicy = CU_SYNC_POLICY_YIELD;

@@ -255,6 +255,9 @@ pub trait Stream: Send + Sync {
     /// Queues `operation`. Fails at once, without queueing, only for what is wrong with the operation itself.
     /// `seq` rises by at least one with each call.
     fn submit(&self, seq: u64, operation: Operation) -> Result<(), DeviceError>;
+
+    /// Changes the priority, for what becomes ready from now on.
+    fn set_priority(&self, priority: i32);
 }
 
 /// Receives completions of a stream, in order and one at a time, from executor threads and, for work that is over at once, from

@@ -25,11 +25,11 @@ use crate::state::{self, Driver};
 use crate::stream_attribute::Attributes;
 use crate::types::{Caller, Handle};
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tessera_channel::Progress;
 use tessera_wire::Posted;
-use tessera_wire::messages::{StreamCreate, StreamDestroy, StreamWaitEvent};
+use tessera_wire::messages::{StreamCreate, StreamDestroy, StreamPriority, StreamWaitEvent};
 
 const FLAG_NON_BLOCKING: u32 = 1;
 
@@ -42,7 +42,7 @@ pub(crate) struct Stream {
     pub(crate) green: Option<Arc<Green>>,
     record: Record,
     flags: u32,
-    priority: i32,
+    priority: AtomicI32,
     legacy: bool,
     /// Executable graphs and threads may hold it longer than the program.
     destroyed: AtomicBool,
@@ -92,7 +92,7 @@ impl Stream {
             green: None,
             record,
             flags,
-            priority,
+            priority: AtomicI32::new(priority),
             destroyed: AtomicBool::new(false),
             legacy: wire_flags & tessera_wire::STREAM_LEGACY != 0,
             identity: driver.next_identity(),
@@ -151,7 +151,19 @@ impl Stream {
     }
 
     pub(crate) fn priority(&self) -> i32 {
-        self.priority
+        self.priority.load(Ordering::Relaxed)
+    }
+
+    /// Changes the priority; one out of range is clamped, as at the creation.
+    pub(crate) fn set_priority(&self, driver: &Driver, priority: i32) -> Answer {
+        let priority = priority.clamp(PRIORITIES.1, PRIORITIES.0);
+        self.priority.store(priority, Ordering::Relaxed);
+        let message = StreamPriority {
+            stream: self.handle,
+            priority,
+            ..StreamPriority::default()
+        };
+        Ok(driver.session.post(&message, &[])?)
     }
 
     pub(crate) fn record(&self) -> tessera_channel::Completion {
@@ -533,7 +545,7 @@ pub(crate) fn stream_wait_event(
 
 /// `cuStreamGetPriority`
 pub(crate) fn stream_get_priority(default: DefaultStream, handle: Handle, priority: Caller<i32>) -> Answer {
-    priority.put(stream(default, handle)?.priority)
+    priority.put(stream(default, handle)?.priority())
 }
 
 /// `cuStreamGetFlags`

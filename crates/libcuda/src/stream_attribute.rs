@@ -1,7 +1,7 @@
 //! Attributes of streams.
 //!
-//! They are remembered and given back. None changes what the device does: it has no cache that could keep lines, one domain of memory
-//! order, and waits as its context was asked to. A priority belongs to the creation of a stream.
+//! They are remembered and given back. Of all only the priority changes what the device does: it has no cache that could keep lines, one domain of memory
+//! order, and waits as its context was asked to.
 
 use crate::abi::DefaultStream;
 use crate::code::{Answer, Code};
@@ -108,10 +108,7 @@ pub(crate) fn stream_set_attribute(
             attributes.policy = policy;
         }
         id::PRIORITY => {
-            if value.cast::<i32>().get()? != stream.priority() {
-                tessera_guest::log("changing the priority of a stream is not supported");
-                return Err(Code::NOT_SUPPORTED);
-            }
+            stream.set_priority(state::driver()?, value.cast::<i32>().get()?)?;
         }
         id::MEM_SYNC_DOMAIN_MAP => {
             let domains = value.cast::<[u8; 2]>().get()?;
@@ -141,5 +138,8 @@ pub(crate) fn stream_copy_attributes(default: DefaultStream, dst: Handle, src: H
     }
     let copied = *attributes(&from);
     *attributes(&to) = copied;
-    Ok(())
+    if to.priority() == from.priority() {
+        return Ok(());
+    }
+    to.set_priority(state::driver()?, from.priority())
 }

@@ -137,7 +137,8 @@ pub(crate) struct Scheduler {
 }
 
 fn level(stream: &StreamCore) -> usize {
-    usize::try_from(-i64::from(stream.options.priority)).map_or(0, |level| level.min(LEVELS - 1))
+    usize::try_from(-i64::from(stream.priority.load(Ordering::Relaxed)))
+        .map_or(0, |level| level.min(LEVELS - 1))
 }
 
 impl State {

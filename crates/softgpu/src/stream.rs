@@ -9,7 +9,7 @@ use crate::task::{Body, Task};
 use crate::transfer::{Side, Transfer};
 use crate::values::{WaitValue, WriteValue};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use tessera_device::{DeviceError, Event, Graph, Operation, Stream, StreamOptions, StreamSink};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -18,7 +18,9 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 pub(crate) struct StreamCore {
     pub(crate) id: u64,
     pub(crate) context: Arc<ContextCore>,
+    /// Without the priority, which can change.
     pub(crate) options: StreamOptions,
+    pub(crate) priority: AtomicI32,
     pub(crate) sink: Arc<dyn StreamSink>,
     /// Key of the last operation submitted. Used under the scheduler's lock.
     pub(crate) tail: AtomicU64,
@@ -38,6 +40,7 @@ impl SoftStream {
                 id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
                 context,
                 options,
+                priority: AtomicI32::new(options.priority),
                 sink,
                 tail: AtomicU64::new(0),
             }),
@@ -214,6 +217,10 @@ fn own_event(event: Arc<dyn Event>) -> Result<Arc<SoftEvent>, DeviceError> {
 }
 
 impl Stream for SoftStream {
+    fn set_priority(&self, priority: i32) {
+        self.core.priority.store(priority, Ordering::Relaxed);
+    }
+
     fn submit(&self, seq: u64, operation: Operation) -> Result<(), DeviceError> {
         let operation = match operation {
             Operation::Graph(graph) => return self.submit_graph(seq, graph),

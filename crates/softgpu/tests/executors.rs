@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::ThreadId;
 use std::time::Duration;
-use tessera_device::{ContextOptions, Device, Printer};
+use tessera_device::{ContextOptions, Device, Operation, Printer, StreamOptions};
 use tessera_softgpu::{Execution, Options, PciAddress, SoftGpu, Tier};
 
 /// `work`: every thread counts to the first parameter. `say`: likewise; then blocks from the second parameter on print.
@@ -137,4 +137,39 @@ fn others_are_called_before_the_first_block_is_done_once_it_is_known_how_long_it
     stream.submit(launch(&function, 256, 1, &[20_000, 0]));
     stream.synchronize().expect("kernel");
     assert_eq!(meeting.threads(), 2, "both executors come to the second launch");
+}
+
+/// A priority counts from the moment it is set, for operations that the stream has already too.
+#[test]
+fn a_stream_that_becomes_urgent_goes_first() {
+    let gpu = gpu_of(1, Tier::default());
+    let context = context(&gpu);
+    let module = load(&context, KERNELS);
+    let work = kernel(&module, "work");
+    let log = Arc::default();
+    let options = StreamOptions {
+        non_blocking: true,
+        ..StreamOptions::default()
+    };
+    let [gate, first, second] =
+        ["gate", "first", "second"].map(|name| TestStream::new(&context, name, &log, options));
+    let (open, _) = event(&context);
+    gate.submit(Operation::HostCall);
+    gate.submit(Operation::RecordEvent {
+        event: Arc::clone(&open),
+        generation: 1,
+    });
+    let out = context.alloc(4096, 256).expect("memory");
+    let [one, other] = [&first, &second].map(|stream| {
+        stream.submit(Operation::WaitEvent {
+            event: Arc::clone(&open),
+        });
+        // Many turns of the one executor.
+        stream.submit(launch(&work, 256, 32, &[4000, out]))
+    });
+    second.stream.set_priority(-5);
+    gate.host_call().finish();
+    first.wait(one).expect("kernel");
+    second.wait(other).expect("kernel");
+    assert!(log.at("second", other) < log.at("first", one));
 }

@@ -153,29 +153,6 @@ fn what_cannot_be_registered_is_refused() {
 }
 
 #[test]
-fn page_tables_for_scattered_pages_are_limited() {
-    let worker = Worker::start(64 << 20);
-    let guest = Guest::new(&worker);
-    // A page in every 512 MiB costs two.
-    let places = (1..u64::MAX).map(|index| 0x6000_0000_0000_u64 + (index << 29));
-    let mut count = 0;
-    for address in places {
-        match register(&guest, address, PAGE, 0) {
-            Ok(_) => free(&guest, address),
-            Err(CallError::Refused { code, reason }) => {
-                assert_eq!(code, 2, "{reason}");
-                break;
-            }
-            Err(error) => panic!("{error}"),
-        }
-        count += 1;
-    }
-    assert_eq!(count, 65_536 / 2);
-    // Where there are tables, there is room.
-    register(&guest, 0x6000_0000_0000 + (1 << 29), PAGE, 0).unwrap();
-}
-
-#[test]
 fn modules_with_managed_variables_need_a_vgpu_that_has_them() {
     let worker = Worker::start(64 << 20);
     let guest = Guest::new(&worker);

@@ -141,8 +141,13 @@ impl HostMemory {
         let parts = [address, last].map(|end| end >> SMALL);
         // Told apart from the small ones, whose numbers are below 2^26.
         let large = (address >> LARGE..=last >> LARGE).map(|number| number | 1 << 40);
-        self.tables.extend(parts.into_iter().chain(large));
-        self.tables.len() <= MOST_TABLES
+        let needed: HashSet<_> = parts.into_iter().chain(large).collect();
+        let new = needed.difference(&self.tables).count();
+        if new > 0 && self.tables.len() + new > MOST_TABLES {
+            return false;
+        }
+        self.tables.extend(needed);
+        true
     }
 }
 
@@ -383,5 +388,45 @@ impl Guest {
             tracing::warn!(session = self.info.id, error = %chain(&error), "pages of pinned memory stay in use");
         }
         self.host.pool.give(offset, bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn page_tables_for_scattered_pages_are_limited() {
+        let mut memory = HostMemory::new(1 << 40, 1 << 30);
+        let place = |index: u64| 0x6000_0000_0000 + (index << 29);
+        let last = (0..).find(|&index| !memory.book_tables(place(index), PAGE));
+        // A page in every 512 MiB costs two.
+        assert_eq!(last, Some(MOST_TABLES as u64 / 2));
+        assert!(
+            memory.book_tables(place(7), PAGE),
+            "where there are tables, there is room"
+        );
+        assert!(!memory.book_tables(place(7), 3 << 21), "and not beyond");
+    }
+
+    #[test]
+    fn a_range_of_pieces_is_registered_where_they_follow_each_other() {
+        let mut memory = HostMemory::new(1 << 40, 1 << 30);
+        let mut insert = |address, pages: u64, registered| {
+            let piece = Piece {
+                offset: 0,
+                bytes: pages * PAGE,
+                read_only: false,
+                registered,
+            };
+            memory.pieces.insert(address, piece);
+        };
+        insert(0x10_000, 1, true);
+        insert(0x11_000, 2, true);
+        insert(0x13_000, 1, false);
+        assert!(memory.is_registered(0x10_800, 0x2_800));
+        assert!(!memory.is_registered(0x10_800, 0x2_801), "the next is none");
+        assert!(!memory.is_registered(0xf_fff, 2) && !memory.is_registered(0x13_000, 1));
+        assert!(!memory.is_registered(0x10_000, 0) && !memory.is_registered(u64::MAX, 2));
     }
 }

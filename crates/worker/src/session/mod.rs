@@ -238,6 +238,7 @@ impl Guest {
             Request::StreamDestroy(message) => self.stream_destroy(message.stream),
             Request::StreamHost(message) => self.stream_host(&message),
             Request::EventCreate(message) => self.event_create(&message),
+            Request::StreamPriority(message) => self.stream_priority(&message),
             Request::EventShared(message) => self.event_shared(&message),
             Request::EventExport(message) => self.answer::<EventExport>(header, self.event_export(&message)),
             Request::EventReached(message) => {

@@ -9,7 +9,7 @@ use tessera_channel::{ChannelError, RecordWriter};
 use tessera_device::{Event, EventSink, Operation, StreamOptions, StreamSink};
 use tessera_wire::messages::{
     EventCreate, EventExport, EventExportReply, EventImport, EventImportReply, EventReached,
-    EventReachedReply, EventRecord, EventShared, StreamCreate, StreamHost, StreamWaitEvent,
+    EventReachedReply, EventRecord, EventShared, StreamCreate, StreamHost, StreamPriority, StreamWaitEvent,
 };
 use tessera_wire::{CudaCode, Opcode, STREAM_LEGACY, STREAM_NON_BLOCKING};
 
@@ -86,6 +86,17 @@ impl Guest {
             Some(Object::Stream(stream)) if !stream.state.is_idle() => self.host.outlive(&stream),
             Some(_) => {}
         }
+        Ok(())
+    }
+
+    pub(super) fn stream_priority(&mut self, message: &StreamPriority) -> Result<(), ChannelError> {
+        let Some(stream) = self.objects.stream_mut(message.stream) else {
+            return match self.objects.get(message.stream) {
+                Some(Object::Failed { .. }) => Ok(()),
+                _ => self.stray(Opcode::StreamPriority, "a stream that does not exist"),
+            };
+        };
+        stream.stream.set_priority(message.priority);
         Ok(())
     }
 
