@@ -290,7 +290,7 @@ fn emit_opcode(out: &mut String, table: &Table) {
     }
     let _ = writeln!(
         out,
-        "}}\n\nimpl Opcode {{\n    /// The opcode with this number.\n    #[must_use]\n    pub fn from_number(number: u16) -> Option<Self> {{\n        match number {{"
+        "}}\n\nimpl Opcode {{\n    /// The opcode with this number.\n    #[must_use]\n    #[allow(clippy::too_many_lines, reason = \"a line for each message\")]\n    pub fn from_number(number: u16) -> Option<Self> {{\n        match number {{"
     );
     for message in &table.messages {
         let _ = writeln!(
@@ -340,7 +340,7 @@ fn emit_request(out: &mut String, table: &Table) {
     }
     let _ = writeln!(
         out,
-        "    }})\n}}\n\nimpl Request<'_> {{\n    /// Its opcode.\n    #[must_use]\n    pub fn opcode(&self) -> Opcode {{\n        match self {{"
+        "    }})\n}}\n\nimpl Request<'_> {{\n    /// Its opcode.\n    #[must_use]\n    #[allow(clippy::too_many_lines, reason = \"a line for each message\")]\n    pub fn opcode(&self) -> Opcode {{\n        match self {{"
     );
     for message in &table.messages {
         let _ = writeln!(out, "            Self::{}(..) => Opcode::{0},", message.name);
