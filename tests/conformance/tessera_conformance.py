@@ -7,6 +7,7 @@
     TESSERA_DONE     file with the tests that are not to be run again, one a line
     TESSERA_CLAIMS   directory in which processes that share a suite claim files of tests, one file each
     TESSERA_SLOT     name of this process there; the one that takes its place has the same
+    TESSERA_FRESH    where set, a test that fails ends the process, and another goes on: a fault of the device stays with its process
 
 A test that the suite itself expects to fail, and that does, is "expected".
 """
@@ -94,6 +95,8 @@ class Teller:
                 outcome = "expected" if hasattr(report, "wasxfail") else "skipped"
                 why = reason(report)
         tell(end=item.nodeid, outcome=outcome, why=why, seconds=round(time.monotonic() - begin, 3))
+        if outcome == "failed" and "TESSERA_FRESH" in os.environ:
+            os._exit(1)
 
 
 def pytest_configure(config):

@@ -10,8 +10,10 @@
 //!  tests/conformance/SUITE.toml ──▶ listed ────────────┘             (of every suite)
 //! ```
 //!
-//! A new suite is an entry of [`SUITES`] and a list.
+//! A new suite is an entry of [`SUITES`] and a list. Where no package of a client has its tests, the user gives a checkout of its
+//! repository (`--checkout`), and the page names the commit.
 
+mod checkout;
 mod crates;
 mod listed;
 mod outcome;
@@ -24,10 +26,11 @@ use crate::dist::{self, Layout};
 use crate::host::Host;
 use crate::sh;
 use anyhow::{Context, Result, bail};
+use checkout::Checkout;
 use listed::Listed;
 use outcome::Outcome;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use suites::SUITES;
 use summary::Summary;
@@ -38,6 +41,9 @@ pub(crate) struct Options {
     /// Run these suites only (comma separated; see --list); the others' figures stay as they are
     #[arg(long, value_name = "SUITE", value_delimiter = ',')]
     only: Vec<String>,
+    /// Where the repository of a client is checked out, for a suite that no package has; may be given more than once
+    #[arg(long, value_name = "SUITE=DIR", value_parser = checkout::parse)]
+    checkout: Vec<(String, PathBuf)>,
     /// Run only tests whose name contains this; writes nothing
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
@@ -70,7 +76,9 @@ pub(crate) struct Suite {
     pub(crate) options: &'static [&'static str],
     /// What it has to reach, percent of the tests that count.
     pub(crate) goal: f64,
-    /// Version of the client under test.
+    /// The repository that has the tests, where no package has them.
+    pub(crate) repository: Option<&'static str>,
+    /// Version of the client under test; of tests in a checkout this does not say the commit.
     pub(crate) version: fn() -> Result<String>,
     /// Whether its tests launch kernels; where they do not, all of them count.
     pub(crate) kernels: bool,
@@ -87,6 +95,8 @@ pub(crate) struct Session<'a> {
     pub(crate) scratch: &'a Path,
     /// Processes at a time.
     pub(crate) processes: usize,
+    /// Where the suite's repository is checked out, if it has one.
+    pub(crate) checkout: Option<&'a Checkout>,
     /// Only tests whose name contains this.
     pub(crate) filter: Option<&'a str>,
     /// After this a test counts as failed and its process is ended.
@@ -102,24 +112,17 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         }
         return Ok(());
     }
-    for name in &options.only {
-        if !SUITES.iter().any(|suite| suite.name == name) {
-            bail!("no suite is called {name}; `cargo xtask conformance --list` shows them");
-        }
-    }
+    let chosen = chosen(options)?;
     let layout = if options.no_build {
         dist::layout()
     } else {
         dist::build()?
     };
-    let chosen = SUITES
-        .iter()
-        .filter(|suite| options.only.is_empty() || options.only.iter().any(|name| name == suite.name));
     let mut summaries = Vec::new();
     let mut failed = Vec::new();
-    for suite in chosen {
+    for (suite, checkout) in chosen {
         eprintln!("== {}: {}", suite.name, suite.about);
-        match run_suite(options, &layout, suite) {
+        match run_suite(options, &layout, suite, checkout.as_ref()) {
             Ok(summary) => {
                 if !report(suite, &summary) {
                     failed.push(suite.name);
@@ -144,11 +147,61 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// The suites to run, with what the user gave for them. One without its checkout is left out, and said to be; one that was asked for by
+/// name has to have it.
+#[allow(clippy::print_stderr, reason = "progress, beside the figures")]
+fn chosen(options: &Options) -> Result<Vec<(&'static Suite, Option<Checkout>)>> {
+    for name in options
+        .only
+        .iter()
+        .chain(options.checkout.iter().map(|(name, _)| name))
+    {
+        if !SUITES.iter().any(|suite| suite.name == name) {
+            bail!("no suite is called {name}; `cargo xtask conformance --list` shows them");
+        }
+    }
+    let mut chosen = Vec::new();
+    for suite in SUITES {
+        let named = options.only.iter().any(|name| name == suite.name);
+        if !named && !options.only.is_empty() {
+            continue;
+        }
+        let given = options.checkout.iter().find(|(name, _)| name == suite.name);
+        match (suite.repository, given) {
+            (None, None) => chosen.push((suite, None)),
+            (None, Some(_)) => bail!(
+                "the tests of {} come with a package; it takes no checkout",
+                suite.name
+            ),
+            (Some(_), Some((_, directory))) => chosen.push((suite, Some(Checkout::open(directory)?))),
+            (Some(repository), None) => {
+                let needs = format!(
+                    "{} needs a checkout of {repository}: --checkout {}=DIR",
+                    suite.name, suite.name
+                );
+                if named {
+                    bail!(needs);
+                }
+                eprintln!("== {}: left out; {needs}", suite.name);
+            }
+        }
+    }
+    Ok(chosen)
+}
+
 /// Both runs of a suite. What they give is kept, unless it is of a part of the suite only.
-fn run_suite(options: &Options, layout: &Layout, suite: &Suite) -> Result<Summary> {
-    let version = (suite.version)()?;
+fn run_suite(
+    options: &Options,
+    layout: &Layout,
+    suite: &Suite,
+    checkout: Option<&Checkout>,
+) -> Result<Summary> {
+    let version = match checkout {
+        Some(checkout) => format!("{}, tests of {}", (suite.version)()?, checkout.commit),
+        None => (suite.version)()?,
+    };
     let listed = Listed::read(suite.name)?;
-    let outcomes = run_once(options, layout, suite, true)?;
+    let outcomes = run_once(options, layout, suite, checkout, true)?;
     let file = summary::file(suite.name);
     let floor = if !suite.kernels {
         summary::all(&outcomes)
@@ -157,7 +210,7 @@ fn run_suite(options: &Options, layout: &Layout, suite: &Suite) -> Result<Summar
             .with_context(|| format!("{} does not say what passes without kernels", file.display()))?
             .floor
     } else {
-        summary::floor(&outcomes, &run_once(options, layout, suite, false)?)
+        summary::floor(&outcomes, &run_once(options, layout, suite, checkout, false)?)
     };
     let summary = Summary::of(suite, version, &outcomes, floor, &listed);
     if options.filter.is_none() {
@@ -168,7 +221,13 @@ fn run_suite(options: &Options, layout: &Layout, suite: &Suite) -> Result<Summar
 
 /// One run on a host of its own.
 #[allow(clippy::print_stderr, reason = "progress, beside the figures")]
-fn run_once(options: &Options, layout: &Layout, suite: &Suite, kernels: bool) -> Result<Vec<Outcome>> {
+fn run_once(
+    options: &Options,
+    layout: &Layout,
+    suite: &Suite,
+    checkout: Option<&Checkout>,
+    kernels: bool,
+) -> Result<Vec<Outcome>> {
     let begin = Instant::now();
     let scratch = sh::target()
         .join("conformance")
@@ -193,6 +252,7 @@ fn run_once(options: &Options, layout: &Layout, suite: &Suite, kernels: bool) ->
         host: &host,
         scratch: &scratch,
         processes: options.processes.max(1),
+        checkout,
         filter: options.filter.as_deref(),
         patience: Duration::from_secs(if kernels { 300 } else { 60 }),
     };

@@ -24,6 +24,9 @@ time with `TESSERA_KERNELS=skip` (docs/software-gpu.md), and its **score** count
 fail because something that they need is absent: machine code (the software GPU takes PTX), a library, a tool. Every test that fails
 is listed with its reason in `tests/conformance/`; one that is not fails the command.
 
+Where no package of a client has its tests, they are those of a checkout of its repository (`--checkout SUITE=DIR`, as it was committed),
+and the version says of which commit. Without its checkout a suite is left out and keeps its figures.
+
 ";
 
 /// Writes the page.
@@ -68,6 +71,13 @@ fn page(suites: &[(&Suite, Summary)]) -> Result<String> {
     }
     for (suite, summary) in suites {
         writeln!(page, "\n## {}\n\n{}.", suite.name, suite.about)?;
+        if let Some(repository) = suite.repository {
+            writeln!(
+                page,
+                "\n    cargo xtask conformance --only {} --checkout {}=DIR    # DIR: a checkout of {repository}",
+                suite.name, suite.name
+            )?;
+        }
         section(&mut page, summary)?;
     }
     Ok(page)

@@ -110,7 +110,41 @@ pub(crate) fn run(session: &Session<'_>, suite: &Pytest) -> Result<Vec<Outcome>>
             })
             .collect()
     });
-    Ok(slots?.into_iter().flatten().collect())
+    let places = places(session)?;
+    let outcomes = slots?.into_iter().flatten();
+    Ok(outcomes
+        .map(|outcome| Outcome {
+            id: without(&places, outcome.id),
+            why: without(&places, outcome.why),
+            ..outcome
+        })
+        .collect())
+}
+
+/// Directories of this machine, and what stands for them in names of tests and in what they say.
+fn places(session: &Session<'_>) -> Result<Vec<(String, &'static str)>> {
+    let mut places = Vec::new();
+    let mut add = |path: &Path, name| -> Result<()> {
+        places.push((path.display().to_string(), name));
+        places.push((path.canonicalize()?.display().to_string(), name));
+        Ok(())
+    };
+    if let Some(checkout) = session.checkout {
+        add(&checkout.root, "CHECKOUT")?;
+    }
+    add(session.scratch, "SCRATCH")?;
+    add(&sh::cache(), ".cache")?;
+    add(&sh::root(), ".")?;
+    if let Some(home) = std::env::home_dir() {
+        add(&home, "~")?;
+    }
+    Ok(places)
+}
+
+fn without(places: &[(String, &str)], text: String) -> String {
+    places
+        .iter()
+        .fold(text, |text, (path, name)| text.replace(path, name))
 }
 
 /// One process after the other, until one gets to the end.
@@ -242,6 +276,13 @@ fn end_group(child: &Child) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn directories_of_the_machine_are_not_told() {
+        let places = [("/tmp/a".to_owned(), "CHECKOUT"), ("/tmp".to_owned(), "~")];
+        let text = "t[/tmp/a/b.py]: no /tmp/c".to_owned();
+        assert_eq!(without(&places, text), "t[CHECKOUT/b.py]: no ~/c");
+    }
 
     #[test]
     fn a_test_without_an_end_is_open() {

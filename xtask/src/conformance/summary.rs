@@ -224,6 +224,7 @@ mod tests {
             gpu: ("", ""),
             options: &[],
             goal: 97.0,
+            repository: None,
             version: || Ok(String::new()),
             kernels: true,
             run: |_| Ok(Vec::new()),
