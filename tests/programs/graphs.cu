@@ -673,7 +673,7 @@ static void illegal() {
     node(graph, CU_GRAPH_NODE_TYPE_EVENT_RECORD);
     node(graph, CU_GRAPH_NODE_TYPE_WAIT_EVENT);
     OK(d_cuGraphDestroy(graph));
-    // A stream that is destroyed ends its capture; one that only took part spoils it.
+    // A stream that is destroyed ends its capture; one that only took part spoils it, unless its work was joined before.
     CUstream gone = stream();
     begin(gone);
     OK(d_cuMemsetD32Async(address, 6, 64, gone));
@@ -682,8 +682,21 @@ static void illegal() {
     begin(s);
     OK(d_cuEventRecord(e, s));
     OK(d_cuStreamWaitEvent(gone, e, 0));
+    OK(d_cuMemsetD32Async(address, 6, 64, gone));
     OK(d_cuStreamDestroy(gone));
     spoiled(s);
+    gone = stream();
+    begin(s);
+    OK(d_cuEventRecord(e, s));
+    OK(d_cuStreamWaitEvent(gone, e, 0));
+    OK(d_cuMemsetD32Async(address, 6, 64, gone));
+    OK(d_cuEventRecord(e, gone));
+    OK(d_cuStreamWaitEvent(s, e, 0));
+    OK(d_cuStreamDestroy(gone));
+    OK(d_cuMemsetD32Async(address, 7, 64, s));
+    OK(d_cuStreamEndCapture(s, &graph));
+    EXPECT(nodes(graph) == 2);
+    OK(d_cuGraphDestroy(graph));
     OK(d_cuMemAlloc(&made, 64));
     OK(d_cuMemFree(made));
     // So does the end of a thread with its own stream, and of a context with all that it has.

@@ -387,18 +387,32 @@ pub(crate) fn wait(stream: &Arc<Stream>, event: &Arc<Event>, external: bool) -> 
     }
 }
 
-/// A stream is destroyed.
+/// A stream is destroyed. A capture goes on without it where another member is to come after all of its work.
 pub(crate) fn forget(stream: &Stream) {
     // Leaving takes the lock again.
     let member = lock(&stream.capture).take();
     if let Some(member) = member {
+        let is_origin = member.capture.origin == stream.handle();
+        if !is_origin && is_joined(&member) {
+            return;
+        }
         member.capture.invalidate();
         // Nobody can end it any more.
-        if member.capture.origin == stream.handle() {
+        if is_origin {
             member.capture.leave();
             discard(&member.capture);
         }
     }
+}
+
+/// Whether another member of the capture is to come after all work of this one.
+fn is_joined(left: &Member) -> bool {
+    left.capture.members().iter().any(|stream| {
+        let other = lock(&stream.capture);
+        other.as_ref().is_some_and(|other| {
+            other.capture.id == left.capture.id && left.capture.graph.body().reaches(&other.next, &left.next)
+        })
+    })
 }
 
 /// Drops the graph of a capture that failed.
