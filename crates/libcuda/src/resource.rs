@@ -384,7 +384,10 @@ mod tests {
             Err(Code::INVALID_RESOURCE_CONFIGURATION)
         );
         assert_eq!(count(114, params(10, 2, 0), false), Ok(10));
-        assert_eq!(count(114, params(10, 4, 0), false), Err(Code::INVALID_VALUE));
+        assert_eq!(
+            count(114, params(10, 4, 0), false),
+            Err(Code::INVALID_RESOURCE_CONFIGURATION)
+        );
         assert_eq!(count(114, params(10, 4, BACKFILL), false), Ok(10));
         assert_eq!(
             count(8, params(10, 2, 0), false),

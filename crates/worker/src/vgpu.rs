@@ -383,7 +383,7 @@ impl Vgpu {
     /// the first after a while waits a tenth of a second for a figure.
     pub(crate) fn measured(&self) -> Measured {
         let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
-        if meter.at.elapsed() > LONGEST_PERIOD {
+        if meter.at.elapsed() > LONGEST_PERIOD || meter.last.time_us == 0 {
             meter.at = Instant::now();
             meter.counters = self.device.counters();
             meter.work = self

@@ -107,7 +107,9 @@ static void refusals(void) {
     bad = wish, bad.requestedHandleTypes = 2;
     WANT(cuMemCreate(&memory, 2 * MIB, &bad, 0), 801);
     WANT(cuMemAddressReserve(NULL, 2 * MIB, 0, 0, 0), 1);
-    WANT(cuMemAddressReserve(&base, MIB, 0, 0, 0), 1);
+    WANT(cuMemAddressReserve(&base, 4095, 0, 0, 0), 1);
+    OK(cuMemAddressReserve(&base, 4096, 0, 0, 0));
+    OK(cuMemAddressFree(base, 4096));
     WANT(cuMemAddressReserve(&base, 0, 0, 0, 0), 1);
     WANT(cuMemAddressReserve(&base, 2 * MIB, 3, 0, 0), 1);
     WANT(cuMemAddressReserve(&base, 2 * MIB, 0, 0, 1), 1);

@@ -131,6 +131,10 @@ impl Guest {
                     .set_limit(usize::try_from(value).unwrap_or(usize::MAX));
                 value
             }
+            2 if message.value > self.vgpu.device.memory().total => {
+                let reason = format!("A heap of {} bytes is more than the frame buffer", message.value);
+                return Err(Refusal::new(CudaCode::OutOfMemory, reason));
+            }
             2 => {
                 if !context.device.set_heap_bytes(message.value) {
                     return Err(in_use("heap"));
