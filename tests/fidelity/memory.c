@@ -103,7 +103,7 @@ STATE(host_memory) {
     FAILS(HOST_MEMORY_ALREADY_REGISTERED, DOC, cuMemHostRegister(pageable, 8192, 0));
     FAILS(HOST_MEMORY_ALREADY_REGISTERED, DOC, cuMemHostRegister(pageable + 4096, 8192, 0));
     FAILS(INVALID_VALUE, HIP(hipFree), cuMemFreeHost(pageable));
-    FAILS(HOST_MEMORY_NOT_REGISTERED, HIP(hipHostUnregister), cuMemHostUnregister(pageable + 1));
+    FAILS(INVALID_VALUE, CP(test_cudart_hostRegister), cuMemHostUnregister(pageable + 1));
     WORKS(DOC, cuMemHostGetDevicePointer(&d, pageable, 0));
     WORKS(DOC, cuMemHostGetDevicePointer(&d, pageable + 8191, 0));
     FAILS(INVALID_VALUE, DOC, cuMemHostGetDevicePointer(&d, pageable + 8192, 0));

@@ -191,7 +191,11 @@ pub(crate) fn mem_host_unregister(p: Caller<c_void>) -> Answer {
     let range = driver
         .ranges
         .take(p.address(), |range| range.kind == RangeKind::Registered)
-        .ok_or(Code::HOST_MEMORY_NOT_REGISTERED)?;
+        .ok_or_else(|| match driver.ranges.find(p.address()) {
+            // Registered, and not from here on.
+            Some(range) if range.kind == RangeKind::Registered => Code::INVALID_VALUE,
+            _ => Code::HOST_MEMORY_NOT_REGISTERED,
+        })?;
     forget(driver, &range)
 }
 
