@@ -1,4 +1,4 @@
-// What graphs hold of the device's memory, what a pointer remembers, what has no name.
+// What graphs hold of the device's memory, what a pointer remembers, what kernels tell of themselves.
 #include "symbols.cuh"
 
 DRIVER(cuDeviceGetGraphMemAttribute);
@@ -12,7 +12,10 @@ DRIVER(cuGraphDestroy);
 DRIVER(cuGraphExecDestroy);
 DRIVER(cuGraphInstantiate);
 DRIVER(cuGraphLaunch);
+DRIVER(cuCtxPopCurrent);
+DRIVER(cuCtxPushCurrent);
 DRIVER(cuKernelGetName);
+DRIVER(cuKernelGetParamInfo);
 DRIVER(cuMemAlloc);
 DRIVER(cuMemFree);
 DRIVER(cuMemHostAlloc);
@@ -148,6 +151,22 @@ static void unnamed() {
     EXPECT(name == nullptr);
 }
 
+__global__ void two(int, double) {}
+
+// The parameters are those of the kernel in the current context.
+static void parameters() {
+    cudaKernel_t kernel;
+    CHECK(cudaGetKernel(&kernel, reinterpret_cast<const void *>(two)));
+    size_t offset = 0, bytes = 0;
+    OK(d_cuKernelGetParamInfo(reinterpret_cast<CUkernel>(kernel), 1, &offset, &bytes));
+    EXPECT(offset == 8 && bytes == 8);
+    DRIVER_EXPECT(d_cuKernelGetParamInfo(reinterpret_cast<CUkernel>(kernel), 2, &offset, &bytes), CUDA_ERROR_INVALID_VALUE);
+    CUcontext context;
+    OK(d_cuCtxPopCurrent(&context));
+    DRIVER_EXPECT(d_cuKernelGetParamInfo(reinterpret_cast<CUkernel>(kernel), 1, &offset, &bytes), CUDA_ERROR_INVALID_CONTEXT);
+    OK(d_cuCtxPushCurrent(context));
+}
+
 int main() {
     CHECK(cudaFree(nullptr));
     trimmed();
@@ -155,5 +174,6 @@ int main() {
     in_turn();
     synchronous();
     unnamed();
+    parameters();
     return passed("graph memory");
 }

@@ -147,6 +147,13 @@ void device() {
     int blocks = 0;
     CHECK(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, fill, 256, 0));
     EXPECT(blocks >= 1);
+    // No more than a launch may ask for, which is more once the program says so.
+    size_t dynamic = 0, opted = 0;
+    CHECK(cudaOccupancyAvailableDynamicSMemPerBlock(&dynamic, fill, 1, 256));
+    EXPECT(dynamic == properties.sharedMemPerBlock);
+    CHECK(cudaFuncSetAttribute(reinterpret_cast<const void *>(fill), cudaFuncAttributeMaxDynamicSharedMemorySize, 64 * 1024));
+    CHECK(cudaOccupancyAvailableDynamicSMemPerBlock(&opted, fill, 1, 256));
+    EXPECT(opted == 64 * 1024);
     Device<int> ints(16);
     int on_host = 0;
     cudaPointerAttributes where;

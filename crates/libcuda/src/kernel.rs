@@ -137,13 +137,14 @@ pub(crate) fn kernel_get_name(name: Caller<Caller<c_char>>, handle: Handle) -> A
     kernel(handle)?.any_function()?.put_name(name)
 }
 
-/// `cuKernelGetParamInfo`
+/// `cuKernelGetParamInfo`: of the kernel as the current context has it, so there must be one.
 pub(crate) fn kernel_get_param_info(
     handle: Handle,
     param_index: usize,
     param_offset: Caller<usize>,
     param_size: Caller<usize>,
 ) -> Answer {
+    current::current()?;
     kernel(handle)?
         .any_function()?
         .put_parameter(param_index, param_offset, param_size)

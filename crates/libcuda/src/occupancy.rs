@@ -116,9 +116,8 @@ pub(crate) fn occupancy_available_dynamic_smem_per_block(
     let taken = function
         .static_shared()
         .saturating_add(driver.limit(attribute::RESERVED_SHARED_MEMORY_PER_BLOCK));
-    let most = driver
-        .limit(attribute::MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)
-        .saturating_sub(function.static_shared());
+    // More than a launch may ask for is not available, however much is there.
+    let most = function.dynamic_limit();
     dynamic_smem_size.put(share.saturating_sub(taken).min(most) as usize)
 }
 
