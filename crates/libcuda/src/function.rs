@@ -123,7 +123,7 @@ impl Function {
         self.info.registers
     }
 
-    fn dynamic_limit(&self) -> u32 {
+    pub(crate) fn dynamic_limit(&self) -> u32 {
         self.dynamic_limit.load(Ordering::Relaxed)
     }
 
