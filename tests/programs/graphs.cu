@@ -311,7 +311,7 @@ static void diamond() {
     CUgraphExec none;
     DRIVER_EXPECT(d_cuGraphInstantiate(&none, graph, 0), CUDA_ERROR_INVALID_VALUE);
     OK(d_cuGraphDestroy(graph));
-    DRIVER_EXPECT(d_cuGraphDestroy(graph), CUDA_ERROR_INVALID_HANDLE);
+    DRIVER_EXPECT(d_cuGraphDestroy(graph), CUDA_ERROR_INVALID_VALUE);
     run(exec, s);
     same("graph is gone", sum.host(), std::vector<int>(n, 35));
     OK(d_cuGraphExecDestroy(exec));

@@ -164,8 +164,8 @@ fn a_stream_that_becomes_urgent_goes_first() {
         stream.submit(Operation::WaitEvent {
             event: Arc::clone(&open),
         });
-        // Many turns of the one executor.
-        stream.submit(launch(&work, 256, 32, &[4000, out]))
+        // Many turns of the one executor, however fast it is.
+        stream.submit(launch(&work, 256, 32, &[100_000, out]))
     });
     second.stream.set_priority(-5);
     gate.host_call().finish();
