@@ -315,7 +315,7 @@ static void diamond() {
     run(exec, s);
     same("graph is gone", sum.host(), std::vector<int>(n, 35));
     OK(d_cuGraphExecDestroy(exec));
-    DRIVER_EXPECT(d_cuGraphLaunch(exec, s), CUDA_ERROR_INVALID_HANDLE);
+    DRIVER_EXPECT(d_cuGraphLaunch(exec, s), CUDA_ERROR_INVALID_VALUE);
     OK(d_cuStreamDestroy(s));
 }
 

@@ -129,6 +129,8 @@ static void exports_pool(const Line &line, CUstream work) {
         OK(d_cuMemAllocFromPoolAsync(made, WORDS * 4, pool, work));
         OK(d_cuStreamSynchronize(work));
         OK(d_cuMemsetD32(*made, 1, WORDS));
+        // A fill need not be over when the call returns, and no order reaches into another process.
+        CHECK(cudaDeviceSynchronize());
         OK(d_cuMemPoolExportPointer(&data, *made));
         line.send(data);
     }
@@ -212,6 +214,7 @@ static int first(const Line &line) {
     line.send(handle);
     OK(d_cuMemAlloc(&data, WORDS * 4));
     OK(d_cuMemsetD32(data, 0, WORDS));
+    CHECK(cudaDeviceSynchronize());
     OK(d_cuIpcGetMemHandle(&memory, data));
     line.send(memory);
     CUstream work = stream();
