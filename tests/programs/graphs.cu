@@ -761,7 +761,7 @@ static void objects() {
     OK(d_cuGraphNodeFindInClone(&found, second, cloned));
     EXPECT(found != second && nodes(cloned) == 2 && edges(cloned) == 1);
     OK(d_cuGraphDestroyNode(second));
-    DRIVER_EXPECT(d_cuGraphDestroyNode(second), CUDA_ERROR_INVALID_HANDLE);
+    DRIVER_EXPECT(d_cuGraphDestroyNode(second), CUDA_ERROR_INVALID_VALUE);
     EXPECT(nodes(graph) == 1 && edges(graph) == 0 && nodes(cloned) == 2);
     char path[] = "/tmp/tessera-graph-XXXXXX";
     int file = mkstemp(path);
@@ -787,7 +787,7 @@ static void objects() {
     OK(d_cuGraphExecDestroy(exec));
     while (gone == 0) std::this_thread::yield();
     EXPECT(gone == 1);
-    DRIVER_EXPECT(d_cuUserObjectRelease(object, 1), CUDA_ERROR_INVALID_HANDLE);
+    DRIVER_EXPECT(d_cuUserObjectRelease(object, 1), CUDA_ERROR_INVALID_VALUE);
     // Memory that a graph allocates and the program frees: not freed, it cannot be allocated again.
     CUDA_MEM_ALLOC_NODE_PARAMS wanted = {};
     wanted.poolProps.allocType = CU_MEM_ALLOCATION_TYPE_PINNED;
