@@ -807,10 +807,15 @@ static void objects() {
     DRIVER_EXPECT(d_cuMemFree(wanted.dptr), CUDA_ERROR_INVALID_VALUE);
     run(exec, s);
     OK(d_cuMemFreeAsync(wanted.dptr, s));
-    CUgraphExec freeing = ready(graph, CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH);
+    // A graph with memory has one executable graph at a time.
+    CUgraphExec freeing;
+    DRIVER_EXPECT(d_cuGraphInstantiate(&freeing, graph, 0), CUDA_ERROR_NOT_SUPPORTED);
+    OK(d_cuStreamSynchronize(s));
+    OK(d_cuGraphExecDestroy(exec));
+    freeing = ready(graph, CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH);
     for (int round = 0; round < 3; ++round) run(freeing, s);
     OK(d_cuMemFree(wanted.dptr));
-    for (CUgraphExec e : {exec, freeing}) OK(d_cuGraphExecDestroy(e));
+    OK(d_cuGraphExecDestroy(freeing));
     OK(d_cuGraphDestroy(graph));
     OK(d_cuStreamDestroy(s));
 }
