@@ -12,7 +12,7 @@ use crate::code::{Answer, Code};
 use crate::current;
 use crate::pool::{self, Pool};
 use crate::ranges::RangeKind;
-use crate::sharing::{Token, open, pack, read_descriptor, sealed_file, unpack};
+use crate::sharing::{Token, open, pack, sealed_file, token_of, unpack};
 use crate::state;
 use crate::types::{CUmemPoolPtrExportData, Caller, Handle, c_void};
 use crate::virtual_memory::{FILE_DESCRIPTOR, OTHER_HANDLE_TYPES};
@@ -80,14 +80,7 @@ pub(crate) fn mem_pool_import_from_shareable_handle(
     if flags != 0 {
         return Err(Code::INVALID_VALUE);
     }
-    match handle_type {
-        FILE_DESCRIPTOR => {}
-        other if other > 0 && other & !OTHER_HANDLE_TYPES == 0 => return Err(Code::NOT_SUPPORTED),
-        _ => return Err(Code::INVALID_VALUE),
-    }
-    let descriptor = i32::try_from(os_handle.address()).map_err(|_| Code::INVALID_VALUE)?;
-    let packed = read_descriptor(descriptor).ok_or(Code::INVALID_VALUE)?;
-    let (token, _) = unpack(MAGIC_POOL, &packed).ok_or(Code::INVALID_VALUE)?;
+    let token = token_of(os_handle, handle_type, MAGIC_POOL)?;
     let pool = state::driver()?
         .pools
         .insert(|handle| Ok(Pool::imported(handle, token)))?;

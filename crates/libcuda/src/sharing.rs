@@ -107,7 +107,7 @@ pub(crate) fn sealed_file(content: &[u8]) -> std::io::Result<File> {
 }
 
 /// What a descriptor of the program's says, which may be any or none.
-pub(crate) fn read_descriptor(descriptor: i32) -> Option<[u8; 32]> {
+fn read_descriptor(descriptor: i32) -> Option<[u8; 32]> {
     let mut packed = [0_u8; 32];
     // SAFETY: the kernel writes at most as many bytes as there are; a bad descriptor is an error.
     let got = unsafe { libc::pread(descriptor, packed.as_mut_ptr().cast(), packed.len(), 0) };
@@ -147,6 +147,19 @@ fn import(driver: &Driver, token: Token) -> Answer<(Handle, u64)> {
     Ok((memory, reply.bytes))
 }
 
+/// The token in the file of a shareable handle, which must begin with `magic`.
+pub(crate) fn token_of(os_handle: Caller<c_void>, handle_type: i32, magic: [u8; 8]) -> Answer<Token> {
+    match handle_type {
+        FILE_DESCRIPTOR => {}
+        other if other > 0 && other & !OTHER_HANDLE_TYPES == 0 => return Err(Code::NOT_SUPPORTED),
+        _ => return Err(Code::INVALID_VALUE),
+    }
+    let descriptor = i32::try_from(os_handle.address()).map_err(|_| Code::INVALID_VALUE)?;
+    let packed = read_descriptor(descriptor).ok_or(Code::INVALID_VALUE)?;
+    let (token, _) = unpack(magic, &packed).ok_or(Code::INVALID_VALUE)?;
+    Ok(token)
+}
+
 /// `cuMemImportFromShareableHandle`: the descriptor stays the program's.
 pub(crate) fn mem_import_from_shareable_handle(
     handle: Caller<Handle>,
@@ -155,14 +168,7 @@ pub(crate) fn mem_import_from_shareable_handle(
 ) -> Answer {
     handle.required()?;
     let driver = state::driver()?;
-    match handle_type {
-        FILE_DESCRIPTOR => {}
-        other if other > 0 && other & !OTHER_HANDLE_TYPES == 0 => return Err(Code::NOT_SUPPORTED),
-        _ => return Err(Code::INVALID_VALUE),
-    }
-    let descriptor = i32::try_from(os_handle.address()).map_err(|_| Code::INVALID_VALUE)?;
-    let packed = read_descriptor(descriptor).ok_or(Code::INVALID_VALUE)?;
-    let (token, _) = unpack(MAGIC, &packed).ok_or(Code::INVALID_VALUE)?;
+    let token = token_of(os_handle, handle_type, MAGIC)?;
     let (memory, bytes) = import(driver, token)?;
     let properties = CUmemAllocationProp {
         kind: PINNED,

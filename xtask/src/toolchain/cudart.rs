@@ -46,25 +46,7 @@ pub(crate) fn link_cudart(built: &Path, libraries: &Path) -> Result<()> {
         let map = work.path().join("exports.map");
         let exports = exports(major)?;
         fs::write(&map, version_script(&name, &exports)?)?;
-        let fresh = libraries.join(format!("{name}.new"));
-        sh::text(
-            Command::new("cc")
-                .args(["-shared", "-o"])
-                .arg(&fresh)
-                .arg(format!("-Wl,-soname,{name}"))
-                .arg(format!("-Wl,--version-script={}", map.display()))
-                .args([
-                    "-Wl,--no-undefined-version",
-                    "-Wl,-z,defs",
-                    "-Wl,--gc-sections",
-                    "-Wl,--whole-archive",
-                ])
-                .arg(&archive)
-                .arg("-Wl,--no-whole-archive")
-                .arg(&object)
-                .args(["-lgcc_s", "-lpthread", "-ldl", "-lm", "-lc"]),
-        )?;
-        fs::rename(&fresh, libraries.join(&name)).with_context(|| format!("cannot put {name} in place"))?;
+        link_shared(&archive, &object, &name, &map, &libraries.join(&name))?;
         archive_with(&archive, &object, &exports, &archive_of(libraries, version))?;
     }
     let link = libraries.join("libcudart.so");
@@ -73,6 +55,30 @@ pub(crate) fn link_cudart(built: &Path, libraries: &Path) -> Result<()> {
         symlink(format!("libcudart.so.{newest}"), &link)?;
     }
     Ok(())
+}
+
+/// Makes a shared library of a whole archive and one more part, a source or an object: with this name, exporting what `map` says. A
+/// library that is in use there keeps its file.
+pub(super) fn link_shared(archive: &Path, part: &Path, name: &str, map: &Path, to: &Path) -> Result<()> {
+    let fresh = to.with_extension("new");
+    sh::text(
+        Command::new("cc")
+            .args(["-shared", "-fPIC", "-O2", "-o"])
+            .arg(&fresh)
+            .arg(format!("-Wl,-soname,{name}"))
+            .arg(format!("-Wl,--version-script={}", map.display()))
+            .args([
+                "-Wl,--no-undefined-version",
+                "-Wl,-z,defs",
+                "-Wl,--gc-sections",
+                "-Wl,--whole-archive",
+            ])
+            .arg(archive)
+            .arg("-Wl,--no-whole-archive")
+            .arg(part)
+            .args(["-lgcc_s", "-lpthread", "-ldl", "-lm", "-lc"]),
+    )?;
+    fs::rename(&fresh, to).with_context(|| format!("cannot put {name} in place"))
 }
 
 /// Where the archive of a version lies.

@@ -4,7 +4,7 @@
 //! constant that tells the code which it is. They lie in a directory of their own, which is on no search path until a program asks for it
 //! (`tessera run --nvjitlink`): what finds an nvJitLink may prefer it to the driver's linker.
 
-use super::cudart::version_script;
+use super::cudart::{link_shared, version_script};
 use super::environment::{Environment, PYTHON, done, is_done, remove};
 use crate::sh;
 use anyhow::{Context, Result, ensure};
@@ -127,26 +127,8 @@ pub(crate) fn link_nvjitlink(built: &Path, libraries: &Path) -> Result<()> {
             ),
         )?;
         fs::write(&map, version_script(&name, &exports(major, last))?)?;
-        let to = ours(libraries, major);
-        let fresh = to.with_extension("new");
-        sh::text(
-            Command::new("cc")
-                .args(["-shared", "-fPIC", "-O2", "-o"])
-                .arg(&fresh)
-                .arg(format!("-Wl,-soname,{name}"))
-                .arg(format!("-Wl,--version-script={}", map.display()))
-                .args([
-                    "-Wl,--no-undefined-version",
-                    "-Wl,-z,defs",
-                    "-Wl,--gc-sections",
-                    "-Wl,--whole-archive",
-                ])
-                .arg(built.join("libtessera_libnvjitlink.a"))
-                .arg("-Wl,--no-whole-archive")
-                .arg(&source)
-                .args(["-lgcc_s", "-lpthread", "-ldl", "-lm", "-lc"]),
-        )?;
-        fs::rename(&fresh, &to).with_context(|| format!("cannot put {name} in place"))?;
+        let archive = built.join("libtessera_libnvjitlink.a");
+        link_shared(&archive, &source, &name, &map, &ours(libraries, major))?;
     }
     Ok(())
 }

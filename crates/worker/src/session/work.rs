@@ -35,6 +35,17 @@ pub(super) struct Work {
     pub(super) operation: Result<Operation, Refusal>,
 }
 
+/// A copy whose sides, address and pitch, both lie in the context's address space.
+fn by_address(to: (u64, u64), from: (u64, u64), span: Span2d) -> Operation {
+    Operation::Copy {
+        destination: to.0,
+        destination_pitch: to.1,
+        source: from.0,
+        source_pitch: from.1,
+        span,
+    }
+}
+
 impl Guest {
     /// Submits an operation, or a marker in place of one that is refused.
     pub(super) fn submit(
@@ -122,14 +133,12 @@ impl Guest {
             width: message.width,
             height: message.height,
         };
+        let (to, from) = (
+            (message.destination, message.destination_pitch),
+            (message.source, message.source_pitch),
+        );
         if self.is_registered(message.place, message.source, bytes) {
-            return Ok(Operation::Copy {
-                destination: message.destination,
-                destination_pitch: message.destination_pitch,
-                source: message.source,
-                source_pitch: message.source_pitch,
-                span,
-            });
+            return Ok(by_address(to, from, span));
         }
         let source = if message.place == PLACE_TAIL {
             self.inside(message.source, bytes, tail)?
@@ -167,14 +176,12 @@ impl Guest {
             width: message.width,
             height: message.height,
         };
+        let (to, from) = (
+            (message.destination, message.destination_pitch),
+            (message.source, message.source_pitch),
+        );
         if self.is_registered(message.place, message.destination, bytes) {
-            return Ok(Operation::Copy {
-                destination: message.destination,
-                destination_pitch: message.destination_pitch,
-                source: message.source,
-                source_pitch: message.source_pitch,
-                span,
-            });
+            return Ok(by_address(to, from, span));
         }
         Ok(Operation::CopyOut {
             destination: self.host_side(message.place, message.destination, bytes)?,
@@ -226,16 +233,15 @@ impl Guest {
     }
 
     fn copy_within_operation(message: &CopyWithin) -> Operation {
-        Operation::Copy {
-            destination: message.destination,
-            destination_pitch: message.destination_pitch,
-            source: message.source,
-            source_pitch: message.source_pitch,
-            span: Span2d {
-                width: message.width,
-                height: message.height,
-            },
-        }
+        let span = Span2d {
+            width: message.width,
+            height: message.height,
+        };
+        by_address(
+            (message.destination, message.destination_pitch),
+            (message.source, message.source_pitch),
+            span,
+        )
     }
 
     fn fill_operation(message: &Fill) -> Result<Operation, Refusal> {
