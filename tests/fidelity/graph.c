@@ -213,6 +213,29 @@ STATE(nodes_that_are_none) {
     wrong_node((CUgraphNode)graph, 1);
 }
 
+/* What the documentation allows in a graph that kernels may launch too; the host launches it as any other. */
+STATE(graphs_for_the_device) {
+    CUgraph g;
+    CUgraphNode node;
+    CUgraphExec made;
+    cuuint64_t flags = 0, device = CUDA_GRAPH_INSTANTIATE_FLAG_DEVICE_LAUNCH;
+    prepare();
+    FAILS(INVALID_VALUE, DOC, cuGraphInstantiate(&made, graph, device));
+    SET(cuGraphCreate(&g, 0));
+    FAILS(INVALID_VALUE, DOC, cuGraphInstantiate(&made, g, device));
+    CUDA_KERNEL_NODE_PARAMS kernel = launch();
+    CUDA_MEMSET_NODE_PARAMS sets = fill();
+    SET(cuGraphAddKernelNode(&node, g, NULL, 0, &kernel));
+    SET(cuGraphAddMemsetNode(&node, g, &node, 1, &sets, context));
+    FAILS(INVALID_VALUE, DOC, cuGraphInstantiate(&made, g, device | CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH));
+    WORKS(DOC, cuGraphInstantiate(&made, g, device));
+    WORKS(DOC, cuGraphExecGetFlags(made, &flags));
+    HOLDS(DOC, flags == device);
+    WORKS(DOC, cuGraphUpload(made, NULL));
+    WORKS(DOC, cuGraphLaunch(made, NULL));
+    WORKS(DOC, cuCtxSynchronize());
+}
+
 STATE(nodes_of_another_kind) {
     prepare();
     wrong_node(empty, 0);

@@ -291,6 +291,10 @@ STATE(clones_and_updates) {
     FAILS(INVALID_VALUE, HIP(hipGraphInstantiateWithParams), cuGraphInstantiateWithParams(&exec, graph, NULL));
     how.flags = 0x1000;
     FAILS(INVALID_VALUE, HIP(hipGraphInstantiateWithParams), cuGraphInstantiateWithParams(&exec, graph, &how));
+    how.flags = CUDA_GRAPH_INSTANTIATE_FLAG_DEVICE_LAUNCH;
+    FAILS(INVALID_VALUE, DOC, cuGraphInstantiateWithParams(&exec, graph, &how));
+    HOLDS(DOC, how.result_out == CUDA_GRAPH_INSTANTIATE_NODE_OPERATION_NOT_SUPPORTED && how.hErrNode_out == a);
+    FAILS(INVALID_VALUE, DOC, cuGraphInstantiate(&exec, graph, CUDA_GRAPH_INSTANTIATE_FLAG_DEVICE_LAUNCH | 1));
     how.flags = 0;
     WORKS(DOC, cuGraphInstantiateWithParams(&exec, graph, &how));
     HOLDS(DOC, how.result_out == CUDA_GRAPH_INSTANTIATE_SUCCESS);

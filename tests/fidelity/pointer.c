@@ -46,6 +46,13 @@ STATE(pointer_attributes) {
     HOLDS(DOC, d == p);
     WORKS(DOC, cuPointerGetAttribute(&size, CU_POINTER_ATTRIBUTE_RANGE_SIZE, p + 100));
     HOLDS(DOC, size == 4096);
+    /* Programs that have no context yet take the one that they find. */
+    SET(cuCtxPopCurrent(&context));
+    context = NULL;
+    WORKS(CP(Buffer_from_ipc_descriptor), cuPointerGetAttribute(&size, CU_POINTER_ATTRIBUTE_RANGE_SIZE, p));
+    WORKS(DOC, cuPointerGetAttribute(&context, CU_POINTER_ATTRIBUTE_CONTEXT, p));
+    HOLDS(DOC, context == expected);
+    SET(cuCtxPushCurrent(context));
     WORKS(DOC, cuPointerGetAttribute(&flag, CU_POINTER_ATTRIBUTE_MAPPED, p));
     WORKS(DOC, cuPointerGetAttribute(&flag, CU_POINTER_ATTRIBUTE_SYNC_MEMOPS, p));
     flag = 1;

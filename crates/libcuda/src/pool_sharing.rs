@@ -9,7 +9,6 @@
 //! cannot be guessed either, says that an allocation is of the pool that was imported.
 
 use crate::code::{Answer, Code};
-use crate::current;
 use crate::pool::{self, Pool};
 use crate::ranges::RangeKind;
 use crate::sharing::{Token, open, pack, sealed_file, token_of, unpack};
@@ -111,7 +110,8 @@ pub(crate) fn mem_pool_export_pointer(out: Caller<CUmemPoolPtrExportData>, ptr: 
     out.put(data)
 }
 
-/// `cuMemPoolImportPointer`: of the pool that was imported, each time at new addresses.
+/// `cuMemPoolImportPointer`: of the pool that was imported, each time at new addresses. A pool is a device's, not a context's, so none
+/// need be current.
 pub(crate) fn mem_pool_import_pointer(
     ptr_out: Caller<u64>,
     handle: Handle,
@@ -125,7 +125,6 @@ pub(crate) fn mem_pool_import_pointer(
     if !pool.imported || rest.first_chunk() != Some(&pool.token()?) {
         return Err(Code::INVALID_VALUE);
     }
-    current::current()?;
     let kind = RangeKind::Imported { pool: handle };
     ptr_out.put(open(state::driver()?, token, bytes, kind)?)
 }

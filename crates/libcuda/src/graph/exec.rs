@@ -4,7 +4,7 @@ use super::lower::{Bounce, HostStep, Step};
 use super::memory::GraphMemory;
 use super::node::Work;
 use super::plan::{
-    Refused, Unit, Wire, WireGraph, assemble, context_of, flatten, post_node, result, send, steps,
+    Refused, Unit, Wire, WireGraph, assemble, check_device_launch, context_of, flatten, post_node, result, send, steps,
     with_defaults,
 };
 use super::user_object::Held;
@@ -195,9 +195,16 @@ impl Exec {
         let mut units = Vec::new();
         flatten(graph, &[], &mut units)?;
         let context = context_of(driver, &units)?;
+        if flags & DEVICE_LAUNCH != 0 {
+            check_device_launch(graph)?;
+        }
         let sole = sole(graph, &units)?;
         let mut state = build(driver, &context, with_defaults(units, &conditions))?;
         state.changed();
+        // Documented: no copies of pageable memory, which need the host here too.
+        if flags & DEVICE_LAUNCH != 0 && !state.hosts.is_empty() {
+            return Err(Code::INVALID_VALUE.into());
+        }
         let exec = driver.execs.insert(|handle| {
             Ok(Self {
                 handle,
@@ -338,9 +345,6 @@ fn checked_flags(flags: u64) -> Answer {
     let contradiction = AUTO_FREE_ON_LAUNCH | DEVICE_LAUNCH;
     if flags & !all != 0 || flags & contradiction == contradiction {
         return Err(Code::INVALID_VALUE);
-    }
-    if flags & DEVICE_LAUNCH != 0 {
-        return Err(Code::NOT_SUPPORTED);
     }
     Ok(())
 }

@@ -15,10 +15,11 @@ use super::memory::GraphMemory;
 use super::node::{ConditionalWork, Work};
 use crate::code::{Answer, Code};
 use crate::context::{Context, code_of};
+use crate::copy::memory_type;
 use crate::current;
 use crate::objects::hidden;
 use crate::state::{self, Driver};
-use crate::types::Handle;
+use crate::types::{CUDA_MEMCPY3D, Handle};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tessera_wire::messages::{Conditional, GraphCreate, GraphDestroy, GraphNode, GraphSeal};
@@ -315,4 +316,29 @@ pub(crate) fn with_defaults(
         }
     }
     fills.into_iter().chain(units).collect()
+}
+
+/// Documented for graphs that kernels may launch too: kernels, fills and copies alone, at least one of them, and no arrays.
+pub(crate) fn check_device_launch(graph: &Graph) -> Result<(), Refused> {
+    let refused = |node, result| Refused {
+        code: Code::INVALID_VALUE,
+        node,
+        result,
+    };
+    let arrays = |copy: &CUDA_MEMCPY3D| {
+        copy.source.kind == memory_type::ARRAY || copy.destination.kind == memory_type::ARRAY
+    };
+    let nodes = graph.body().nodes.clone();
+    if nodes.is_empty() {
+        return Err(refused(0, result::INVALID_STRUCTURE));
+    }
+    for node in nodes.values() {
+        match &node.work {
+            Work::Kernel(_) | Work::Memset(_) => {}
+            Work::Memcpy(copy) if !arrays(copy) => {}
+            Work::Child(child) => check_device_launch(child)?,
+            _ => return Err(refused(node.handle, result::NODE_NOT_SUPPORTED)),
+        }
+    }
+    Ok(())
 }
