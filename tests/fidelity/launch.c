@@ -119,6 +119,72 @@ STATE(launches_ex) {
     WORKS(DOC, cuCtxSynchronize());
 }
 
+#define MULTI HIP(hipModuleLaunchCooperativeKernelMultiDevice)
+
+/* A cooperative launch on as many devices as there are, which is one: the table runs on a vGPU. */
+STATE(launches_on_several_devices) {
+    CUcontext other;
+    CUstream stream, gone;
+    CUdeviceptr p;
+    unsigned value = 7, read = 0;
+    int is = 0;
+    void *parameters[] = {&p, &value};
+    with_context();
+    SET(cuStreamCreate(&stream, 0));
+    SET(cuStreamCreate(&gone, 0));
+    SET(cuStreamDestroy(gone));
+    SET(cuMemAlloc(&p, 64));
+    CUDA_LAUNCH_PARAMS good = {.function = kernel_of("store"), .gridDimX = 1, .gridDimY = 1, .gridDimZ = 1, .blockDimX = 1, .blockDimY = 1, .blockDimZ = 1, .hStream = stream, .kernelParams = parameters}, bad;
+    WORKS(DOC, cuDeviceGetAttribute(&is, CU_DEVICE_ATTRIBUTE_COOPERATIVE_MULTI_DEVICE_LAUNCH, 0));
+    /* What the vendor's deviceQuery prints for boards since Volta, with drivers of CUDA 9 to 12. */
+    HOLDS(ISSUE(deviceQuery), is == 1);
+    FAILS(INVALID_VALUE, MULTI, cuLaunchCooperativeKernelMultiDevice(NULL, 1, 0));
+    FAILS(INVALID_VALUE, MULTI, cuLaunchCooperativeKernelMultiDevice(&good, 0, 0));
+    FAILS(INVALID_VALUE, MULTI, cuLaunchCooperativeKernelMultiDevice(&good, 1, 999));
+    bad = good, bad.gridDimX = 0;
+    FAILS(INVALID_VALUE, DOC, cuLaunchCooperativeKernelMultiDevice(&bad, 1, 0));
+    bad = good, bad.blockDimX = 1025;
+    FAILS(INVALID_VALUE, DOC, cuLaunchCooperativeKernelMultiDevice(&bad, 1, 0));
+    bad = good, bad.gridDimX = 1 << 20, bad.blockDimX = 1024;
+    FAILS(COOPERATIVE_LAUNCH_TOO_LARGE, DOC, cuLaunchCooperativeKernelMultiDevice(&bad, 1, 0));
+    bad = good, bad.kernelParams = NULL;
+    FAILS(INVALID_VALUE, DOC, cuLaunchCooperativeKernelMultiDevice(&bad, 1, 0));
+    bad = good, bad.function = NULL;
+    FAILS(INVALID_HANDLE, DOC, cuLaunchCooperativeKernelMultiDevice(&bad, 1, 0));
+    bad = good, bad.function = WILD(CUfunction);
+    FAILS(INVALID_HANDLE, DOC, cuLaunchCooperativeKernelMultiDevice(&bad, 1, 0));
+    bad = good, bad.hStream = WILD(CUstream);
+    FAILS(INVALID_HANDLE, DOC, cuLaunchCooperativeKernelMultiDevice(&bad, 1, 0));
+    /* "The NULL stream or CU_STREAM_LEGACY or CU_STREAM_PER_THREAD cannot be used": with which code is not said. */
+    bad = good, bad.hStream = NULL;
+    HOLDS(DOC, cuLaunchCooperativeKernelMultiDevice(&bad, 1, 0) != CUDA_SUCCESS);
+    bad = good, bad.hStream = CU_STREAM_LEGACY;
+    HOLDS(DOC, cuLaunchCooperativeKernelMultiDevice(&bad, 1, 0) != CUDA_SUCCESS);
+    bad = good, bad.hStream = CU_STREAM_PER_THREAD;
+    HOLDS(DOC, cuLaunchCooperativeKernelMultiDevice(&bad, 1, 0) != CUDA_SUCCESS);
+    bad = good, bad.hStream = gone;
+    HOLDS(DOC, cuLaunchCooperativeKernelMultiDevice(&bad, 1, 0) != CUDA_SUCCESS);
+    WORKS(MULTI, cuLaunchCooperativeKernelMultiDevice(&good, 1, 0));
+    WORKS(DOC, cuStreamSynchronize(stream));
+    SET(cuMemcpyDtoH(&read, p, sizeof read));
+    HOLDS(DOC, read == 7);
+    value = 8;
+    WORKS(DOC, cuLaunchCooperativeKernelMultiDevice(&good, 1, CUDA_COOPERATIVE_LAUNCH_MULTI_DEVICE_NO_PRE_LAUNCH_SYNC | CUDA_COOPERATIVE_LAUNCH_MULTI_DEVICE_NO_POST_LAUNCH_SYNC));
+    WORKS(DOC, cuStreamSynchronize(stream));
+    SET(cuMemcpyDtoH(&read, p, sizeof read));
+    HOLDS(DOC, read == 8);
+    /* The streams say where the kernels run; a function of another context is not theirs: "the CUDA context associated with this stream
+     * must match that associated with function". */
+    SET(cuCtxCreate(&other, NULL, 0, 0));
+    value = 9;
+    WORKS(DOC, cuLaunchCooperativeKernelMultiDevice(&good, 1, 0));
+    bad = good, bad.function = kernel_of("store");
+    FAILS(INVALID_HANDLE, MULTI, cuLaunchCooperativeKernelMultiDevice(&bad, 1, 0));
+    SET(cuCtxDestroy(other));
+    SET(cuMemcpyDtoH(&read, p, sizeof read));
+    HOLDS(DOC, read == 9);
+}
+
 /* "The context cannot be used, so it must be destroyed (and a new one should be created). All existing device memory allocations from this
  * context are invalid and must be reconstructed": what needs the context answers the error, what does not goes on. */
 STATE(after_an_illegal_address) {

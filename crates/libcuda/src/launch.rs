@@ -227,7 +227,7 @@ pub(crate) fn launch(
     })
 }
 
-fn post(
+pub(crate) fn post(
     driver: &Driver,
     context: &Context,
     default: DefaultStream,

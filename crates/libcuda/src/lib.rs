@@ -56,6 +56,7 @@ mod jit;
 mod join;
 mod kernel;
 mod launch;
+mod launch_multi;
 mod launch_old;
 mod library;
 mod linker;

@@ -41,6 +41,18 @@ pub(crate) struct CUlaunchConfig {
     pub(crate) attribute_count: u32,
 }
 
+/// `CUDA_LAUNCH_PARAMS`
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct CUDA_LAUNCH_PARAMS {
+    pub(crate) function: Handle,
+    pub(crate) grid: [u32; 3],
+    pub(crate) block: [u32; 3],
+    pub(crate) shared_bytes: u32,
+    pub(crate) stream: Handle,
+    pub(crate) pointers: Caller<Caller<c_void>>,
+}
+
 /// `CUlaunchAttribute`: an identifier, and a value of 64 bytes whose first numbers matter here.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -359,6 +371,7 @@ const _: () = {
     assert!(size_of::<CUDA_MEMCPY3D_BATCH_OP>() == 112);
     assert!(size_of::<CUstreamBatchMemOpParams>() == 48);
     assert!(size_of::<CUlaunchConfig>() == 56);
+    assert!(size_of::<CUDA_LAUNCH_PARAMS>() == 56);
     assert!(size_of::<CUlaunchAttribute>() == 72);
     assert!(size_of::<CUmemPoolProps>() == 88);
     assert!(size_of::<CUmemAllocationProp>() == 32);

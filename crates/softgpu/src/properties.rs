@@ -147,7 +147,7 @@ const FIXED: &[(i32, i32)] = &[
     (93, 1),           // CAN_USE_64_BIT_STREAM_MEM_OPS_V1
     (94, 1),           // CAN_USE_STREAM_WAIT_VALUE_NOR_V1
     (95, 1),           // COOPERATIVE_LAUNCH
-    (96, 0),           // COOPERATIVE_MULTI_DEVICE_LAUNCH
+    (96, 1),           // COOPERATIVE_MULTI_DEVICE_LAUNCH
     (98, 1),           // CAN_FLUSH_REMOTE_WRITES
     (99, 1),           // HOST_REGISTER_SUPPORTED
     (100, 0),          // PAGEABLE_MEMORY_ACCESS_USES_HOST_PAGE_TABLES
