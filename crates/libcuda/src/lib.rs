@@ -48,6 +48,7 @@ mod exports {
 }
 mod function;
 mod graph;
+mod graphics;
 mod green;
 mod hostfn;
 mod image;
