@@ -46,6 +46,7 @@ mod event;
 mod exports {
     include!(concat!(env!("OUT_DIR"), "/exports.rs"));
 }
+mod external;
 mod function;
 mod graph;
 mod graphics;

@@ -5,12 +5,13 @@ use super::node::{ConditionalWork, Work, kind};
 use super::{Edge, Graph, graph, node};
 use crate::code::{Answer, Code};
 use crate::current;
+use crate::external;
 use crate::state::{self, Driver};
 use crate::types::{
     CUDA_BATCH_MEM_OP_NODE_PARAMS, CUDA_CHILD_GRAPH_NODE_PARAMS, CUDA_CONDITIONAL_NODE_PARAMS,
     CUDA_EVENT_NODE_PARAMS, CUDA_HOST_NODE_PARAMS, CUDA_KERNEL_NODE_PARAMS, CUDA_KERNEL_NODE_PARAMS_v1,
     CUDA_MEM_ALLOC_NODE_PARAMS, CUDA_MEMCPY_NODE_PARAMS, CUDA_MEMCPY3D, CUDA_MEMSET_NODE_PARAMS,
-    CUgraphEdgeData, CUgraphNodeParams, Caller, Handle,
+    CUgraphEdgeData, CUgraphNodeParams, Caller, Handle, c_void,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -246,6 +247,20 @@ pub(crate) fn graph_add_event_wait_node(
 ) -> Answer {
     add(place(out, graph, dependencies, count), |driver, _| {
         Work::event(driver, event).map(Work::Wait)
+    })
+}
+
+/// `cuGraphAddExternalSemaphoresSignalNode`, `cuGraphAddExternalSemaphoresWaitNode`
+pub(crate) fn graph_add_external_semaphores_node(
+    out: Caller<Handle>,
+    graph: Handle,
+    dependencies: Caller<Handle>,
+    count: usize,
+    params: Caller<c_void>,
+) -> Answer {
+    add(place(out, graph, dependencies, count), |_, _| {
+        params.required()?;
+        external::work()
     })
 }
 

@@ -4,12 +4,13 @@ use super::build::editable;
 use super::node::{KernelWork, Work, kind};
 use super::{node, with_work};
 use crate::code::{Answer, Code};
+use crate::external;
 use crate::state::{self, Driver};
 use crate::types::{
     CUDA_BATCH_MEM_OP_NODE_PARAMS, CUDA_CHILD_GRAPH_NODE_PARAMS, CUDA_CONDITIONAL_NODE_PARAMS,
     CUDA_EVENT_NODE_PARAMS, CUDA_HOST_NODE_PARAMS, CUDA_HOST_NODE_PARAMS_v2, CUDA_KERNEL_NODE_PARAMS,
     CUDA_KERNEL_NODE_PARAMS_v1, CUDA_MEM_ALLOC_NODE_PARAMS, CUDA_MEMCPY_NODE_PARAMS, CUDA_MEMCPY3D,
-    CUDA_MEMSET_NODE_PARAMS, CUDA_MEMSET_NODE_PARAMS_v2, CUgraphNodeParams, Caller, Handle,
+    CUDA_MEMSET_NODE_PARAMS, CUDA_MEMSET_NODE_PARAMS_v2, CUgraphNodeParams, Caller, Handle, c_void,
 };
 use std::sync::Arc;
 
@@ -253,6 +254,20 @@ pub(crate) fn graph_batch_mem_op_node_set_params(
     params: Caller<CUDA_BATCH_MEM_OP_NODE_PARAMS>,
 ) -> Answer {
     set(handle, |driver| Work::values(driver, &params.get()?))
+}
+
+/// `cuGraphExternalSemaphoresSignalNodeGetParams`, `cuGraphExternalSemaphoresWaitNodeGetParams`: no node is of these kinds.
+pub(crate) fn graph_external_semaphores_node_get_params(handle: Handle, out: Caller<c_void>) -> Answer {
+    out.required()?;
+    get(handle, |_| None)
+}
+
+/// `cuGraphExternalSemaphoresSignalNodeSetParams`, `cuGraphExternalSemaphoresWaitNodeSetParams`
+pub(crate) fn graph_external_semaphores_node_set_params(handle: Handle, params: Caller<c_void>) -> Answer {
+    set(handle, |_| {
+        params.required()?;
+        external::work()
+    })
 }
 
 fn allocation(work: &Work) -> Option<CUDA_MEM_ALLOC_NODE_PARAMS> {

@@ -9,11 +9,12 @@ use super::plan::{Unit, flatten};
 use super::set::{can_be_disabled, successor};
 use super::{build, graph};
 use crate::code::{Answer, Code};
+use crate::external;
 use crate::state::{self, Driver};
 use crate::types::{
     CUDA_BATCH_MEM_OP_NODE_PARAMS, CUDA_CHILD_GRAPH_NODE_PARAMS, CUDA_HOST_NODE_PARAMS,
     CUDA_KERNEL_NODE_PARAMS, CUDA_KERNEL_NODE_PARAMS_v1, CUDA_MEMCPY3D, CUDA_MEMSET_NODE_PARAMS,
-    CUgraphExecUpdateResultInfo, CUgraphNodeParams, Caller, Handle,
+    CUgraphExecUpdateResultInfo, CUgraphNodeParams, Caller, Handle, c_void,
 };
 
 /// `CUgraphExecUpdateResult`
@@ -131,6 +132,18 @@ pub(crate) fn graph_exec_batch_mem_op_node_set_params(
     params: Caller<CUDA_BATCH_MEM_OP_NODE_PARAMS>,
 ) -> Answer {
     set(handle, node, |driver| Work::values(driver, &params.get()?))
+}
+
+/// `cuGraphExecExternalSemaphoresSignalNodeSetParams`, `cuGraphExecExternalSemaphoresWaitNodeSetParams`
+pub(crate) fn graph_exec_external_semaphores_node_set_params(
+    handle: Handle,
+    node: Handle,
+    params: Caller<c_void>,
+) -> Answer {
+    set(handle, node, |_| {
+        params.required()?;
+        external::work()
+    })
 }
 
 /// `cuGraphExecNodeSetParams`
