@@ -163,6 +163,37 @@ void check_grid() {
     }
 }
 
+// The same through the launch on several devices, which CUDA 12 deprecates and CUDA 13 has no more; there is one device.
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+void check_devices() {
+#if CUDART_VERSION < 13000
+    const int blocks = 6, threads = 64, count = 7, all = blocks * threads;
+    auto refused = [](const char *what, cudaError_t got) { same<int>(what, {got}, {cudaErrorInvalidValue}); };
+    std::vector<int> start(2 * all), wanted;
+    for (int i = 0; i < all; ++i) start[i] = i * 3;
+    for (int i = 0; i < all; ++i) wanted.push_back((i + count * threads) % all * 3 + count);
+    Device<int> data(start);
+    int *pointer = data.data, rounds_count = count, offered = 0;
+    void *arguments[] = {&pointer, &rounds_count};
+    cudaStream_t stream;
+    CHECK(cudaDeviceGetAttribute(&offered, cudaDevAttrCooperativeMultiDeviceLaunch, 0));
+    same<int>("launches on several devices are offered", {offered}, {1});
+    CHECK(cudaStreamCreate(&stream));
+    cudaLaunchParams launch = {reinterpret_cast<void *>(rounds), dim3(blocks), dim3(threads), arguments, 0, stream};
+    refused("no device", cudaLaunchCooperativeKernelMultiDevice(&launch, 0));
+    refused("more devices than there are", cudaLaunchCooperativeKernelMultiDevice(&launch, 2));
+    refused("no list", cudaLaunchCooperativeKernelMultiDevice(nullptr, 1));
+    refused("unknown flags", cudaLaunchCooperativeKernelMultiDevice(&launch, 1, 999));
+    cudaGetLastError();
+    CHECK(cudaLaunchCooperativeKernelMultiDevice(&launch, 1, cudaCooperativeLaunchMultiDeviceNoPreSync));
+    CHECK(cudaStreamSynchronize(stream));
+    auto got = data.host();
+    std::vector<int> result(got.begin() + (count % 2) * all, got.begin() + (count % 2 + 1) * all);
+    same("rounds on the devices of a list", result, wanted);
+    CHECK(cudaStreamDestroy(stream));
+#endif
+}
+
 void check_split() {
     const int n = 160;
     Device<int> out(n);
@@ -178,6 +209,7 @@ int main() {
     check_wide_tiles();
     check_chosen();
     check_grid();
+    check_devices();
     check_split();
     return passed("groups");
 }

@@ -165,6 +165,29 @@ pub(crate) struct LaunchConfig {
     pub(crate) attribute_count: u32,
 }
 
+/// `cudaLaunchParams`: the launch of one of several devices.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct LaunchParams {
+    pub(crate) function: *const c_void,
+    pub(crate) grid: Dim3,
+    pub(crate) block: Dim3,
+    pub(crate) arguments: *mut *mut c_void,
+    pub(crate) shared_bytes: usize,
+    pub(crate) stream: Handle,
+}
+
+/// `CUDA_LAUNCH_PARAMS` of the driver API.
+#[repr(C)]
+pub(crate) struct DriverLaunchParams {
+    pub(crate) function: Handle,
+    pub(crate) grid: Dim3,
+    pub(crate) block: Dim3,
+    pub(crate) shared_bytes: u32,
+    pub(crate) stream: Handle,
+    pub(crate) arguments: *mut *mut c_void,
+}
+
 /// `CUlaunchConfig` of the driver API.
 #[repr(C)]
 pub(crate) struct DriverLaunchConfig {
@@ -279,6 +302,7 @@ pub(crate) struct FuncAttributes {
 const _: () = assert!(size_of::<FuncAttributes>() == 144);
 const _: () = assert!(size_of::<LaunchConfig>() == 56);
 const _: () = assert!(size_of::<DriverLaunchConfig>() == 56);
+const _: () = assert!(size_of::<LaunchParams>() == 56 && size_of::<DriverLaunchParams>() == 56);
 const _: () = assert!(size_of::<Memcpy2d>() == 128);
 
 /// The address of a device allocation from the pointer that a program holds.

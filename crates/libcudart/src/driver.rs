@@ -4,8 +4,8 @@
 //! driver lacks answers `cudaErrorNotSupported`.
 
 use crate::abi::{
-    AttributeValue, DevicePtr, DriverKernelNode, DriverLaunchConfig, EdgeData, Handle, Location, Memcpy2d,
-    Out,
+    AttributeValue, DevicePtr, DriverKernelNode, DriverLaunchConfig, DriverLaunchParams, EdgeData, Handle,
+    Location, Memcpy2d, Out,
 };
 use crate::array::ArrayShape;
 use crate::copy3d::Memcpy3d;
@@ -106,6 +106,7 @@ driver_functions! {
     fn cuLaunchKernelEx(config: *const DriverLaunchConfig, function: Handle, parameters: *mut *mut c_void, extra: *mut *mut c_void);
     fn cuLaunchCooperativeKernel(function: Handle, grid_x: u32, grid_y: u32, grid_z: u32, block_x: u32, block_y: u32, block_z: u32,
         shared_bytes: u32, stream: Handle, parameters: *mut *mut c_void);
+    fn cuLaunchCooperativeKernelMultiDevice(list: *const DriverLaunchParams, devices: u32, flags: u32);
     fn cuLaunchHostFunc(stream: Handle, function: *mut c_void, data: *mut c_void);
     fn cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(blocks: Out<i32>, function: Handle, block_size: i32, shared_bytes: usize,
         flags: u32);

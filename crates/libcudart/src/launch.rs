@@ -1,6 +1,8 @@
 //! Launches: by the stub of a kernel, or by its handle as the stubs of compiler 12.8 and later do it.
 
-use crate::abi::{DefaultStream, Dim3, DriverLaunchConfig, Handle, In, LaunchConfig, Out};
+use crate::abi::{
+    DefaultStream, Dim3, DriverLaunchConfig, DriverLaunchParams, Handle, In, LaunchConfig, LaunchParams, Out,
+};
 use crate::driver::Driver;
 use crate::error::Error;
 use crate::registry::kernel;
@@ -85,6 +87,24 @@ fn launch_stub(stub: *const c_void, what: &Launch, cooperative: bool) -> Result<
     launch(driver, kernel, what, cooperative)
 }
 
+/// Launches by the stubs of a list that has an entry for each device. A guest has one device.
+fn launch_on_devices(list: In<LaunchParams>, devices: u32, flags: u32) -> Result<(), Error> {
+    let driver = context()?;
+    if devices != 1 {
+        return Err(Error::INVALID_VALUE);
+    }
+    let one = list.get()?;
+    let params = DriverLaunchParams {
+        function: kernel(one.function)?.handle(driver)?,
+        grid: one.grid,
+        block: one.block,
+        shared_bytes: u32::try_from(one.shared_bytes).map_err(|_| Error::INVALID_VALUE)?,
+        stream: one.stream,
+        arguments: one.arguments,
+    };
+    driver.cuLaunchCooperativeKernelMultiDevice(&raw const params, devices, flags)
+}
+
 /// Launches by the handle.
 fn launch_handle(kernel: Handle, what: &Launch) -> Result<(), Error> {
     let driver = context()?;
@@ -142,6 +162,11 @@ runtime_api! {
         let driver = context()?;
         let kernel = kernel(stub)?.handle(driver)?;
         driver.cuKernelGetFunction(place, kernel)
+    }
+
+    /// Launches a kernel whose blocks wait for each other on every device of the list, of which there is one.
+    fn cudaLaunchCooperativeKernelMultiDevice(list: In<LaunchParams>, devices: u32, flags: u32) {
+        launch_on_devices(list, devices, flags)
     }
 }
 
