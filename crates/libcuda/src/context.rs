@@ -13,6 +13,7 @@
 //! Invariant: whatever a context owns (streams, events, modules, functions, ranges) is out of every table when it is destroyed.
 
 use crate::code::{Answer, Code};
+use crate::coredump;
 use crate::current;
 use crate::device::device;
 use crate::green::Green;
@@ -75,6 +76,7 @@ pub(crate) struct Core {
     overlooked: AtomicU32,
     /// Bytes of kernels' text that were written out.
     pub(crate) printed: Mutex<u64>,
+    pub(crate) coredump: Mutex<coredump::Settings>,
 }
 
 /// Calls that may go on in spite of a fault that the program was not told of.
@@ -96,7 +98,11 @@ impl Core {
         if state::lost() {
             return Err(Code::DEVICE_UNAVAILABLE);
         }
-        Ok(state::driver()?.session.records().fault(self.record.0))
+        let fault = state::driver()?.session.records().fault(self.record.0);
+        if fault != 0 {
+            coredump::tell_of_fault(&self.coredump);
+        }
+        Ok(fault)
     }
 
     /// Whether there is a fault, in a context that may be destroyed.
@@ -237,6 +243,7 @@ impl Context {
                 has_blocking: AtomicBool::new(false),
                 overlooked: AtomicU32::new(0),
                 printed: Mutex::new(0),
+                coredump: Mutex::new(coredump::Settings::of_context(driver, flags)),
             });
             let legacy = Stream::create_legacy(driver, &core)?;
             let children = Children {

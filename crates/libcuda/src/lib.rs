@@ -28,6 +28,7 @@ mod code;
 mod context;
 mod copy;
 mod copy3d;
+mod coredump;
 mod current;
 mod device;
 mod error;

@@ -13,6 +13,7 @@ use crate::array::Array;
 use crate::bar1::Bar1;
 use crate::code::{Answer, Code};
 use crate::context::Context;
+use crate::coredump;
 use crate::device::parse_uuid;
 use crate::event::Event;
 use crate::function::Function;
@@ -85,6 +86,8 @@ pub(crate) struct Driver {
     pub(crate) virtual_memory: VirtualMemory,
     pub(crate) sharing: Sharing,
     pub(crate) pinned: Mutex<HashMap<u64, HostMapping>>,
+    /// The process's settings of core dumps.
+    pub(crate) coredump: Mutex<coredump::Settings>,
     identity: AtomicU64,
 }
 
@@ -130,6 +133,7 @@ impl Driver {
             virtual_memory: VirtualMemory::default(),
             sharing: Sharing::default(),
             pinned: Mutex::new(HashMap::new()),
+            coredump: Mutex::new(coredump::Settings::of_process()),
             identity: AtomicU64::new(0),
         }
     }

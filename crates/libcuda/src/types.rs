@@ -26,6 +26,8 @@ pub(crate) type CUstreamCallback = Option<unsafe extern "C" fn(Handle, i32, *mut
 pub(crate) type CUoccupancyB2DSize = Option<unsafe extern "C" fn(i32) -> usize>;
 /// `CUasyncCallback`
 pub(crate) type CUasyncCallback = Option<unsafe extern "C" fn(*mut c_void, *mut c_void, Handle)>;
+/// `CUcoredumpStatusCallback`
+pub(crate) type CUcoredumpStatusCallback = Option<unsafe extern "C" fn(*mut c_void, i32, i32)>;
 /// `CUlogsCallback`
 pub(crate) type CUlogsCallback = Option<unsafe extern "C" fn(*mut c_void, i32, *const c_char, usize)>;
 
