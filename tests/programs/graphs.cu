@@ -901,6 +901,27 @@ static void loops() {
     }
     OK(d_cuGraphExecDestroy(exec));
     OK(d_cuGraphDestroy(graph));
+    // A choice inside a loop, by a value of the graph outside or of the loop's body; a launch of the whole sets either.
+    for (bool outside : {true, false}) {
+        graph = empty();
+        CUgraphConditionalHandle inner;
+        OK(d_cuGraphConditionalHandleCreate(&handle, graph, context, 1, CU_GRAPH_COND_ASSIGN_DEFAULT));
+        first = fill(graph, {fill(graph, {}, data.data, 0, 1)}, left.data, 7, 1);
+        params = choosing(handle, CU_GRAPH_COND_TYPE_WHILE, 1);
+        choice(graph, first, params);
+        body = params.conditional.phGraph_out[0];
+        OK(d_cuGraphConditionalHandleCreate(&inner, outside ? graph : body, context, 1, CU_GRAPH_COND_ASSIGN_DEFAULT));
+        CUgraphNodeParams inside = choosing(inner, CU_GRAPH_COND_TYPE_IF, 1);
+        choice(body, kernel(body, {}, count, 1, {&handle, &left.data}), inside);
+        kernel(inside.conditional.phGraph_out[0], {}, function(bump), 1, {&data.data, &n});
+        exec = ready(graph);
+        for (int round = 0; round < 3; ++round) {
+            run(exec, s);
+            same("choice in a loop", data.host(), std::vector<int>{7});
+        }
+        OK(d_cuGraphExecDestroy(exec));
+        OK(d_cuGraphDestroy(graph));
+    }
 #if CUDA_VERSION >= 12080
     for (unsigned value : {0u, 1u, 2u, 3u}) {
         graph = empty();

@@ -368,7 +368,11 @@ pub(crate) fn graph_add_child_graph_node(
     })
 }
 
-fn conditional(driver: &Driver, graph: &Graph, out: Caller<CUDA_CONDITIONAL_NODE_PARAMS>) -> Answer<Work> {
+fn conditional(
+    driver: &Driver,
+    graph: &Arc<Graph>,
+    out: Caller<CUDA_CONDITIONAL_NODE_PARAMS>,
+) -> Answer<Work> {
     const IF: u32 = 0;
     const WHILE: u32 = 1;
     const SWITCH: u32 = 2;
@@ -387,15 +391,9 @@ fn conditional(driver: &Driver, graph: &Graph, out: Caller<CUDA_CONDITIONAL_NODE
     if params.size > MOST {
         return Err(Code::NOT_SUPPORTED);
     }
-    let value = graph
-        .body()
-        .conditions
-        .iter()
-        .find(|(memory, _)| memory.address == params.handle)
-        .map(|(memory, _)| Arc::clone(memory))
-        .ok_or(Code::INVALID_VALUE)?;
+    let value = graph.condition(params.handle).ok_or(Code::INVALID_VALUE)?;
     let bodies = (0..params.size)
-        .map(|_| Graph::create(driver, true))
+        .map(|_| Graph::create_body(driver, graph))
         .collect::<Answer<Vec<_>>>()?;
     let work = ConditionalWork {
         value,

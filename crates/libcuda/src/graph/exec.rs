@@ -4,8 +4,8 @@ use super::lower::{Bounce, HostStep, Step};
 use super::memory::GraphMemory;
 use super::node::Work;
 use super::plan::{
-    Refused, Unit, Wire, WireGraph, assemble, check_device_launch, context_of, flatten, post_node, result, send, steps,
-    with_defaults,
+    Refused, Unit, Wire, WireGraph, assemble, check_device_launch, context_of, flatten, post_node, result,
+    send, steps, with_defaults,
 };
 use super::user_object::Held;
 use super::{Edge, Graph, capture, graph, next_id};
@@ -188,10 +188,8 @@ impl Exec {
     }
 
     fn create(driver: &Driver, graph: &Graph, flags: u64) -> Result<Arc<Self>, Refused> {
-        let (objects, conditions) = {
-            let body = graph.body();
-            (body.objects.clone(), body.conditions.clone())
-        };
+        let objects = graph.body().objects.clone();
+        let conditions = graph.conditions();
         let mut units = Vec::new();
         flatten(graph, &[], &mut units)?;
         let context = context_of(driver, &units)?;

@@ -35,7 +35,7 @@ use memory::GraphMemory;
 use node::Work;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use user_object::Held;
 
 /// An edge, seen from one of its ends.
@@ -75,6 +75,8 @@ pub(crate) struct Graph {
     pub(crate) id: u32,
     /// It belongs to a node or a capture: it is not the program's to destroy.
     pub(crate) owned: AtomicBool,
+    /// Of a body of a conditional node: the graph that the node is in.
+    outer: OnceLock<Weak<Self>>,
     body: Mutex<Body>,
 }
 
@@ -98,9 +100,42 @@ impl Graph {
                 handle,
                 id: next_id(),
                 owned: AtomicBool::new(owned),
+                outer: OnceLock::new(),
                 body: Mutex::default(),
             })
         })
+    }
+
+    /// An empty graph, for a conditional node of `outer`.
+    pub(crate) fn create_body(driver: &Driver, outer: &Arc<Self>) -> Answer<Arc<Self>> {
+        let graph = Self::create(driver, true)?;
+        // It was made just now: nothing is there yet.
+        let _ = graph.outer.set(Arc::downgrade(outer));
+        Ok(graph)
+    }
+
+    /// The value of this address: the graph's own, or one of a graph that this is inside of.
+    pub(crate) fn condition(&self, address: u64) -> Option<Arc<GraphMemory>> {
+        let own = self
+            .body()
+            .conditions
+            .iter()
+            .find_map(|(memory, _)| (memory.address == address).then(|| Arc::clone(memory)));
+        own.or_else(|| self.outer.get()?.upgrade()?.condition(address))
+    }
+
+    /// The values of the graph's conditional nodes, and those of the graphs inside.
+    pub(crate) fn conditions(&self) -> Vec<(Arc<GraphMemory>, Option<u32>)> {
+        let (mut all, nodes) = {
+            let body = self.body();
+            (body.conditions.clone(), body.nodes.clone())
+        };
+        for node in nodes.values() {
+            if let Work::Conditional(conditional) = &node.work {
+                all.extend(conditional.bodies.iter().flat_map(|inner| inner.conditions()));
+            }
+        }
+        all
     }
 
     pub(crate) fn body(&self) -> MutexGuard<'_, Body> {
