@@ -1,4 +1,4 @@
-// What kernels tell: printf, a failed assertion, a trap, a store through a wild pointer. The last three end their context, so each runs
+// What kernels tell: printf, a failed assertion, a trap, a store through a wild pointer. All but the first end their context, so each runs
 // in a process of its own, whose output comes back through a pipe.
 #undef NDEBUG
 #include "check.cuh"
@@ -57,6 +57,20 @@ void wild() {
     EXPECT(cudaPeekAtLastError() == cudaErrorIllegalAddress);
 }
 
+// With a core dump asked for, which is not written: the fault is the same, and the process goes on.
+void dumped() {
+    setenv("CUDA_ENABLE_COREDUMP_ON_EXCEPTION", "1", 1);
+    unsetenv("TESSERA_LOG");
+    wild();
+    EXPECT(cudaDeviceSynchronize() == cudaErrorIllegalAddress);
+}
+
+size_t times(const std::string &text, const char *part) {
+    size_t found = 0;
+    for (size_t at = 0; (at = text.find(part, at)) != std::string::npos; ++at) ++found;
+    return found;
+}
+
 // Runs a part in a child and answers what it printed; a child that fails ends the program.
 std::string in_a_child(const char *name, void (*part)()) {
     int ends[2];
@@ -101,6 +115,8 @@ int main() {
     contains(assertion, "assert_small");
     contains(assertion, "thread: [3,0,0]");
     in_a_child("trap", trap);
-    in_a_child("wild store", wild);
-    return passed("report: printf, assertion, trap, wild store");
+    const char *line = "core dump of the GPU was asked for";
+    EXPECT(times(in_a_child("wild store", wild), line) == 0);
+    EXPECT(times(in_a_child("core dump", dumped), line) == 1);
+    return passed("report: printf, assertion, trap, wild store, core dump");
 }
