@@ -200,8 +200,8 @@ static void abuse(CUcontext context) {
     OK(cuGraphDestroy(graph));
     WANT(cuGraphDestroy(graph), 1);
     WANT(cuGraphDestroy(NULL), 1);
-    WANT(cuGraphExternalSemaphoresSignalNodeGetParams(graph, id), 801);
-    WANT(cuGraphExternalSemaphoresSignalNodeGetParams(graph, id), 801);
+    WANT(cuMulticastCreate(graph, id), 801);
+    WANT(cuMulticastCreate(graph, id), 801);
 }
 
 static void *worker(void *context) {

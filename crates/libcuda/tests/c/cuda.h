@@ -132,7 +132,7 @@ CUresult cuGetErrorName(CUresult, const char **);
 CUresult cuGetExportTable(const void **, const void *);
 CUresult cuGraphCreate(void **, unsigned);
 CUresult cuGraphDestroy(void *);
-CUresult cuGraphExternalSemaphoresSignalNodeGetParams(void *, void *);
+CUresult cuMulticastCreate(void *, void *);
 CUresult cuMemAddressReserve(CUdeviceptr *, size_t, size_t, CUdeviceptr, unsigned long long);
 CUresult cuMemAddressFree(CUdeviceptr, size_t);
 CUresult cuMemCreate(CUmemGenericAllocationHandle *, size_t, const CUmemAllocationProp *, unsigned long long);
