@@ -153,3 +153,21 @@ STATE(copies_3d) {
     WORKS(DOC, WITH3(Height, 0));
     WORKS(DOC, WITH3(WidthInBytes, 0));
 }
+
+/* The runtime in cuda-python knows of no primary context where the program made its own: both contexts are NULL then. */
+STATE(peer_copy_without_contexts) {
+    CUcontext context;
+    CUdeviceptr p, q;
+    SET(cuInit(0));
+    SET(cuCtxCreate(&context, NULL, 0, 0));
+    SET(cuMemAlloc(&p, 64));
+    SET(cuMemAlloc(&q, 64));
+    CUDA_MEMCPY3D_PEER copy = {0};
+    copy.srcMemoryType = copy.dstMemoryType = CU_MEMORYTYPE_DEVICE;
+    copy.srcDevice = p, copy.dstDevice = q;
+    copy.srcPitch = copy.dstPitch = copy.WidthInBytes = 64;
+    copy.srcHeight = copy.dstHeight = copy.Height = copy.Depth = 1;
+    WORKS(CP(test_cudart_cudaMemcpy3DPeer), cuMemcpy3DPeer(&copy));
+    WORKS(CP(test_cudart_cudaMemcpy3DPeerAsync), cuMemcpy3DPeerAsync(&copy, NULL));
+    SET(cuCtxDestroy(context));
+}

@@ -308,10 +308,12 @@ pub(crate) fn memcpy_peer_async(
     linear(default, (dst, dst_context), (src, src_context), bytes, stream)
 }
 
-/// Checks the context of a side of a 3D copy; it has the place of what is reserved in others.
+/// Checks the context of a side of a 3D copy; it has the place of what is reserved in others. Null stands for the current one:
+/// cuda-python's runtime passes it where the current context is not a primary one.
 fn check_side(driver: &Driver, side: &Memcpy3dSide) -> Answer {
-    match side.kind {
-        memory_type::DEVICE => check_owner(driver, side.device, side.reserved),
+    match (side.kind, side.reserved) {
+        (memory_type::DEVICE, 0) => check_owner(driver, side.device, current::alive()?.shown()),
+        (memory_type::DEVICE, owner) => check_owner(driver, side.device, owner),
         _ => Ok(()),
     }
 }
