@@ -49,6 +49,7 @@ pub mod integer;
 pub mod logic;
 pub mod packed;
 pub mod rounding;
+pub mod tensor_map;
 pub mod texture;
 pub mod video;
 

@@ -85,6 +85,7 @@ mod sharing;
 mod state;
 mod stream;
 mod stream_attribute;
+mod tensor_map;
 mod texture;
 mod types;
 mod virtual_memory;
