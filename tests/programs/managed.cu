@@ -1,12 +1,21 @@
-// __managed__ variables: one address for host and device, in every context, initial values included.
+// __managed__ variables: one address for host and device, in every context, initial values included. Pools of managed memory.
 #include "driver.cuh"
 
 DRIVER(cuCtxDestroy);
 DRIVER(cuCtxGetCurrent);
 #if CUDA_VERSION >= 13000
 DRIVER(cuMemDiscardAndPrefetchBatchAsync);
+DRIVER(cuMemAllocFromPoolAsync);
 DRIVER(cuMemDiscardBatchAsync);
+DRIVER(cuMemFreeAsync);
+DRIVER(cuMemGetDefaultMemPool);
+DRIVER(cuMemGetMemPool);
+DRIVER(cuMemPoolCreate);
+DRIVER(cuMemPoolDestroy);
+DRIVER(cuMemPoolGetAttribute);
 DRIVER(cuMemPrefetchBatchAsync);
+DRIVER(cuMemSetMemPool);
+DRIVER(cuPointerGetAttribute);
 #endif
 DRIVER(cuMemRangeGetAttribute);
 DRIVER(cuStreamSynchronize);
@@ -96,6 +105,66 @@ static void batches() {
     DRIVER_EXPECT(d_cuMemDiscardBatchAsync(ranges, sizes, 3, 0, work), CUDA_ERROR_INVALID_VALUE);
     for (CUdeviceptr range : ranges) CHECK(cudaFree((void *)range));
 }
+
+static __global__ void twice(unsigned *words, unsigned count) {
+    unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < count) words[i] *= 2;
+}
+
+static cuuint64_t used(CUmemoryPool pool) {
+    cuuint64_t bytes;
+    OK(d_cuMemPoolGetAttribute(pool, CU_MEMPOOL_ATTR_USED_MEM_CURRENT, &bytes));
+    return bytes;
+}
+
+// Memory of a pool, which host and kernel use in turn.
+static void pools() {
+    const unsigned count = 5000;
+    CUmemoryPool pool, other;
+    CUmemPoolProps props = {};
+    props.allocType = CU_MEM_ALLOCATION_TYPE_MANAGED;
+    props.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
+    props.maxSize = 1 << 20;
+    DRIVER_EXPECT(d_cuMemPoolCreate(&pool, &props), CUDA_ERROR_INVALID_VALUE);
+    props.maxSize = 0;
+    props.handleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+    DRIVER_EXPECT(d_cuMemPoolCreate(&pool, &props), CUDA_ERROR_INVALID_VALUE);
+    props.handleTypes = CU_MEM_HANDLE_TYPE_NONE;
+    OK(d_cuMemPoolCreate(&pool, &props));
+    CUstream work = stream();
+    CUdeviceptr address;
+    OK(d_cuMemAllocFromPoolAsync(&address, count * 4, pool, work));
+    OK(d_cuStreamSynchronize(work));
+    EXPECT(used(pool) == count * 4);
+    unsigned *words = reinterpret_cast<unsigned *>(address);
+    for (unsigned i = 0; i < count; ++i) words[i] = i;
+    twice<<<(count + 255) / 256, 256, 0, work>>>(words, count);
+    OK(d_cuStreamSynchronize(work));
+    for (unsigned i = 0; i < count; ++i) EXPECT(words[i] == 2 * i);
+    unsigned managed = 0;
+    OK(d_cuPointerGetAttribute(&managed, CU_POINTER_ATTRIBUTE_IS_MANAGED, address));
+    EXPECT((managed & 1) == 1);
+    OK(d_cuPointerGetAttribute(&other, CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE, address));
+    EXPECT(other == pool);
+    int preferred;
+    OK(d_cuMemRangeGetAttribute(&preferred, 4, CU_MEM_RANGE_ATTRIBUTE_PREFERRED_LOCATION, address, count * 4));
+    EXPECT(preferred == 0);
+    OK(d_cuMemFreeAsync(address, work));
+    DRIVER_EXPECT(d_cuMemFreeAsync(address, work), CUDA_ERROR_INVALID_VALUE);
+    EXPECT(used(pool) == 0);
+    // The current pool of a place is the default until another is set, and again when that is gone.
+    CUmemoryPool first;
+    OK(d_cuMemGetDefaultMemPool(&first, &props.location, CU_MEM_ALLOCATION_TYPE_MANAGED));
+    OK(d_cuMemSetMemPool(&props.location, CU_MEM_ALLOCATION_TYPE_MANAGED, pool));
+    OK(d_cuMemGetMemPool(&other, &props.location, CU_MEM_ALLOCATION_TYPE_MANAGED));
+    EXPECT(other == pool && first != pool);
+    CUmemLocation nowhere = {};
+    DRIVER_EXPECT(d_cuMemSetMemPool(&nowhere, CU_MEM_ALLOCATION_TYPE_MANAGED, pool), CUDA_ERROR_INVALID_VALUE);
+    OK(d_cuMemPoolDestroy(pool));
+    OK(d_cuMemGetMemPool(&other, &props.location, CU_MEM_ALLOCATION_TYPE_MANAGED));
+    EXPECT(other == first);
+    DRIVER_EXPECT(d_cuMemPoolDestroy(first), CUDA_ERROR_INVALID_VALUE);
+}
 #endif
 
 int main() {
@@ -139,6 +208,7 @@ int main() {
 
 #if CUDA_VERSION >= 13000
     batches();
+    pools();
 #endif
 
     // Another context has the same ones, and they are still there when it is gone.

@@ -437,7 +437,7 @@ impl Context {
             driver.ranges.find(*address).is_some_and(|range| {
                 let own = matches!(
                     range.kind,
-                    RangeKind::Device { pool: 0 } | RangeKind::Host { .. } | RangeKind::Managed
+                    RangeKind::Device { pool: 0 } | RangeKind::Host { .. } | RangeKind::Managed { pool: 0 }
                 );
                 own && range.context == self.handle()
             })

@@ -5,6 +5,7 @@
 //! managed memory where it was created with `enable_uvm`.
 
 pub(crate) mod batch;
+pub(crate) mod pool;
 
 use crate::abi::DefaultStream;
 use crate::code::{Answer, Code};
@@ -156,7 +157,7 @@ pub(crate) fn mem_alloc_managed(dptr: Caller<u64>, bytesize: usize, flags: u32) 
         &context,
         bytesize,
         flags,
-        RangeKind::Managed,
+        RangeKind::Managed { pool: 0 },
     )?)
 }
 

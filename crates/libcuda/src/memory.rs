@@ -113,11 +113,12 @@ pub(crate) fn mem_free(dptr: u64) -> Answer {
     let range = driver
         .ranges
         .take(dptr, |range| {
-            matches!(range.kind, RangeKind::Device { .. } | RangeKind::Managed)
+            matches!(range.kind, RangeKind::Device { .. } | RangeKind::Managed { .. })
         })
         .ok_or(Code::INVALID_VALUE)?;
-    if range.kind == RangeKind::Managed {
+    if range.is_managed() {
         driver.managed.forget(&range);
+        crate::pool::freed(driver, &range);
         return settle_and_free_host(driver, &range);
     }
     let message = MemFree {

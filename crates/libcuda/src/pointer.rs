@@ -92,7 +92,7 @@ fn unknown(which: i32) -> Answer<Value> {
 
 fn known(range: &Range, which: i32, ptr: u64) -> Answer<Value> {
     let pool = match range.kind {
-        RangeKind::Device { pool } | RangeKind::Imported { pool } => pool,
+        RangeKind::Device { pool } | RangeKind::Imported { pool } | RangeKind::Managed { pool } => pool,
         _ => 0,
     };
     Ok(match which {

@@ -11,6 +11,7 @@ use crate::device::device;
 use crate::graph::memory::GraphMemory;
 use crate::graph::node::Work;
 use crate::graph::{self, capture};
+use crate::managed;
 use crate::memory;
 use crate::pool_sharing;
 use crate::ranges::{Range, RangeKind};
@@ -48,7 +49,6 @@ const ON_DEVICE: i32 = 1;
 /// `CU_MEM_ALLOCATION_TYPE_MANAGED`
 const MANAGED: i32 = 2;
 /// Other `CU_MEM_LOCATION_TYPE_*`
-const NOWHERE: i32 = 0;
 const HOST: i32 = 2;
 const HOST_NUMA: i32 = 3;
 const LOCALITY_DOMAIN: i32 = 6;
@@ -61,6 +61,8 @@ pub(crate) struct Pool {
     pub(crate) handle: Handle,
     is_default: bool,
     max_bytes: u64,
+    /// Where memory of a managed pool is preferred to be; of a pool of device memory, nothing.
+    managed: Option<CUmemLocation>,
     /// `CUmemAllocationHandleType`
     pub(crate) handle_types: i32,
     /// Of another process: nothing can be allocated from it.
@@ -78,6 +80,7 @@ impl Pool {
             handle,
             is_default,
             max_bytes,
+            managed: None,
             handle_types,
             imported: false,
             token: OnceLock::new(),
@@ -86,6 +89,19 @@ impl Pool {
             used: AtomicU64::new(0),
             used_high: AtomicU64::new(0),
         }
+    }
+
+    /// A pool of managed memory, which no other process can have.
+    pub(crate) fn managed(handle: Handle, is_default: bool, location: CUmemLocation) -> Self {
+        Self {
+            managed: Some(location),
+            ..Self::new(handle, is_default, 0, 0)
+        }
+    }
+
+    /// Where its managed memory is preferred to be.
+    pub(crate) fn managed_location(&self) -> Option<CUmemLocation> {
+        self.managed
     }
 
     /// A pool of another process.
@@ -155,21 +171,19 @@ pub(crate) fn device_get_mem_pool(out: Caller<Handle>, dev: i32) -> Answer {
 pub(crate) fn device_set_mem_pool(dev: i32, handle: Handle) -> Answer {
     let driver = device(dev)?;
     let pool = pool(handle)?;
-    if pool.imported {
+    if pool.imported || pool.managed.is_some() {
         return Err(Code::INVALID_VALUE);
     }
     *driver.current_pool.lock().unwrap_or_else(PoisonError::into_inner) = Some(pool);
     Ok(())
 }
 
-/// Whether pools of a location are the device's; those of the host and of managed memory are not served.
+/// Whether pools of a location are the device's; those of the host are not served.
 fn check_location(location: Caller<CUmemLocation>, kind: i32) -> Answer<&'static Driver> {
     let location = location.get()?;
     match (kind, location.kind) {
         (PINNED, ON_DEVICE) => device(location.id),
-        (PINNED, HOST..=HOST_NUMA | LOCALITY_DOMAIN) | (MANAGED, NOWHERE | ON_DEVICE | HOST..=HOST_NUMA) => {
-            Err(Code::NOT_SUPPORTED)
-        }
+        (PINNED, HOST..=HOST_NUMA | LOCALITY_DOMAIN) => Err(Code::NOT_SUPPORTED),
         _ => Err(Code::INVALID_VALUE),
     }
 }
@@ -181,17 +195,26 @@ pub(crate) fn mem_get_default_mem_pool(
     kind: i32,
 ) -> Answer {
     out.required()?;
+    if kind == MANAGED {
+        return out.put(managed::pool::default(location.get()?)?.handle);
+    }
     out.put(default_pool(check_location(location, kind)?)?.handle)
 }
 
 /// `cuMemGetMemPool`
 pub(crate) fn mem_get_mem_pool(out: Caller<Handle>, location: Caller<CUmemLocation>, kind: i32) -> Answer {
     out.required()?;
+    if kind == MANAGED {
+        return out.put(managed::pool::current(location.get()?)?.handle);
+    }
     out.put(current_pool(check_location(location, kind)?)?.handle)
 }
 
 /// `cuMemSetMemPool`
 pub(crate) fn mem_set_mem_pool(location: Caller<CUmemLocation>, kind: i32, handle: Handle) -> Answer {
+    if kind == MANAGED {
+        return managed::pool::set_current(location.get()?, pool(handle)?);
+    }
     check_location(location, kind)?;
     device_set_mem_pool(0, handle)
 }
@@ -227,6 +250,14 @@ fn allocate(out: Caller<u64>, bytes: usize, pool: &Pool, default: DefaultStream,
     // Of a pool, nothing can be had.
     if bytes == 0 {
         return out.put(0);
+    }
+    if pool.managed.is_some() {
+        if captured {
+            return Err(Code::NOT_SUPPORTED);
+        }
+        let address = managed::pool::allocate(driver, &context, bytes, pool)?;
+        pool.charge(bytes as u64);
+        return out.put(address);
     }
     if captured {
         let params = node_params(bytes);
@@ -278,7 +309,7 @@ pub(crate) fn mem_alloc_from_pool_async(
 
 /// Takes what an allocation held off its pool's account.
 pub(crate) fn freed(driver: &Driver, range: &Range) {
-    if let RangeKind::Device { pool } = range.kind
+    if let RangeKind::Device { pool } | RangeKind::Managed { pool } = range.kind
         && let Ok(pool) = driver.pools.get(pool)
     {
         pool.used.fetch_sub(range.bytes, Ordering::Relaxed);
@@ -302,6 +333,10 @@ pub(crate) fn mem_free_async(default: DefaultStream, dptr: u64, stream: Handle) 
         stream.synchronize()?;
         return sharing::close(driver, dptr);
     }
+    if managed::pool::is_of_pool(driver, dptr) {
+        stream.synchronize()?;
+        return managed::pool::free(driver, dptr);
+    }
     let range = driver
         .ranges
         .take(dptr, |range| matches!(range.kind, RangeKind::Device { .. }))
@@ -319,6 +354,9 @@ pub(crate) fn mem_free_async(default: DefaultStream, dptr: u64, stream: Handle) 
 pub(crate) fn mem_pool_create(out: Caller<Handle>, pool_props: Caller<CUmemPoolProps>) -> Answer {
     out.required()?;
     let props = pool_props.get()?;
+    if props.alloc_type == MANAGED {
+        return out.put(managed::pool::create(&props)?.handle);
+    }
     if props.alloc_type != PINNED || props.location.kind != ON_DEVICE {
         return Err(Code::INVALID_VALUE);
     }
@@ -344,6 +382,7 @@ pub(crate) fn mem_pool_destroy(handle: Handle) -> Answer {
         return Err(Code::INVALID_VALUE);
     }
     driver.pools.remove(handle).map_err(|_| Code::INVALID_VALUE)?;
+    driver.managed_pools.forget(handle);
     let mut current = driver.current_pool.lock().unwrap_or_else(PoisonError::into_inner);
     if current.as_ref().is_some_and(|pool| pool.handle == handle) {
         *current = None;
@@ -403,10 +442,11 @@ pub(crate) fn mem_pool_get_attribute(handle: Handle, attr: i32, value: Caller<c_
         attribute::RELEASE_THRESHOLD => wide.put(pool.threshold.load(Ordering::Relaxed)),
         attribute::RESERVED_CURRENT | attribute::USED_CURRENT => wide.put(pool.used.load(Ordering::Relaxed)),
         attribute::RESERVED_HIGH | attribute::USED_HIGH => wide.put(pool.used_high.load(Ordering::Relaxed)),
-        attribute::ALLOCATION_TYPE => number.put(PINNED),
+        attribute::ALLOCATION_TYPE => number.put(if pool.managed.is_some() { MANAGED } else { PINNED }),
         attribute::EXPORT_HANDLE_TYPES => number.put(pool.handle_types),
-        attribute::LOCATION_ID | attribute::HW_DECOMPRESS_ENABLED => number.put(0),
-        attribute::LOCATION_TYPE => number.put(ON_DEVICE),
+        attribute::LOCATION_ID => number.put(pool.managed.map_or(0, |location| location.id)),
+        attribute::HW_DECOMPRESS_ENABLED => number.put(0),
+        attribute::LOCATION_TYPE => number.put(pool.managed.map_or(ON_DEVICE, |location| location.kind)),
         attribute::MAX_POOL_SIZE => wide.put(pool.max_bytes),
         _ => Err(Code::INVALID_VALUE),
     }
@@ -436,8 +476,11 @@ pub(crate) fn mem_pool_get_access(
     handle: Handle,
     location: Caller<CUmemLocation>,
 ) -> Answer {
-    pool(handle)?;
+    let pool = pool(handle)?;
     let location = location.get()?;
+    if pool.managed.is_some() && matches!(location.kind, HOST | HOST_NUMA) {
+        return flags.put(READ_WRITE);
+    }
     if location.kind != ON_DEVICE || location.id != 0 {
         return Err(Code::INVALID_VALUE);
     }

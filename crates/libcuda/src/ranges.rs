@@ -45,8 +45,11 @@ pub(crate) enum RangeKind {
     },
     /// `cuMemHostRegister`: the program's own pages.
     Registered,
-    /// `cuMemAllocManaged`: pages of the host that the device has too.
-    Managed,
+    /// `cuMemAllocManaged`: pages of the host that the device has too; of a pool, where it came from one.
+    Managed {
+        /// The pool, 0 for none.
+        pool: Handle,
+    },
     /// The managed variables of a module.
     ManagedVariables,
 }
@@ -90,7 +93,7 @@ impl Range {
     }
 
     pub(crate) fn is_managed(&self) -> bool {
-        matches!(self.kind, RangeKind::Managed | RangeKind::ManagedVariables)
+        matches!(self.kind, RangeKind::Managed { .. } | RangeKind::ManagedVariables)
     }
 }
 

@@ -24,6 +24,7 @@ use crate::kernel::Kernel;
 use crate::library::Library;
 use crate::linker::Linker;
 use crate::managed::Managed;
+use crate::managed::pool::ManagedPools;
 use crate::module::Module;
 use crate::objects::{Kind, Objects};
 use crate::pool::Pool;
@@ -79,6 +80,7 @@ pub(crate) struct Driver {
     pub(crate) primary: Mutex<Primary>,
     pub(crate) default_pool: OnceLock<Arc<Pool>>,
     pub(crate) current_pool: Mutex<Option<Arc<Pool>>>,
+    pub(crate) managed_pools: ManagedPools,
     pub(crate) managed: Managed,
     pub(crate) registered: Registered,
     pub(crate) ranges: Ranges,
@@ -126,6 +128,7 @@ impl Driver {
             primary: Mutex::new(Primary::default()),
             default_pool: OnceLock::new(),
             current_pool: Mutex::new(None),
+            managed_pools: ManagedPools::default(),
             managed: Managed::default(),
             registered: Registered::default(),
             ranges: Ranges::default(),
