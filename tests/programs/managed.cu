@@ -165,6 +165,45 @@ static void pools() {
     EXPECT(other == first);
     DRIVER_EXPECT(d_cuMemPoolDestroy(first), CUDA_ERROR_INVALID_VALUE);
 }
+
+// A graph's node that allocates managed memory: the host uses what a launch has made until it frees it.
+static void nodes() {
+    const unsigned count = 1000;
+    cudaGraph_t graph;
+    cudaGraphNode_t made, filled;
+    cudaGraphExec_t exec;
+    cudaMemAllocNodeParams takes = {};
+    takes.poolProps.allocType = cudaMemAllocationTypeManaged;
+    takes.poolProps.location.type = cudaMemLocationTypeDevice;
+    takes.bytesize = count * 4;
+    CHECK(cudaGraphCreate(&graph, 0));
+    CHECK(cudaGraphAddMemAllocNode(&made, graph, nullptr, 0, &takes));
+    cudaMemsetParams fill = {};
+    fill.dst = takes.dptr;
+    fill.elementSize = 4;
+    fill.width = count;
+    fill.height = 1;
+    fill.value = 7;
+    CHECK(cudaGraphAddMemsetNode(&filled, graph, &made, 1, &fill));
+    CHECK(cudaGraphInstantiate(&exec, graph, 0));
+    for (int round = 0; round < 2; ++round) {
+        CHECK(cudaGraphLaunch(exec, nullptr));
+        CHECK(cudaDeviceSynchronize());
+        unsigned *words = static_cast<unsigned *>(takes.dptr);
+        for (unsigned i = 0; i < count; ++i) EXPECT(words[i] == 7);
+        words[3] = 50;
+        twice<<<(count + 255) / 256, 256>>>(words, count);
+        LAUNCHED();
+        EXPECT(words[3] == 100 && words[0] == 14 && words[count - 1] == 14);
+        unsigned managed = 0;
+        OK(d_cuPointerGetAttribute(&managed, CU_POINTER_ATTRIBUTE_IS_MANAGED, reinterpret_cast<CUdeviceptr>(words)));
+        EXPECT((managed & 1) == 1);
+        CHECK(cudaFree(words));
+    }
+    CHECK(cudaGraphExecDestroy(exec));
+    CHECK(cudaGraphDestroy(graph));
+    CHECK(cudaDeviceGraphMemTrim(0));
+}
 #endif
 
 int main() {
@@ -209,6 +248,7 @@ int main() {
 #if CUDA_VERSION >= 13000
     batches();
     pools();
+    nodes();
 #endif
 
     // Another context has the same ones, and they are still there when it is gone.

@@ -24,6 +24,8 @@ pub(crate) enum RangeKind {
     },
     /// Memory of a graph's allocation node, or of a conditional node's value.
     Graph,
+    /// Managed memory of a graph's allocation node.
+    GraphManaged,
     /// A mapping of `cuMemMap`, which any context can use.
     Mapped {
         /// `CUmemAllocationHandleType` of the memory.
@@ -93,7 +95,10 @@ impl Range {
     }
 
     pub(crate) fn is_managed(&self) -> bool {
-        matches!(self.kind, RangeKind::Managed { .. } | RangeKind::ManagedVariables)
+        matches!(
+            self.kind,
+            RangeKind::Managed { .. } | RangeKind::ManagedVariables | RangeKind::GraphManaged
+        )
     }
 }
 

@@ -15,6 +15,7 @@ use crate::code::{Answer, Code};
 use crate::context::Context;
 use crate::current;
 use crate::device::device;
+use crate::managed;
 use crate::memory;
 use crate::ranges::RangeKind;
 use crate::state::{self, Driver};
@@ -23,6 +24,9 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tessera_wire::messages::MemFree;
+
+/// `CU_MEM_ALLOCATION_TYPE_MANAGED`
+const MANAGED: i32 = 2;
 
 static USED: AtomicU64 = AtomicU64::new(0);
 static USED_HIGH: AtomicU64 = AtomicU64::new(0);
@@ -45,6 +49,8 @@ pub(crate) struct GraphMemory {
     pub(crate) address: u64,
     bytes: u64,
     context: u64,
+    /// [`RangeKind::Graph`] or [`RangeKind::GraphManaged`]
+    kind: RangeKind,
     pub(crate) params: Option<CUDA_MEM_ALLOC_NODE_PARAMS>,
     live: AtomicBool,
     /// Whether it stands in [`ASSOCIATED`].
@@ -63,11 +69,16 @@ impl GraphMemory {
         if params.is_some() {
             make_way(bytes as u64);
         }
-        let address = Self::fresh(driver, context, bytes)?;
+        let kind = match &params {
+            Some(params) if params.pool.alloc_type == MANAGED => RangeKind::GraphManaged,
+            _ => RangeKind::Graph,
+        };
+        let address = Self::fresh(driver, context, bytes, kind)?;
         let made = Arc::new(Self {
             address,
             bytes: bytes as u64,
             context: context.handle(),
+            kind,
             params,
             live: AtomicBool::new(false),
             associated: AtomicBool::new(false),
@@ -84,8 +95,13 @@ impl GraphMemory {
     }
 
     /// Memory that was not there; where there is no more, what no graph needs is given back first.
-    fn fresh(driver: &Driver, context: &Context, bytes: usize) -> Answer<u64> {
-        let allocate = || memory::allocate_as(driver, context, bytes, RangeKind::Graph);
+    fn fresh(driver: &Driver, context: &Context, bytes: usize, kind: RangeKind) -> Answer<u64> {
+        let allocate = || match kind {
+            RangeKind::GraphManaged => {
+                memory::allocate_in_host_arena(driver, context, bytes, tessera_wire::HOST_PORTABLE, kind)
+            }
+            _ => memory::allocate_as(driver, context, bytes, kind),
+        };
         match allocate() {
             Err(Code::OUT_OF_MEMORY) if trim() > 0 => allocate(),
             answer => answer,
@@ -95,7 +111,7 @@ impl GraphMemory {
     /// Whether its context still has it.
     fn is_there(&self, driver: &Driver) -> bool {
         let range = driver.ranges.find(self.address);
-        range.is_some_and(|range| range.kind == RangeKind::Graph && range.context == self.context)
+        range.is_some_and(|range| range.kind == self.kind && range.context == self.context)
     }
 
     /// It is in the list no more.
@@ -145,18 +161,20 @@ impl Drop for GraphMemory {
             }
         }
         // It left the table with its context where that is gone.
-        if let Ok(driver) = state::driver()
-            && driver
-                .ranges
-                .take(self.address, |range| range.kind == RangeKind::Graph)
-                .is_some()
-        {
-            let message = MemFree {
-                context: self.context,
-                address: self.address,
-            };
-            let _ = driver.session.post(&message, &[]);
+        let Ok(driver) = state::driver() else { return };
+        let Some(range) = driver.ranges.take(self.address, |range| range.kind == self.kind) else {
+            return;
+        };
+        if range.is_managed() {
+            driver.managed.forget(&range);
+            let _ = memory::free_host(driver, &range);
+            return;
         }
+        let message = MemFree {
+            context: self.context,
+            address: self.address,
+        };
+        let _ = driver.session.post(&message, &[]);
     }
 }
 
@@ -170,7 +188,7 @@ pub(crate) fn free(driver: &Driver, address: u64) -> Answer<bool> {
     let of_graph = driver
         .ranges
         .find(address)
-        .is_some_and(|range| range.kind == RangeKind::Graph);
+        .is_some_and(|range| matches!(range.kind, RangeKind::Graph | RangeKind::GraphManaged));
     if !of_graph {
         return Ok(false);
     }
@@ -185,15 +203,13 @@ pub(crate) fn alloc_work(driver: &Driver, out: Caller<CUDA_MEM_ALLOC_NODE_PARAMS
     const PINNED: i32 = 1;
     const ON_DEVICE: i32 = 1;
     let mut params = out.get()?;
-    if params.bytes == 0
-        || params.pool.alloc_type != PINNED
-        || params.pool.location.kind != ON_DEVICE
-        || params.pool.handle_types != 0
-    {
+    if params.bytes == 0 || params.pool.handle_types != 0 {
         return Err(Code::INVALID_VALUE);
     }
-    if params.pool.location.id != 0 {
-        return Err(Code::INVALID_VALUE);
+    match params.pool.alloc_type {
+        PINNED if params.pool.location.kind == ON_DEVICE && params.pool.location.id == 0 => {}
+        MANAGED => managed::pool::check(&params.pool)?,
+        _ => return Err(Code::INVALID_VALUE),
     }
     params.access = Caller::null();
     params.access_count = 0;

@@ -49,15 +49,20 @@ fn located(location: CUmemLocation) -> Answer<CUmemLocation> {
     }
 }
 
-/// `cuMemPoolCreate` of managed memory.
-pub(crate) fn create(props: &CUmemPoolProps) -> Answer<Arc<Pool>> {
-    let location = located(props.location).map_err(|_| Code::INVALID_VALUE)?;
+/// What there can be no managed memory of; without unified memory there is none.
+pub(crate) fn check(props: &CUmemPoolProps) -> Answer {
+    located(props.location).map_err(|_| Code::INVALID_VALUE)?;
     if props.handle_types != 0 || props.max_bytes != 0 || props.usage != 0 {
         return Err(Code::INVALID_VALUE);
     }
-    let driver = state::driver()?;
-    supported(driver)?;
-    driver
+    supported(state::driver()?)
+}
+
+/// `cuMemPoolCreate` of managed memory.
+pub(crate) fn create(props: &CUmemPoolProps) -> Answer<Arc<Pool>> {
+    check(props)?;
+    let location = located(props.location)?;
+    state::driver()?
         .pools
         .insert(|handle| Ok(Pool::managed(handle, false, location)))
 }
