@@ -52,9 +52,10 @@ fn is_padded(data_type: u8) -> bool {
     matches!(data_type, data_type::PACKED4_ALIGN16 | data_type::PACKED6_ALIGN16)
 }
 
-/// The device has tensor maps, and `map` is where one may lie.
+/// The device has tensor maps. The documentation asks for an address that is a multiple of 64, which cuda.core's objects do not give theirs:
+/// that is not checked.
 fn begin(map: Caller<[u8; BYTES]>, least_major: u32) -> Answer {
-    ensure(map.required()?.address().is_multiple_of(64))?;
+    map.required()?;
     current::current()?;
     if state::driver()?.info().compute_capability.0 < least_major {
         return Err(Code::NOT_SUPPORTED);
